@@ -1,1 +1,4 @@
-//! TBD
+//! The end-to-end harness as a library: child processes, clusters, waits, artifacts, scenarios.
+
+pub mod paths;
+pub mod process;

@@ -1,0 +1,703 @@
+//! Child processes: the one way in which the harness runs an external command.
+//!
+//! Every command gets a log file of its own (command line, output as it came, exit status), a
+//! timeout, and a process group that is killed when the future that waits for it is dropped. A
+//! failure carries the end of that log, so that the terminal shows what matters.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+
+/// How long a command may run unless [`Cmd::timeout`] says otherwise.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How many of the last lines of its output a failed command shows.
+const TAIL_LINES: usize = 25;
+
+/// How many bytes of one line are kept for that.
+const TAIL_WIDTH: usize = 2000;
+
+/// How long to wait for the end of the output once the command itself is gone. A daemon that a
+/// command leaves behind can keep the pipe open for ever.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// A folder with one log file for each command that was run. Clones share the numbering.
+#[derive(Clone, Debug)]
+pub struct LogDir {
+    path: PathBuf,
+    next: Arc<AtomicU32>,
+}
+
+impl LogDir {
+    /// Makes the folder, with its parents. Numbering goes on after the files that are there.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or read.
+    pub fn create(path: impl Into<PathBuf>) -> io::Result<Self> {
+        let path = path.into();
+        std::fs::create_dir_all(&path)?;
+        let mut last = 0;
+        for entry in std::fs::read_dir(&path)? {
+            let name = entry?.file_name();
+            let number = name.to_string_lossy().split('-').next().map(str::parse);
+            if let Some(Ok(number)) = number {
+                last = last.max(number);
+            }
+        }
+        Ok(Self {
+            path,
+            next: Arc::new(AtomicU32::new(last + 1)),
+        })
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A new path in the folder, `NNN-name.log`.
+    fn next_file(&self, name: &str) -> PathBuf {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.path.join(format!("{number:03}-{name}.log"))
+    }
+}
+
+/// A command to run. Standard input is empty unless [`Cmd::stdin`] sets it.
+#[derive(Clone, Debug)]
+pub struct Cmd {
+    program: OsString,
+    args: Vec<OsString>,
+    env: Vec<(OsString, Option<OsString>)>,
+    cwd: Option<PathBuf>,
+    stdin: Input,
+    stdout: Sink,
+    timeout: Duration,
+    name: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+enum Input {
+    Empty,
+    Bytes(Vec<u8>),
+    File(PathBuf),
+}
+
+#[derive(Clone, Debug)]
+enum Sink {
+    Memory,
+    File(PathBuf),
+}
+
+/// What a command that ended well left behind.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Standard output; empty when it went into a file.
+    pub stdout: Vec<u8>,
+    /// The command's log file.
+    pub log: PathBuf,
+    /// How long it ran.
+    pub elapsed: Duration,
+}
+
+impl Output {
+    /// Standard output as text without surrounding white space; bytes that are not UTF-8 are replaced.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).trim().to_owned()
+    }
+}
+
+impl Cmd {
+    /// A command; `program` is looked up in `PATH` unless it holds a slash.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Self {
+            program: program.as_ref().to_owned(),
+            args: Vec::new(),
+            env: Vec::new(),
+            cwd: None,
+            stdin: Input::Empty,
+            stdout: Sink::Memory,
+            timeout: DEFAULT_TIMEOUT,
+            name: None,
+        }
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.args
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets an environment variable; the rest of the environment is inherited.
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.env
+            .push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
+        self
+    }
+
+    /// Takes a variable out of the inherited environment.
+    #[must_use]
+    pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.env.push((name.as_ref().to_owned(), None));
+        self
+    }
+
+    /// Sets the folder that the command runs in.
+    #[must_use]
+    pub fn cwd(mut self, path: impl Into<PathBuf>) -> Self {
+        self.cwd = Some(path.into());
+        self
+    }
+
+    /// Feeds these bytes to standard input.
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Input::Bytes(bytes.into());
+        self
+    }
+
+    /// Feeds a file to standard input.
+    #[must_use]
+    pub fn stdin_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.stdin = Input::File(path.into());
+        self
+    }
+
+    /// Sends standard output straight into a file, for output too large or too binary for the log.
+    #[must_use]
+    pub fn stdout_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.stdout = Sink::File(path.into());
+        self
+    }
+
+    /// Sets the timeout. Default: [`DEFAULT_TIMEOUT`].
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Names the log file. Default: the program and its first argument.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Runs the command to its end.
+    ///
+    /// # Errors
+    /// When it cannot be started, exits with anything but 0, or runs into the timeout.
+    pub async fn run(self, logs: &LogDir) -> Result<Output, CommandError> {
+        let log = logs.next_file(&self.log_name());
+        let started = Instant::now();
+        let mut recorder = Recorder::default();
+        let result = self.execute(&log, &mut recorder).await;
+        let elapsed = started.elapsed();
+        let cause = match result {
+            Ok(status) if status.success() => None,
+            Ok(status) => Some(Cause::Exit(status)),
+            Err(cause) => Some(cause),
+        };
+        let ending = match &cause {
+            None => "exit status: 0".to_owned(),
+            Some(cause) => cause.to_string(),
+        };
+        append(&log, &format!("# {ending}, after {elapsed:.1?}\n"));
+        let (stdout, tail) = recorder.into_parts();
+        match cause {
+            None => Ok(Output {
+                stdout,
+                log,
+                elapsed,
+            }),
+            Some(cause) => Err(CommandError {
+                command: self.to_string(),
+                cause,
+                elapsed,
+                log,
+                tail,
+                stdout,
+            }),
+        }
+    }
+
+    async fn execute(&self, log: &Path, recorder: &mut Recorder) -> Result<ExitStatus, Cause> {
+        let mut file = File::create(log).await.map_err(Cause::Log)?;
+        let header = format!("$ {self}\n");
+        file.write_all(header.as_bytes())
+            .await
+            .map_err(Cause::Log)?;
+
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.args)
+            .stdin(self.stdin_stdio()?)
+            .stdout(self.stdout_stdio()?)
+            .stderr(Stdio::piped())
+            // Its own group: Ctrl-C reaches only us, and we end the whole family, not just the head.
+            .process_group(0)
+            .kill_on_drop(true);
+        for (name, value) in &self.env {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        if let Some(cwd) = &self.cwd {
+            command.current_dir(cwd);
+        }
+        let child = command.spawn().map_err(Cause::Spawn)?;
+        let mut child = Family(child);
+        let work = async {
+            let status = child.interact(&self.stdin, &mut file, recorder).await?;
+            file.flush().await.map_err(Cause::Log)?;
+            Ok(status)
+        };
+        match tokio::time::timeout(self.timeout, work).await {
+            Ok(result) => result,
+            Err(_) => Err(Cause::Timeout(self.timeout)),
+        }
+    }
+
+    fn stdin_stdio(&self) -> Result<Stdio, Cause> {
+        Ok(match &self.stdin {
+            Input::Empty => Stdio::null(),
+            Input::Bytes(_) => Stdio::piped(),
+            Input::File(path) => std::fs::File::open(path).map_err(Cause::Spawn)?.into(),
+        })
+    }
+
+    fn stdout_stdio(&self) -> Result<Stdio, Cause> {
+        Ok(match &self.stdout {
+            Sink::Memory => Stdio::piped(),
+            Sink::File(path) => std::fs::File::create(path).map_err(Cause::Spawn)?.into(),
+        })
+    }
+
+    fn log_name(&self) -> String {
+        let name = self.name.clone().unwrap_or_else(|| {
+            let program = Path::new(&self.program).file_name().unwrap_or_default();
+            let mut words = vec![program.to_string_lossy().into_owned()];
+            let verb = self.args.first().map(|arg| arg.to_string_lossy());
+            words.extend(
+                verb.filter(|verb| !verb.starts_with(['-', '/', '+']))
+                    .map(std::borrow::Cow::into_owned),
+            );
+            words.join("-")
+        });
+        name.chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .take(48)
+            .collect()
+    }
+}
+
+/// The command line as one would type it in a shell.
+impl fmt::Display for Cmd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(cwd) = &self.cwd {
+            write!(f, "cd {} && ", quote(cwd.as_os_str()))?;
+        }
+        for (name, value) in &self.env {
+            if let Some(value) = value {
+                write!(f, "{}={} ", name.to_string_lossy(), quote(value))?;
+            }
+        }
+        f.write_str(&quote(&self.program))?;
+        for arg in &self.args {
+            write!(f, " {}", quote(arg))?;
+        }
+        match &self.stdin {
+            Input::File(path) => write!(f, " < {}", quote(path.as_os_str()))?,
+            Input::Empty | Input::Bytes(_) => {}
+        }
+        match &self.stdout {
+            Sink::File(path) => write!(f, " > {}", quote(path.as_os_str())),
+            Sink::Memory => Ok(()),
+        }
+    }
+}
+
+/// A command that could not be run to a good end.
+#[derive(Debug)]
+pub struct CommandError {
+    /// The command line.
+    pub command: String,
+    /// What went wrong.
+    pub cause: Cause,
+    /// How long it had run.
+    pub elapsed: Duration,
+    /// Its log file.
+    pub log: PathBuf,
+    /// The last lines of its output, standard error included.
+    pub tail: Vec<String>,
+    /// Its standard output so far.
+    pub stdout: Vec<u8>,
+}
+
+impl CommandError {
+    /// The exit code, when the command exited by itself.
+    #[must_use]
+    pub fn code(&self) -> Option<i32> {
+        match &self.cause {
+            Cause::Exit(status) => status.code(),
+            Cause::Spawn(_) | Cause::Timeout(_) | Cause::Log(_) => None,
+        }
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub enum Cause {
+    /// It could not be started, or its input or output not be opened.
+    Spawn(io::Error),
+    /// It ended with anything but exit code 0.
+    Exit(ExitStatus),
+    /// It was killed after this time.
+    Timeout(Duration),
+    /// Its log could not be written.
+    Log(io::Error),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spawn(error) => write!(f, "cannot be started: {error}"),
+            Self::Exit(status) => write!(f, "{status}"),
+            Self::Timeout(limit) => write!(f, "killed: it ran longer than {limit:.0?}"),
+            Self::Log(error) => write!(f, "log cannot be written: {error}"),
+        }
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (command, cause, elapsed) = (&self.command, &self.cause, self.elapsed);
+        write!(f, "`{command}`: {cause} (after {elapsed:.1?})")?;
+        for line in &self.tail {
+            write!(f, "\n  | {line}")?;
+        }
+        write!(f, "\n  log: {}", self.log.display())
+    }
+}
+
+impl std::error::Error for CommandError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.cause {
+            Cause::Spawn(error) | Cause::Log(error) => Some(error),
+            Cause::Exit(_) | Cause::Timeout(_) => None,
+        }
+    }
+}
+
+/// A child with everything it started; dropping it before its end kills them all.
+struct Family(Child);
+
+impl Family {
+    /// Feeds input, records output, and waits for the end.
+    async fn interact(
+        &mut self,
+        input: &Input,
+        log: &mut File,
+        recorder: &mut Recorder,
+    ) -> Result<ExitStatus, Cause> {
+        let mut stdin = self.0.stdin.take();
+        let mut stdout = self.0.stdout.take();
+        let mut stderr = self.0.stderr.take();
+        let pump = async {
+            let (mut out, mut err) = ([0; 8192], [0; 8192]);
+            while stdout.is_some() || stderr.is_some() {
+                let (chunk, stream) = tokio::select! {
+                    chunk = read(&mut stdout, &mut out), if stdout.is_some() => (chunk, Stream::Out),
+                    chunk = read(&mut stderr, &mut err), if stderr.is_some() => (chunk, Stream::Err),
+                };
+                recorder.record(chunk, stream);
+                log.write_all(chunk).await.map_err(Cause::Log)?;
+            }
+            Ok(())
+        };
+        let end = async {
+            let feed = async {
+                if let (Input::Bytes(bytes), Some(mut pipe)) = (input, stdin.take()) {
+                    // A command may well stop reading; its exit status tells whether that was a failure.
+                    let _ = pipe.write_all(bytes).await;
+                }
+            };
+            let ((), status) = tokio::join!(feed, self.0.wait());
+            status.map_err(Cause::Spawn)
+        };
+        tokio::pin!(pump, end);
+        let mut pumped = false;
+        let status = loop {
+            tokio::select! {
+                result = &mut pump, if !pumped => {
+                    result?;
+                    pumped = true;
+                }
+                status = &mut end => break status?,
+            }
+        };
+        if !pumped && let Ok(result) = tokio::time::timeout(DRAIN, pump).await {
+            result?;
+        }
+        Ok(status)
+    }
+}
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        // No id: the child was waited for, and its number may belong to somebody else by now.
+        if let Some(group) = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+            // The only failure is that nobody is left in the group.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Stream {
+    Out,
+    Err,
+}
+
+/// Reads once; at the end of the stream the pipe is closed and taken away.
+async fn read<'b, R: AsyncRead + Unpin>(pipe: &mut Option<R>, buffer: &'b mut [u8]) -> &'b [u8] {
+    let read = match pipe {
+        Some(open) => open.read(buffer).await.unwrap_or(0),
+        None => 0,
+    };
+    if read == 0 {
+        *pipe = None;
+    }
+    &buffer[..read]
+}
+
+/// What is kept of the output: standard output whole, and the last lines of both streams.
+#[derive(Default)]
+struct Recorder {
+    stdout: Vec<u8>,
+    out: Tail,
+    err: Tail,
+    lines: VecDeque<String>,
+}
+
+impl Recorder {
+    fn record(&mut self, chunk: &[u8], stream: Stream) {
+        let tail = match stream {
+            Stream::Out => {
+                self.stdout.extend_from_slice(chunk);
+                &mut self.out
+            }
+            Stream::Err => &mut self.err,
+        };
+        for line in tail.split(chunk) {
+            push_line(&mut self.lines, line);
+        }
+    }
+
+    fn into_parts(mut self) -> (Vec<u8>, Vec<String>) {
+        for rest in [self.out.partial, self.err.partial] {
+            push_line(&mut self.lines, rest);
+        }
+        (self.stdout, self.lines.into())
+    }
+}
+
+fn push_line(lines: &mut VecDeque<String>, line: Vec<u8>) {
+    let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+    if !line.is_empty() {
+        if lines.len() == TAIL_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+}
+
+/// Splits a stream into lines across reads. A carriage return ends a line too, as progress bars use it.
+#[derive(Default)]
+struct Tail {
+    partial: Vec<u8>,
+}
+
+impl Tail {
+    fn split(&mut self, chunk: &[u8]) -> Vec<Vec<u8>> {
+        let mut lines = Vec::new();
+        for &byte in chunk {
+            if byte == b'\n' || byte == b'\r' {
+                lines.push(std::mem::take(&mut self.partial));
+            } else if self.partial.len() < TAIL_WIDTH {
+                self.partial.push(byte);
+            }
+        }
+        lines
+    }
+}
+
+/// Quotes a word for a POSIX shell where that is needed.
+fn quote(word: impl AsRef<OsStr>) -> String {
+    let word = word.as_ref().to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.into_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// The end of the log is a courtesy to its reader: a full disk must not hide the command's own result.
+fn append(log: &Path, text: &str) {
+    use std::io::Write as _;
+    if let Ok(mut file) = std::fs::OpenOptions::new().append(true).open(log) {
+        let _ = file.write_all(text.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Cmd {
+        Cmd::new("sh").args(["-c", script])
+    }
+
+    fn logs() -> (tempfile::TempDir, LogDir) {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let logs = LogDir::create(dir.path().join("logs")).expect("a log folder");
+        (dir, logs)
+    }
+
+    #[tokio::test]
+    async fn output_is_captured_and_logged_with_the_command_line() {
+        let (_dir, logs) = logs();
+        let cmd = sh("cat; echo $X; echo problem >&2")
+            .stdin("in ")
+            .env("X", "a b");
+        let output = cmd.run(&logs).await.expect("success");
+        assert_eq!(output.text(), "in a b");
+        let log = std::fs::read_to_string(&output.log).expect("a log");
+        assert!(log.starts_with("$ X='a b' sh -c 'cat; echo"), "{log}");
+        assert!(log.contains("problem"), "{log}");
+        assert!(log.contains("# exit status: 0"), "{log}");
+    }
+
+    #[tokio::test]
+    async fn failure_holds_status_tail_and_log() {
+        let (_dir, logs) = logs();
+        let error = sh("seq 100; echo broken >&2; printf unfinished; exit 3")
+            .run(&logs)
+            .await
+            .expect_err("failure");
+        assert_eq!(error.code(), Some(3));
+        assert_eq!(error.tail.len(), TAIL_LINES);
+        let text = error.to_string();
+        for part in [
+            "exit status: 3",
+            "| 100",
+            "| broken",
+            "| unfinished",
+            "001-sh",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn missing_program_is_named() {
+        let (_dir, logs) = logs();
+        let error = Cmd::new("no-such-program").run(&logs).await;
+        let error = error.expect_err("failure").to_string();
+        assert!(
+            error.contains("`no-such-program`: cannot be started"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn timeout_kills_the_whole_family() {
+        let (dir, logs) = logs();
+        let file = dir.path().join("alive");
+        let script = format!("(sleep 0.5; touch {}) & wait", file.display());
+        let cmd = sh(&script).timeout(Duration::from_millis(100));
+        let error = cmd.run(&logs).await.expect_err("timeout");
+        assert!(matches!(error.cause, Cause::Timeout(_)), "{error}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!file.exists(), "a grandchild outlived the timeout");
+    }
+
+    #[tokio::test]
+    async fn dropped_future_kills_the_command() {
+        let (dir, logs) = logs();
+        let file = dir.path().join("alive");
+        let cmd = sh(&format!("sleep 0.5; touch {}", file.display()));
+        let run = tokio::time::timeout(Duration::from_millis(100), cmd.run(&logs));
+        assert!(run.await.is_err(), "still running");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!file.exists(), "the command outlived its future");
+    }
+
+    #[tokio::test]
+    async fn daemon_that_keeps_the_pipe_open_does_not_hold_up_the_command() {
+        let (_dir, logs) = logs();
+        let output = sh("echo started; sleep 30 &").run(&logs).await;
+        let output = output.expect("success");
+        assert_eq!(output.text(), "started");
+        assert!(output.elapsed < Duration::from_secs(10));
+    }
+
+    #[tokio::test]
+    async fn files_serve_as_input_and_output() {
+        let (dir, logs) = logs();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        std::fs::write(&from, b"\xff\n").expect("written");
+        let cmd = Cmd::new("cat").stdin_file(&from).stdout_file(&to);
+        cmd.run(&logs).await.expect("success");
+        assert_eq!(std::fs::read(&to).expect("read"), b"\xff\n");
+    }
+
+    #[test]
+    fn numbering_continues_in_a_folder_that_was_used_before() {
+        let (dir, logs) = logs();
+        std::fs::write(logs.next_file("one"), "").expect("written");
+        let again = LogDir::create(dir.path().join("logs")).expect("a log folder");
+        assert!(again.next_file("two").ends_with("002-two.log"));
+    }
+
+    #[test]
+    fn log_is_named_after_program_and_verb() {
+        assert_eq!(
+            Cmd::new("/usr/bin/docker").arg("build").log_name(),
+            "docker-build"
+        );
+        assert_eq!(Cmd::new("uname").arg("-r").log_name(), "uname");
+    }
+
+    #[test]
+    fn words_are_quoted_only_where_a_shell_needs_it() {
+        assert_eq!(quote("--name=x/y:z"), "--name=x/y:z");
+        assert_eq!(quote("it's"), r"'it'\''s'");
+        assert_eq!(quote(""), "''");
+    }
+}
