@@ -1,4 +1,7 @@
 //! The end-to-end harness as a library: child processes, clusters, waits, artifacts, scenarios.
 
+pub mod control_plane;
+pub mod images;
 pub mod paths;
 pub mod process;
+pub mod progress;

@@ -1,0 +1,191 @@
+//! The container of a control plane: its files, its ports, and how it is bound to our own life.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use testcontainers::core::logs::LogFrame;
+use testcontainers::core::{ExecCommand, Host, IntoContainerPort as _, Mount};
+use testcontainers::runners::AsyncRunner as _;
+use testcontainers::{
+    ContainerAsync, ContainerRequest, CopyTargetOptions, GenericImage, ImageExt as _,
+};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+
+use super::ControlPlane;
+use super::pki::{Identity, Pki};
+use crate::paths;
+
+const API_PORT: u16 = 6443;
+const LIFELINE_PORT: u16 = 7000;
+
+/// Where the entrypoint, `images/control-plane/control-plane`, looks for its files.
+const FILES: &str = "/etc/control-plane";
+const DATA: &str = "/var/lib/control-plane";
+
+pub(super) struct Container {
+    container: ContainerAsync<GenericImage>,
+    url: String,
+    log: PathBuf,
+    /// The container ends when this closes, and removes itself: values in statics are never dropped,
+    /// and a killed process drops nothing at all.
+    _lifeline: std::net::TcpStream,
+}
+
+impl Container {
+    pub(super) async fn start(image: &str, pki: &Pki) -> Result<Self> {
+        let (name, tag) = image
+            .rsplit_once(':')
+            .with_context(|| format!("control plane image {image:?} has no tag"))?;
+        let log = log_file()?;
+        let mut file =
+            File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
+        drop(file.flush());
+        let file = std::sync::Mutex::new(file);
+
+        let mut request: ContainerRequest<GenericImage> = GenericImage::new(name, tag)
+            .with_exposed_port(API_PORT.tcp())
+            .with_exposed_port(LIFELINE_PORT.tcp())
+            .with_env_var("LIFELINE", "1")
+            .with_host(ControlPlane::HOST, Host::HostGateway)
+            .with_mount(Mount::tmpfs_mount(DATA).with_mode(0o1777))
+            .with_host_config_modifier(|host| host.auto_remove = Some(true))
+            .with_log_consumer(move |frame: &LogFrame| {
+                if let Ok(mut file) = file.lock() {
+                    // The log helps to understand a failure; that it is short of a line is none itself.
+                    let _ = file.write_all(frame.bytes());
+                }
+            });
+        for (file, content) in files(pki) {
+            let target = CopyTargetOptions::new(format!("{FILES}/{file}")).with_mode(0o644);
+            request = request.with_copy_to(target, content.into_bytes());
+        }
+        let container = request.start().await.with_context(|| {
+            format!("cannot start a container of {image}; `cargo xtask doctor` checks Docker")
+        })?;
+
+        let host = container.get_host().await?;
+        let port = container.get_host_port_ipv4(LIFELINE_PORT.tcp()).await?;
+        let lifeline = tokio::time::timeout(
+            Duration::from_secs(20),
+            hold_lifeline(&format!("{host}:{port}")),
+        )
+        .await
+        .with_context(|| {
+            format!(
+                "the control plane does not start; its log is {}",
+                log.display()
+            )
+        })??;
+        let port = container.get_host_port_ipv4(API_PORT.tcp()).await?;
+        Ok(Self {
+            container,
+            url: format!("https://{host}:{port}"),
+            log,
+            _lifeline: lifeline,
+        })
+    }
+
+    /// Where the API server is reached from here.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The file that collects the log of all three processes.
+    pub(super) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    pub(super) async fn is_running(&self) -> Result<bool> {
+        Ok(self.container.is_running().await?)
+    }
+
+    pub(super) async fn start_controllers(&self) -> Result<()> {
+        let file = format!("{DATA}/start-controllers");
+        let touch = ExecCommand::new(["touch", &file]);
+        let mut result = self.container.exec(touch).await?;
+        // The exit code is there once the output has ended.
+        let output = result.stderr_to_vec().await?;
+        ensure!(
+            result.exit_code().await? == Some(0),
+            "cannot start the controllers: {}",
+            String::from_utf8_lossy(&output)
+        );
+        Ok(())
+    }
+}
+
+/// Connects until the entrypoint says "up". Docker's proxy accepts connections before there is
+/// anybody to pass them on to, so that a connection alone means nothing.
+async fn hold_lifeline(address: &str) -> Result<std::net::TcpStream> {
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        tick.tick().await;
+        let Ok(mut stream) = TcpStream::connect(address).await else {
+            continue;
+        };
+        let mut greeting = [0; 2];
+        if stream.read_exact(&mut greeting).await.is_ok() && &greeting == b"up" {
+            // Without a runtime: it outlives the one that it was made in.
+            return Ok(stream.into_std()?);
+        }
+    }
+}
+
+/// The files that the entrypoint expects.
+fn files(pki: &Pki) -> Vec<(String, String)> {
+    let mut files = vec![
+        ("ca.crt".to_owned(), pki.ca_pem.clone()),
+        (
+            "service-account.key".to_owned(),
+            pki.service_account.serialize_pem(),
+        ),
+        (
+            "service-account.pub".to_owned(),
+            pki.service_account.public_key_pem(),
+        ),
+        (
+            "controller-manager.kubeconfig".to_owned(),
+            kubeconfig("controller-manager"),
+        ),
+    ];
+    let identities: [(&str, &Identity); 3] = [
+        ("apiserver", &pki.api_server),
+        ("kubelet-client", &pki.kubelet_client),
+        ("controller-manager", &pki.controller_manager),
+    ];
+    for (name, identity) in identities {
+        files.push((format!("{name}.crt"), identity.certificate.clone()));
+        files.push((format!("{name}.key"), identity.key.clone()));
+    }
+    files
+}
+
+/// A kubeconfig for a process in the container.
+fn kubeconfig(user: &str) -> String {
+    serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "default",
+        "clusters": [{"name": "default", "cluster": {
+            "server": format!("https://localhost:{API_PORT}"),
+            "certificate-authority": format!("{FILES}/ca.crt"),
+        }}],
+        "users": [{"name": user, "user": {
+            "client-certificate": format!("{FILES}/{user}.crt"),
+            "client-key": format!("{FILES}/{user}.key"),
+        }}],
+        "contexts": [{"name": "default", "context": {"cluster": "default", "user": user}}],
+    })
+    .to_string()
+}
+
+fn log_file() -> Result<PathBuf> {
+    let folder = paths::target().join("control-plane");
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder.join(format!("{}.log", paths::run_name())))
+}

@@ -1,0 +1,168 @@
+//! A real Kubernetes control plane for tests: etcd, kube-apiserver and kube-controller-manager in one
+//! unprivileged container, without nodes and without a scheduler.
+//!
+//! [`crate::sim`] adds the nodes. The image is `images/control-plane`.
+
+mod container;
+mod manifests;
+mod pki;
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::PostParams;
+use kube::config::AuthInfo;
+use kube::{Api, Client, Config};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use self::container::Container;
+use self::pki::Pki;
+
+/// How long the API server may take until it is ready. About five seconds on an idle machine; a busy
+/// one with two cores has taken thirty.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A running control plane. It ends with this value, or with this process, whichever comes first and
+/// however that happens.
+pub struct ControlPlane {
+    pki: Pki,
+    container: Container,
+}
+
+impl ControlPlane {
+    /// The name under which the container reaches this machine.
+    pub const HOST: &'static str = "host.docker.internal";
+
+    /// Starts a control plane from an image of `images/control-plane`, and waits until it is ready.
+    ///
+    /// Its controllers do not run before [`Self::start_controllers`].
+    ///
+    /// # Errors
+    /// When Docker does not answer, does not have the image, or the API server does not get ready.
+    pub async fn start(image: &str) -> Result<Self> {
+        let pki = Pki::generate(&["localhost", "127.0.0.1"], &[Self::HOST])?;
+        let container = Container::start(image, &pki).await?;
+        let this = Self { pki, container };
+        let ready = tokio::time::timeout(START_TIMEOUT, this.ready());
+        match ready.await {
+            Ok(result) => result?,
+            Err(_) => anyhow::bail!(
+                "the API server is not ready after {START_TIMEOUT:?}; its log is {}",
+                this.container.log().display()
+            ),
+        }
+        Ok(this)
+    }
+
+    /// Polls: an API server that does not serve yet offers nothing to watch.
+    async fn ready(&self) -> Result<()> {
+        let client = self.client()?;
+        let mut tick = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            tick.tick().await;
+            let request = http::Request::get("/readyz").body(Vec::new())?;
+            if client.request_text(request).await.is_ok() {
+                return Ok(());
+            }
+            ensure!(
+                self.container.is_running().await?,
+                "the control plane has ended; its log is {}",
+                self.container.log().display()
+            );
+        }
+    }
+
+    /// Starts the controllers. Call it once all custom resources are defined: the garbage collector
+    /// looks for new kinds only every 30 s.
+    ///
+    /// # Errors
+    /// When the container has ended.
+    pub async fn start_controllers(&self) -> Result<()> {
+        self.container.start_controllers().await
+    }
+
+    /// Applies manifests as `kubectl apply -f PATH` does: a file, or all YAML files of a folder, in
+    /// the order of their names. Waits until custom resources among them are served.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or the API server refuses an object.
+    pub async fn apply(&self, path: &std::path::Path) -> Result<()> {
+        manifests::apply(&self.client()?, path).await
+    }
+
+    /// A client with all rights.
+    ///
+    /// A client belongs to the runtime that it is made in: its connections are served there.
+    ///
+    /// # Errors
+    /// Never, as long as the certificates are well-formed.
+    pub fn client(&self) -> Result<Client> {
+        self.client_with(self.pki.admin.auth_info())
+    }
+
+    /// A client with the rights of a service account and nothing more, by a token for it.
+    ///
+    /// # Errors
+    /// When there is no such service account.
+    pub async fn service_account_client(&self, namespace: &str, name: &str) -> Result<Client> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client()?, namespace);
+        let request = TokenRequest {
+            spec: TokenRequestSpec {
+                expiration_seconds: Some(24 * 60 * 60),
+                ..TokenRequestSpec::default()
+            },
+            ..TokenRequest::default()
+        };
+        let token = accounts
+            .create_token_request(name, &PostParams::default(), &request)
+            .await
+            .with_context(|| format!("no token for service account {namespace}/{name}"))?
+            .status
+            .context("a token request without a token")?
+            .token;
+        self.client_with(AuthInfo {
+            token: Some(token.into()),
+            ..AuthInfo::default()
+        })
+    }
+
+    fn client_with(&self, auth_info: AuthInfo) -> Result<Client> {
+        let mut config = Config::new(self.container.url().parse()?);
+        config.root_cert = Some(vec![self.pki.ca_der.clone()]);
+        config.tls_server_name = Some("localhost".to_owned());
+        config.auth_info = auth_info;
+        // Watches and log streams may be silent for long.
+        config.read_timeout = None;
+        Client::try_from(config).context("cannot make a client")
+    }
+
+    /// What a server needs to be a kubelet to this control plane: it is trusted by the API server,
+    /// and lets nobody in but that.
+    ///
+    /// # Errors
+    /// Never, as long as the certificates are well-formed.
+    pub fn kubelet_tls(&self) -> Result<rustls::ServerConfig> {
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from(self.pki.ca_der.clone()))?;
+        let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(
+            roots.into(),
+            provider.clone(),
+        )
+        .build()?;
+        let identity = &self.pki.kubelet_server;
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_client_cert_verifier(clients)
+            .with_single_cert(
+                vec![CertificateDer::from_pem_slice(
+                    identity.certificate.as_bytes(),
+                )?],
+                PrivateKeyDer::from_pem_slice(identity.key.as_bytes())?,
+            )?;
+        Ok(config)
+    }
+}
