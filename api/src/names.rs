@@ -1,0 +1,131 @@
+//! Names that operator, terminator and users see on objects.
+
+use sha2::{Digest, Sha256};
+
+/// The API group; also the prefix of our annotations and conditions.
+pub const GROUP: &str = "daemonset.darkowlzz.space";
+
+/// Label on DaemonSet and pods: the name of the DaemonSet, see [`label_value`].
+pub const LABEL_DAEMON_SET: &str = "daemonset";
+/// Label on DaemonSet and pods: the name of the Job, see [`label_value`].
+pub const LABEL_JOB: &str = "job";
+/// Label on DaemonSet and pods of every Job, with the value `true`.
+pub const LABEL_DAEMON_SET_JOB: &str = "daemonset-job";
+/// Selects the pods of all Jobs.
+pub const POD_SELECTOR: &str = "daemonset-job=true";
+
+/// Annotation on DaemonSet and pods: the [work hash](crate::work::hash) that they run.
+pub const ANNOTATION_WORK_HASH: &str = "daemonset.darkowlzz.space/work-hash";
+/// Annotation on pods: the word that marks their work as done. Absent: the terminator's default.
+pub const ANNOTATION_TERMINATION_WORD: &str = "daemonset.darkowlzz.space/termination-word";
+
+/// Condition, and readiness gate, of a pod whose work is done.
+pub const POD_COMPLETED: &str = "daemonset.darkowlzz.space/Completed";
+
+/// The container that does the work.
+pub const JOB_CONTAINER: &str = "job-container";
+/// The volume of the node's `mountPath`.
+pub const BASE_TARGET_VOLUME: &str = "basetarget";
+/// Where the node's `mountPath` is mounted in [`JOB_CONTAINER`].
+pub const BASE_TARGET_PATH: &str = "/basetarget";
+
+/// Field manager of the operator.
+pub const OPERATOR: &str = "daemonset-job-operator";
+/// Field manager of the terminator.
+pub const TERMINATOR: &str = "daemonset-job-terminator";
+
+/// The longest object name, a DNS subdomain.
+/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>
+const MAX_NAME: usize = 253;
+/// The longest label value.
+/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/>
+const MAX_LABEL_VALUE: usize = 63;
+/// Hexadecimal digits of the hash that keeps a shortened name unique.
+const HASH_DIGITS: usize = 10;
+
+const DAEMON_SET_SUFFIX: &str = "-daemonset-job";
+
+/// The name of the DaemonSet of the Job `job`: `<job>-daemonset-job`, shortened if need be.
+#[must_use]
+pub fn daemon_set(job: &str) -> String {
+    let room = MAX_NAME - DAEMON_SET_SUFFIX.len();
+    format!("{}{DAEMON_SET_SUFFIX}", shorten(job, room))
+}
+
+/// The Job whose DaemonSet would be called `name`, as far as the name tells: the inverse of
+/// [`daemon_set`] for names that were not shortened.
+#[must_use]
+pub fn job_of_daemon_set(name: &str) -> Option<&str> {
+    name.strip_suffix(DAEMON_SET_SUFFIX)
+        .filter(|job| !job.is_empty())
+}
+
+/// `name` as the value of a label: itself where it fits, else its beginning and a hash of the whole.
+#[must_use]
+pub fn label_value(name: &str) -> String {
+    shorten(name, MAX_LABEL_VALUE)
+}
+
+/// The first `digits` hexadecimal digits of the SHA-256 of `bytes`.
+pub(crate) fn hex_digest(bytes: &[u8], digits: usize) -> String {
+    let mut hex: String = Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    hex.truncate(digits);
+    hex
+}
+
+/// `name` in at most `max` bytes. Object names are ASCII, so any byte is a place to cut.
+fn shorten(name: &str, max: usize) -> String {
+    if name.len() <= max {
+        return name.to_owned();
+    }
+    let head = name.get(..max - HASH_DIGITS - 1).unwrap_or_default();
+    // A dot before the dash would start an invalid DNS label.
+    let head = head.trim_end_matches(['.', '-']);
+    format!("{head}-{}", hex_digest(name.as_bytes(), HASH_DIGITS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_short_job_gives_the_documented_name() {
+        assert_eq!(daemon_set("job-sample"), "job-sample-daemonset-job");
+        assert_eq!(
+            job_of_daemon_set("job-sample-daemonset-job"),
+            Some("job-sample")
+        );
+        assert_eq!(label_value("job-sample"), "job-sample");
+    }
+
+    #[test]
+    fn names_at_the_limit_are_left_alone() {
+        assert_eq!(label_value(&"a".repeat(63)), "a".repeat(63));
+        assert_eq!(daemon_set(&"a".repeat(239)).len(), 253);
+    }
+
+    proptest! {
+        #[test]
+        fn any_job_name_gives_valid_and_distinct_names(
+            a in "[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?){0,3}",
+            tail in "[a-z0-9]{1,9}",
+        ) {
+            let a = &a[..a.len().min(244)];
+            let a = a.trim_end_matches(['.', '-']);
+            let b = format!("{a}{tail}");
+            for name in [a, &b] {
+                prop_assert!(daemon_set(name).len() <= MAX_NAME);
+                let label = label_value(name);
+                prop_assert!(label.len() <= MAX_LABEL_VALUE);
+                prop_assert!(!label.contains(".-"));
+                prop_assert!(label.ends_with(|c: char| c.is_ascii_alphanumeric()));
+            }
+            prop_assert_ne!(daemon_set(a), daemon_set(&b));
+            prop_assert_ne!(label_value(a), label_value(&b));
+        }
+    }
+}

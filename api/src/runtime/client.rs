@@ -1,0 +1,58 @@
+//! Clients of the API server.
+
+use std::time::Duration;
+
+use kube::{Client, Config};
+
+/// How long the API server may be silent while it answers a single call.
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Two clients of one API server: streams may be silent for long, calls may not.
+#[derive(Clone)]
+pub struct Clients {
+    /// For watches and logs; without a read timeout.
+    pub stream: Client,
+    /// For single calls.
+    pub call: Client,
+}
+
+impl Clients {
+    /// Clients from the service account of the pod, or from `$KUBECONFIG` outside of a cluster.
+    ///
+    /// # Errors
+    /// When neither is there, or what they hold is not usable.
+    pub async fn infer() -> Result<Self, Error> {
+        let mut config = Config::infer().await?;
+        // Watches and reconciliations have their own backoff; this layer would stretch a call that
+        // the server puts off to minutes, with a state that is as old.
+        config.default_retry = false;
+        let stream = Client::try_from(config.clone())?;
+        config.read_timeout = Some(CALL_TIMEOUT);
+        config.reset_reader_on_write = true;
+        Ok(Self {
+            stream,
+            call: Client::try_from(config)?,
+        })
+    }
+}
+
+impl From<Client> for Clients {
+    /// One client for everything, as tests need it.
+    fn from(client: Client) -> Self {
+        Self {
+            stream: client.clone(),
+            call: client,
+        }
+    }
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Neither a service account nor a kubeconfig.
+    #[error("no cluster is configured: {0}")]
+    Infer(#[from] kube::config::InferConfigError),
+    /// The configuration does not make a client.
+    #[error("the cluster's configuration is not usable: {0}")]
+    Client(#[from] kube::Error),
+}

@@ -1,0 +1,39 @@
+//! Options that both processes have.
+
+use std::net::SocketAddr;
+
+use clap::{Args, ValueEnum};
+
+/// Options of a process; each is a flag and an environment variable.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Namespace whose Jobs are handled; unset or empty: all namespaces.
+    #[arg(long, env = "NAMESPACE", default_value = "", hide_default_value = true)]
+    namespace: String,
+
+    /// Address that /livez and /readyz are served on.
+    #[arg(long, env = "HEALTH_ADDRESS")]
+    pub(super) health_address: Option<SocketAddr>,
+
+    /// Format of the log. RUST_LOG sets what is logged, `info` unless set.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
+    pub(super) log_format: LogFormat,
+}
+
+impl Options {
+    /// The namespace whose Jobs are handled; none: all of them.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        Some(self.namespace.as_str()).filter(|namespace| !namespace.is_empty())
+    }
+}
+
+/// Format of the log.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    /// One line of text an event, for people.
+    #[default]
+    Text,
+    /// One JSON object an event, for log collectors.
+    Json,
+}

@@ -1,0 +1,154 @@
+//! The life of a process: start, signals, end.
+
+use std::{future::Future, process::ExitCode, time::Duration};
+
+use futures::future::{FutureExt, Shared};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tracing::{error, info};
+use tracing_subscriber::EnvFilter;
+
+use super::{Clients, Health, LogFormat, Options, client};
+
+/// How long work that is under way may take to end after SIGTERM.
+const GRACE: Duration = Duration::from_secs(5);
+/// The processes wait on the network; two threads keep the health server and the logs apart from a
+/// long reconciliation.
+const THREADS: usize = 2;
+
+/// What a process works with.
+pub struct Context {
+    /// Clients of the API server.
+    pub clients: Clients,
+    /// To be told when the caches are synced.
+    pub health: Health,
+    /// Resolves when the process is to end.
+    pub shutdown: Shared<futures::future::BoxFuture<'static, ()>>,
+}
+
+/// Runs `work` as a process: sets up logs, clients, health server and signals, and turns its result
+/// into an exit code.
+///
+/// `work` is expected to return soon after `shutdown` resolves; it is dropped after five seconds.
+pub fn run<Work, Fut, E>(name: &str, options: &Options, work: Work) -> ExitCode
+where
+    Work: FnOnce(Context) -> Fut,
+    Fut: Future<Output = Result<(), E>>,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    init_log(options.log_format);
+    let result = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)
+        .and_then(|runtime| runtime.block_on(serve(name, options, work)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve<Work, Fut, E>(name: &str, options: &Options, work: Work) -> Result<(), Error>
+where
+    Work: FnOnce(Context) -> Fut,
+    Fut: Future<Output = Result<(), E>>,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    info!(
+        namespace = options.namespace().unwrap_or("(all)"),
+        "{name} {} starts",
+        env!("CARGO_PKG_VERSION")
+    );
+    // The process has one TLS implementation, chosen here and not by which features are compiled in.
+    // It fails only when there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let shutdown = terminated()?.boxed().shared();
+    let health = Health::default();
+    let server = match options.health_address {
+        Some(address) => {
+            let listener = TcpListener::bind(address)
+                .await
+                .map_err(|source| Error::Bind {
+                    address: address.to_string(),
+                    source,
+                })?;
+            health
+                .clone()
+                .serve(listener, shutdown.clone())
+                .left_future()
+        }
+        None => shutdown.clone().map(Ok).right_future(),
+    };
+    let context = Context {
+        clients: Clients::infer().await?,
+        health,
+        shutdown: shutdown.clone(),
+    };
+    let work = work(context).map(|result| result.map_err(|error| Error::Work(Box::new(error))));
+    let in_time = async {
+        shutdown.await;
+        info!("shutting down");
+        tokio::time::sleep(GRACE).await;
+        Err(Error::Grace)
+    };
+    tokio::select! {
+        result = work => result,
+        // A server that ended for the shutdown leaves the time to the work.
+        Err(error) = server => Err(Error::Serve(error)),
+        result = in_time => result,
+    }
+}
+
+/// Resolves at SIGTERM or SIGINT.
+fn terminated() -> Result<impl Future<Output = ()> + Send + 'static, Error> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signal)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn init_log(format: LogFormat) {
+    let filter = EnvFilter::builder()
+        .with_default_directive(tracing::Level::INFO.into())
+        .from_env_lossy();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.with_ansi(false).init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+}
+
+/// Why a process ended.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("cannot start threads: {0}")]
+    Runtime(std::io::Error),
+    #[error("cannot listen for signals: {0}")]
+    Signal(std::io::Error),
+    #[error("HEALTH_ADDRESS: cannot listen on {address}: {source}")]
+    Bind {
+        address: String,
+        source: std::io::Error,
+    },
+    #[error("the health server failed: {0}")]
+    Serve(std::io::Error),
+    #[error(transparent)]
+    Client(#[from] client::Error),
+    #[error("{0}")]
+    Work(Box<dyn std::error::Error + Send + Sync>),
+    #[error("work did not end within {} s of the signal", GRACE.as_secs())]
+    Grace,
+}

@@ -1,0 +1,189 @@
+//! What the operator refuses. The CRD schema refuses most of it at `kubectl apply` already; this
+//! also covers Jobs that were stored under an older schema.
+
+use std::fmt;
+
+use crate::v1beta1::JobSpec;
+
+/// A field of a Job that cannot be accepted, in the words of `kubectl`: path, then reason.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{field}: {message}")]
+pub struct InvalidField {
+    /// Path of the field, such as `spec.mountPath`.
+    pub field: &'static str,
+    /// What is wrong with its value.
+    pub message: String,
+}
+
+/// All that is wrong with a spec; never empty.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub struct InvalidSpec(pub Vec<InvalidField>);
+
+impl fmt::Display for InvalidSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, field) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{field}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks `spec`.
+///
+/// # Errors
+/// Every field that is wrong, so that the user mends all of them at once.
+pub fn validate(spec: &JobSpec) -> Result<(), InvalidSpec> {
+    let checks = [
+        ("spec.image", image(&spec.image)),
+        (
+            "spec.mountPath",
+            optional(spec.mount_path.as_deref(), mount_path),
+        ),
+        (
+            "spec.terminationWord",
+            optional(spec.termination_word.as_deref(), termination_word),
+        ),
+    ];
+    let invalid: Vec<_> = checks
+        .into_iter()
+        .filter_map(|(field, result)| {
+            Some(InvalidField {
+                field,
+                message: result.err()?,
+            })
+        })
+        .collect();
+    if invalid.is_empty() {
+        Ok(())
+    } else {
+        Err(InvalidSpec(invalid))
+    }
+}
+
+type Check = Result<(), String>;
+
+fn optional(value: Option<&str>, check: fn(&str) -> Check) -> Check {
+    value.map_or(Ok(()), check)
+}
+
+fn image(image: &str) -> Check {
+    if image.is_empty() {
+        return Err("must not be empty".into());
+    }
+    if image.contains(char::is_whitespace) {
+        return Err(format!("must not contain white space: {image:?}"));
+    }
+    Ok(())
+}
+
+fn mount_path(path: &str) -> Check {
+    if !path.starts_with('/') {
+        return Err(format!("must be an absolute path: {path:?}"));
+    }
+    if path.split('/').any(|component| component == "..") {
+        return Err(format!("must not contain \"..\": {path:?}"));
+    }
+    Ok(())
+}
+
+fn termination_word(word: &str) -> Check {
+    if word.trim().is_empty() {
+        return Err("must not be empty".into());
+    }
+    if word.contains(['\r', '\n']) {
+        return Err(format!("must be on one line: {word:?}"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Change = fn(&mut JobSpec);
+
+    fn messages(change: Change) -> String {
+        let mut spec = JobSpec {
+            image: "busybox".into(),
+            ..JobSpec::default()
+        };
+        change(&mut spec);
+        validate(&spec).map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn a_spec_with_only_an_image_is_accepted() {
+        assert_eq!(messages(|_| ()), "");
+    }
+
+    #[test]
+    fn mount_paths_are_accepted_as_the_node_sees_them() {
+        for path in [
+            "/",
+            "/tmp",
+            "/tmp/",
+            "/var/lib/..data",
+            "/a.b/.../c",
+            "/a//b",
+            "/./a",
+        ] {
+            let spec = JobSpec {
+                image: "busybox".into(),
+                mount_path: Some(path.into()),
+                ..JobSpec::default()
+            };
+            assert_eq!(validate(&spec), Ok(()), "{path}");
+        }
+    }
+
+    #[test]
+    fn each_bad_field_is_named() {
+        let table: [(Change, &str); 8] = [
+            (|spec| spec.image.clear(), "spec.image: must not be empty"),
+            (
+                |spec| spec.image = "a b".into(),
+                "spec.image: must not contain white space: \"a b\"",
+            ),
+            (
+                |spec| spec.mount_path = Some("tmp".into()),
+                "spec.mountPath: must be an absolute path: \"tmp\"",
+            ),
+            (
+                |spec| spec.mount_path = Some(String::new()),
+                "spec.mountPath: must be an absolute path: \"\"",
+            ),
+            (
+                |spec| spec.mount_path = Some("/tmp/../etc".into()),
+                "spec.mountPath: must not contain \"..\": \"/tmp/../etc\"",
+            ),
+            (
+                |spec| spec.termination_word = Some(String::new()),
+                "spec.terminationWord: must not be empty",
+            ),
+            (
+                |spec| spec.termination_word = Some(" \t".into()),
+                "spec.terminationWord: must not be empty",
+            ),
+            (
+                |spec| spec.termination_word = Some("a\nb".into()),
+                "spec.terminationWord: must be on one line: \"a\\nb\"",
+            ),
+        ];
+        for (change, expected) in table {
+            assert_eq!(messages(change), expected);
+        }
+    }
+
+    #[test]
+    fn all_bad_fields_are_named_at_once() {
+        let message = messages(|spec| {
+            spec.image.clear();
+            spec.mount_path = Some("tmp".into());
+        });
+        assert_eq!(
+            message,
+            "spec.image: must not be empty; spec.mountPath: must be an absolute path: \"tmp\""
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! The parts of Pods and DaemonSets that operator and terminator read.
+//!
+//! A watch decodes into these instead of into the full types, so that what a cache holds does not
+//! grow with what users put into their pod templates.
+
+use k8s_openapi::{
+    api::{
+        apps::v1::DaemonSetStatus,
+        core::v1::{ContainerStatus, NodeAffinity, PodCondition},
+    },
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+};
+use kube::{Resource, ResourceExt};
+use serde::Deserialize;
+
+use crate::names;
+
+/// A DaemonSet without its pod template.
+#[derive(Clone, Debug, Default, Deserialize, Resource)]
+#[resource(inherit = k8s_openapi::api::apps::v1::DaemonSet)]
+pub struct DaemonSetView {
+    /// As in every object.
+    pub metadata: ObjectMeta,
+    /// What the DaemonSet controller counted.
+    pub status: Option<DaemonSetStatus>,
+}
+
+impl DaemonSetView {
+    /// The hash of the work that it was written for.
+    #[must_use]
+    pub fn work_hash(&self) -> Option<&str> {
+        annotation(&self.metadata, names::ANNOTATION_WORK_HASH)
+    }
+}
+
+/// A Pod without what only the kubelet needs.
+#[derive(Clone, Debug, Default, Deserialize, Resource)]
+#[resource(inherit = k8s_openapi::api::core::v1::Pod)]
+pub struct PodView {
+    /// As in every object.
+    pub metadata: ObjectMeta,
+    /// Where it runs.
+    #[serde(default)]
+    pub spec: PodSpecView,
+    /// How it runs.
+    #[serde(default)]
+    pub status: PodStatusView,
+}
+
+/// Where a pod runs.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodSpecView {
+    /// Name of the node; absent until the scheduler has bound the pod.
+    pub node_name: Option<String>,
+    /// The DaemonSet controller writes the node that a pod is meant for in here.
+    pub affinity: Option<AffinityView>,
+}
+
+/// The part of an affinity that the DaemonSet controller writes.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AffinityView {
+    /// As in a pod.
+    pub node_affinity: Option<NodeAffinity>,
+}
+
+/// How a pod runs.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodStatusView {
+    /// The kubelet's conditions, and ours.
+    #[serde(default)]
+    pub conditions: Vec<PodCondition>,
+    /// State of the containers.
+    #[serde(default)]
+    pub container_statuses: Vec<ContainerStatus>,
+}
+
+impl PodView {
+    /// UID of the DaemonSet that controls the pod.
+    #[must_use]
+    pub fn daemon_set(&self) -> Option<&OwnerReference> {
+        controller(&self.metadata)
+            .filter(|owner| owner.kind == "DaemonSet" && owner.api_version == "apps/v1")
+    }
+
+    /// The hash of the work that the pod was created for.
+    #[must_use]
+    pub fn work_hash(&self) -> Option<&str> {
+        annotation(&self.metadata, names::ANNOTATION_WORK_HASH)
+    }
+
+    /// The node that the pod runs on, or is meant for while the scheduler has not bound it.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        self.spec
+            .node_name
+            .as_deref()
+            .filter(|name| !name.is_empty())
+            .or_else(|| self.intended_node())
+    }
+
+    /// The DaemonSet controller aims a pod at its node by a required node affinity on
+    /// `metadata.name`, and leaves the binding to the scheduler.
+    /// <https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/#how-daemon-pods-are-scheduled>
+    fn intended_node(&self) -> Option<&str> {
+        let required = self
+            .spec
+            .affinity
+            .as_ref()?
+            .node_affinity
+            .as_ref()?
+            .required_during_scheduling_ignored_during_execution
+            .as_ref()?;
+        required
+            .node_selector_terms
+            .iter()
+            .flat_map(|term| term.match_fields.iter().flatten())
+            .find(|field| field.key == "metadata.name" && field.operator == "In")
+            .and_then(|field| field.values.as_deref()?.first())
+            .map(String::as_str)
+    }
+
+    /// Whether the work of the pod is done, as recorded by the terminator.
+    #[must_use]
+    pub fn is_completed(&self) -> bool {
+        self.status
+            .conditions
+            .iter()
+            .any(|condition| condition.type_ == names::POD_COMPLETED && condition.status == "True")
+    }
+
+    /// Status of the container that does the work.
+    #[must_use]
+    pub fn job_container(&self) -> Option<&ContainerStatus> {
+        self.status
+            .container_statuses
+            .iter()
+            .find(|status| status.name == names::JOB_CONTAINER)
+    }
+}
+
+/// The owner that controls an object.
+#[must_use]
+pub fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
+    metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .find(|owner| owner.controller == Some(true))
+}
+
+/// Drops from a watched object what is never read, before it is cached.
+pub fn prune<K: Resource>(object: &mut K) {
+    object.managed_fields_mut().clear();
+    object
+        .annotations_mut()
+        .retain(|key, _| key.starts_with(names::GROUP));
+}
+
+fn annotation<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
+    metadata.annotations.as_ref()?.get(key).map(String::as_str)
+}

@@ -1,0 +1,75 @@
+//! The work of a Job: the part of its spec whose change starts a new run.
+
+use serde::Serialize;
+
+use crate::{names, v1beta1::JobSpec};
+
+/// Hexadecimal digits of a work hash: 64 bits tell the works of one Job apart.
+const DIGITS: usize = 16;
+
+/// What is hashed. Fields that are not set are left out, so that a field added by a later version
+/// changes no hash of today, and an upgraded operator restarts nothing.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Work<'a> {
+    image: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    command: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    args: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mount_path: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    termination_word: Option<&'a str>,
+}
+
+/// Hash of the work that `spec` describes: equal for specs that run the same thing.
+#[must_use]
+pub fn hash(spec: &JobSpec) -> String {
+    let work = Work {
+        image: &spec.image,
+        command: &spec.command,
+        args: &spec.args,
+        mount_path: spec.mount_path.as_deref(),
+        termination_word: spec.termination_word.as_deref(),
+    };
+    // Plain strings and lists of them always serialize.
+    let bytes = serde_json::to_vec(&work).unwrap_or_default();
+    names::hex_digest(&bytes, DIGITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> JobSpec {
+        JobSpec {
+            image: "darkowlzz/cleanup:v0.0.2".into(),
+            args: vec!["/basetarget/foo".into()],
+            mount_path: Some("/tmp".into()),
+            ..JobSpec::default()
+        }
+    }
+
+    /// A changed hash would restart every running Job at the operator's upgrade.
+    #[test]
+    fn the_hash_of_a_spec_stays_the_same_from_version_to_version() {
+        assert_eq!(hash(&spec()), "f1796230ae9b7f4a");
+    }
+
+    #[test]
+    fn every_field_of_the_work_changes_the_hash() {
+        let changes: [fn(&mut JobSpec); 5] = [
+            |spec| spec.image.push('1'),
+            |spec| spec.command = vec!["sh".into()],
+            |spec| spec.args.push("-v".into()),
+            |spec| spec.mount_path = None,
+            |spec| spec.termination_word = Some("done".into()),
+        ];
+        for change in changes {
+            let mut changed = spec();
+            change(&mut changed);
+            assert_ne!(hash(&changed), hash(&spec()), "{changed:?}");
+        }
+    }
+}
