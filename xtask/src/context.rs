@@ -1,0 +1,33 @@
+//! What every subcommand gets: the global options, where its logs go, and the news of an interrupt.
+
+use anyhow::{Context as _, Result};
+use e2e::paths;
+use e2e::process::LogDir;
+use tokio_util::sync::CancellationToken;
+
+/// How a subcommand ended that had nothing to stop it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Everything it checked is as it should be.
+    Passed,
+    /// A check, a test or a scenario failed; what failed was printed.
+    Failed,
+}
+
+/// Options and services that all subcommands share.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    /// Whether missing programs may be installed and daemons started on this machine.
+    pub(crate) provision: bool,
+    /// Cancelled by the first Ctrl-C or SIGTERM.
+    pub(crate) interrupted: CancellationToken,
+}
+
+impl Context {
+    /// A fresh folder for the logs of this invocation, `target/xtask/<command>/<run>/`.
+    pub(crate) fn logs(&self, command: &str) -> Result<LogDir> {
+        let path = paths::target().join("xtask").join(command);
+        let path = path.join(paths::run_name());
+        LogDir::create(&path).with_context(|| format!("cannot make {}", path.display()))
+    }
+}
