@@ -1,0 +1,96 @@
+//! The Node objects of simulated nodes.
+
+use k8s_openapi::api::core::v1::Node;
+use serde_json::json;
+
+/// A node to be simulated. By default a healthy Linux worker.
+#[derive(Clone, Debug)]
+pub struct NodeSpec {
+    name: String,
+    os: &'static str,
+    taint: Option<(&'static str, &'static str)>,
+    unschedulable: bool,
+}
+
+impl NodeSpec {
+    /// A Linux worker.
+    #[must_use]
+    pub fn linux(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            os: "linux",
+            taint: None,
+            unschedulable: false,
+        }
+    }
+
+    /// A Windows worker.
+    #[must_use]
+    pub fn windows(name: impl Into<String>) -> Self {
+        Self {
+            os: "windows",
+            ..Self::linux(name)
+        }
+    }
+
+    /// Adds a taint without a value.
+    #[must_use]
+    pub fn tainted(self, key: &'static str, effect: &'static str) -> Self {
+        Self {
+            taint: Some((key, effect)),
+            ..self
+        }
+    }
+
+    /// Marks the node as `kubectl cordon` does, taint included, as there is no node lifecycle
+    /// controller that would add it.
+    #[must_use]
+    pub fn cordoned(self) -> Self {
+        Self {
+            unschedulable: true,
+            ..self.tainted("node.kubernetes.io/unschedulable", "NoSchedule")
+        }
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The object as a kubelet would register it: with its status, and with the address and the port
+    /// under which the API server asks for logs.
+    pub(super) fn object(&self, host: &str, port: u16) -> serde_json::Result<Node> {
+        let taints: Vec<_> = self
+            .taint
+            .iter()
+            .map(|(key, effect)| json!({"key": key, "effect": effect}))
+            .collect();
+        let resources = json!({"cpu": "4", "memory": "8Gi", "pods": "110"});
+        serde_json::from_value(json!({
+            "metadata": {
+                "name": self.name,
+                "labels": {
+                    "kubernetes.io/hostname": self.name,
+                    "kubernetes.io/os": self.os,
+                    "kubernetes.io/arch": "amd64",
+                },
+            },
+            "spec": {"taints": taints, "unschedulable": self.unschedulable},
+            "status": {
+                "addresses": [{"type": "Hostname", "address": host}],
+                "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+                "capacity": resources,
+                "allocatable": resources,
+                "conditions": [{
+                    "type": "Ready",
+                    "status": "True",
+                    "reason": "Simulated",
+                    "message": "a simulated kubelet is posting ready status",
+                    "lastHeartbeatTime": jiff::Timestamp::now(),
+                    "lastTransitionTime": jiff::Timestamp::now(),
+                }],
+            },
+        }))
+    }
+}

@@ -1,0 +1,144 @@
+//! The pods that the API server has, and what the simulation knows beyond it: nodes, and holds.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::pod::SimPod;
+
+/// All that is known, shared by the watch, the pods' tasks, the server and the tests.
+#[derive(Debug, Default)]
+pub(super) struct Pods {
+    state: Mutex<State>,
+    /// Changes whenever a pod or a hold does.
+    changed: watch::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    nodes: BTreeSet<String>,
+    holds: HashSet<(Hold, Place)>,
+    by_uid: HashMap<String, SimPod>,
+    /// A name may be taken anew before the old pod is forgotten: the last one counts.
+    by_name: HashMap<(String, String), String>,
+    created: u32,
+}
+
+/// A node, as far as one namespace's pods are concerned: tests that share nodes do not meet there.
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) namespace: String,
+    pub(super) node: String,
+}
+
+/// What the kubelet of a node leaves undone for a while.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum Hold {
+    /// It does not start the containers of new pods.
+    Start,
+    /// It does not remove pods that are being deleted; their containers run on.
+    Stop,
+}
+
+impl Pods {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while it was held is a failed test's; the maps are whole between any two statements.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn add_node(&self, name: &str) {
+        self.lock().nodes.insert(name.to_owned());
+    }
+
+    pub(super) fn remove_node(&self, name: &str) {
+        self.lock().nodes.remove(name);
+    }
+
+    pub(super) fn has_node(&self, name: &str) -> bool {
+        self.lock().nodes.contains(name)
+    }
+
+    pub(super) fn hold(&self, hold: Hold, place: Place) {
+        self.lock().holds.insert((hold, place));
+        self.changed.send_replace(());
+    }
+
+    pub(super) fn release(&self, hold: Hold, place: Place) {
+        self.lock().holds.remove(&(hold, place));
+        self.changed.send_replace(());
+    }
+
+    pub(super) fn is_held(&self, hold: Hold, place: Place) -> bool {
+        self.lock().holds.contains(&(hold, place))
+    }
+
+    /// Takes in a pod as the watch shows it. Returns it when it is new.
+    pub(super) fn observe(&self, object: Pod, stop: &CancellationToken) -> Option<SimPod> {
+        let uid = object.uid()?;
+        let key = (object.namespace()?, object.name_any());
+        let mut state = self.lock();
+        let new = if let Some(known) = state.by_uid.get(&uid) {
+            known.observe(object);
+            None
+        } else {
+            state.created += 1;
+            let pod = SimPod::new(object, state.created, stop.child_token());
+            state.by_uid.insert(uid.clone(), pod.clone());
+            state.by_name.insert(key, uid);
+            Some(pod)
+        };
+        drop(state);
+        self.changed.send_replace(());
+        new
+    }
+
+    /// Forgets a pod that is gone: its containers end.
+    pub(super) fn forget(&self, uid: &str) {
+        let mut state = self.lock();
+        let gone = state.by_uid.remove(uid);
+        state.by_name.retain(|_, known| known != uid);
+        drop(state);
+        if let Some(pod) = gone {
+            pod.stop();
+            pod.gone().cancel();
+            self.changed.send_replace(());
+        }
+    }
+
+    /// Forgets all pods but these, after the watch had to start over.
+    pub(super) fn retain(&self, uids: &HashSet<String>) {
+        let gone: Vec<String> = {
+            let state = self.lock();
+            let known = state.by_uid.keys();
+            known.filter(|uid| !uids.contains(*uid)).cloned().collect()
+        };
+        for uid in gone {
+            self.forget(&uid);
+        }
+    }
+
+    pub(super) fn find(&self, namespace: &str, name: &str) -> Option<SimPod> {
+        let state = self.lock();
+        let uid = state
+            .by_name
+            .get(&(namespace.to_owned(), name.to_owned()))?;
+        state.by_uid.get(uid).cloned()
+    }
+
+    /// The pods of a namespace.
+    pub(super) fn of(&self, namespace: &str) -> Vec<SimPod> {
+        let state = self.lock();
+        let in_namespace = state.by_name.iter().filter(|((ns, _), _)| ns == namespace);
+        in_namespace
+            .filter_map(|(_, uid)| state.by_uid.get(uid).cloned())
+            .collect()
+    }
+}
