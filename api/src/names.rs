@@ -43,6 +43,9 @@ const MAX_LABEL_VALUE: usize = 63;
 /// Hexadecimal digits of the hash that keeps a shortened name unique.
 const HASH_DIGITS: usize = 10;
 
+/// Hexadecimal digits that tell the events of one Job apart, as many as client-go's recorder has.
+const EVENT_HASH_DIGITS: usize = 16;
+
 const DAEMON_SET_SUFFIX: &str = "-daemonset-job";
 
 /// The name of the DaemonSet of the Job `job`: `<job>-daemonset-job`, shortened if need be.
@@ -64,6 +67,14 @@ pub fn job_of_daemon_set(name: &str) -> Option<&str> {
 #[must_use]
 pub fn label_value(name: &str) -> String {
     shorten(name, MAX_LABEL_VALUE)
+}
+
+/// The name of an event on the Job `job`: the same for the same `identity`, so that an event that is
+/// published twice is one event.
+#[must_use]
+pub fn event(job: &str, identity: &str) -> String {
+    let hash = hex_digest(identity.as_bytes(), EVENT_HASH_DIGITS);
+    format!("{}.{hash}", shorten(job, MAX_NAME - EVENT_HASH_DIGITS - 1))
 }
 
 /// The first `digits` hexadecimal digits of the SHA-256 of `bytes`.

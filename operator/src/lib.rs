@@ -1,1 +1,18 @@
-//! TBD
+//! Turns Jobs into DaemonSets and reports their status.
+//!
+//! The way of the data: a change of a Job, of its DaemonSet or of one of its pods makes the
+//! [`controller`] observe all of them, [`decide`] what they mean (a pure function), and apply that.
+
+pub mod backoff;
+pub mod controller;
+pub mod daemon_set;
+pub mod decide;
+pub mod events;
+#[cfg(test)]
+mod fixtures;
+pub mod observed;
+pub mod progress;
+pub mod reconcile;
+pub mod status;
+
+pub use controller::run;

@@ -1,0 +1,214 @@
+//! The wiring: which watches make which Job be reconciled.
+
+use std::{fmt, future::Future, sync::Arc};
+
+use api::{
+    names,
+    runtime::{Clients, Health},
+    v1beta1::Job,
+    views::{self, DaemonSetView, PodView},
+};
+use futures::{Stream, StreamExt};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    core::{DeserializeGuard, NamespaceResourceScope},
+    runtime::{
+        Config, Controller, WatchStreamExt,
+        controller::{self, Action},
+        reflector::{self, ObjectRef, Store},
+        watcher,
+    },
+};
+use serde::de::DeserializeOwned;
+use tracing::{debug, info, warn};
+
+use crate::{
+    backoff::Backoff,
+    reconcile::{Error, Reconciler},
+};
+
+/// Jobs that are reconciled at the same time.
+const CONCURRENCY: u16 = 16;
+
+/// A Job that may not be decodable: one of those must not stop the watch of the others.
+type MaybeJob = DeserializeGuard<Job>;
+
+struct Context {
+    reconciler: Reconciler,
+    backoff: Backoff<ObjectRef<MaybeJob>>,
+}
+
+/// Reconciles the Jobs of `namespace`, or of all namespaces, until `shutdown` resolves.
+///
+/// # Errors
+/// When the watches have ended for good.
+pub async fn run(
+    clients: Clients,
+    namespace: Option<String>,
+    health: Health,
+    shutdown: impl Future<Output = ()> + Send + Sync + 'static,
+) -> Result<(), Error> {
+    let namespace = namespace.as_deref();
+    let all = watcher::Config::default();
+    let of_jobs = watcher::Config::default().labels(names::POD_SELECTOR);
+    let (jobs, job_events) = watch::<MaybeJob>(&clients.stream, namespace, all.clone());
+    let (daemon_sets, daemon_set_events) = watch::<DaemonSetView>(&clients.stream, namespace, all);
+    let (pods, pod_events) = watch::<PodView>(&clients.stream, namespace, of_jobs);
+
+    let reconciler = Reconciler {
+        client: clients.call,
+        daemon_sets: daemon_sets.clone(),
+        pods: pods.clone(),
+        last_writes: Default::default(),
+    };
+    let context = Arc::new(Context {
+        reconciler,
+        backoff: Backoff::default(),
+    });
+    let owners = daemon_sets.clone();
+    let results = Controller::for_stream(job_events.applied_objects(), jobs.clone())
+        .watches_stream(daemon_set_events.touched_objects(), |daemon_set| {
+            jobs_of_daemon_set(&daemon_set)
+        })
+        .watches_stream(pod_events.touched_objects(), move |pod| {
+            job_of_pod(&pod, &owners)
+        })
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .graceful_shutdown_on(shutdown)
+        .run(reconcile, error_policy, Arc::clone(&context))
+        .for_each(|result| {
+            report(&context, result);
+            std::future::ready(())
+        });
+    let ready = async {
+        synced(&jobs, &daemon_sets, &pods).await?;
+        info!("caches are synced");
+        health.set_ready();
+        std::future::pending::<Result<(), Error>>().await
+    };
+    tokio::select! {
+        () = results => Ok(()),
+        result = ready => result,
+    }
+}
+
+/// A cache of the objects of one kind, and the events that fill it as they are polled.
+fn watch<K>(
+    client: &Client,
+    namespace: Option<&str>,
+    config: watcher::Config,
+) -> (
+    Store<K>,
+    impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
+)
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + fmt::Debug
+        + Send
+        + Sync
+        + 'static,
+{
+    let api: Api<K> = match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    let (store, writer) = reflector::store();
+    (
+        store,
+        watcher(api, config)
+            .default_backoff()
+            .modify(views::prune)
+            .reflect(writer),
+    )
+}
+
+async fn synced(
+    jobs: &Store<MaybeJob>,
+    daemon_sets: &Store<DaemonSetView>,
+    pods: &Store<PodView>,
+) -> Result<(), Error> {
+    jobs.wait_until_ready()
+        .await
+        .map_err(|_| Error::WatchEnded)?;
+    daemon_sets
+        .wait_until_ready()
+        .await
+        .map_err(|_| Error::WatchEnded)?;
+    pods.wait_until_ready().await.map_err(|_| Error::WatchEnded)
+}
+
+/// The Job that owns a DaemonSet, and the Job that it may be in the way of.
+fn jobs_of_daemon_set(daemon_set: &DaemonSetView) -> Vec<ObjectRef<MaybeJob>> {
+    let namespace = daemon_set.namespace().unwrap_or_default();
+    let name = daemon_set.name_any();
+    let owner = owning_job(daemon_set);
+    let in_the_way_of = names::job_of_daemon_set(&name)
+        .map(str::to_owned)
+        .filter(|job| Some(job) != owner.as_ref());
+    let jobs = owner.into_iter().chain(in_the_way_of);
+    jobs.map(|job| ObjectRef::new(&job).within(&namespace))
+        .collect()
+}
+
+fn owning_job(daemon_set: &DaemonSetView) -> Option<String> {
+    let owner = views::controller(&daemon_set.metadata)?;
+    let is_job = owner.kind == Job::kind(&()) && owner.api_version == Job::api_version(&());
+    is_job.then(|| owner.name.clone())
+}
+
+/// The Job of a pod, by way of its DaemonSet. When that is not in the cache yet, its arrival there
+/// makes the Job be reconciled.
+fn job_of_pod(pod: &PodView, daemon_sets: &Store<DaemonSetView>) -> Option<ObjectRef<MaybeJob>> {
+    let namespace = pod.namespace()?;
+    let daemon_set =
+        daemon_sets.get(&ObjectRef::new(&pod.daemon_set()?.name).within(&namespace))?;
+    Some(ObjectRef::new(&owning_job(&daemon_set)?).within(&namespace))
+}
+
+async fn reconcile(job: Arc<MaybeJob>, context: Arc<Context>) -> Result<Action, Error> {
+    let reconciler = &context.reconciler;
+    reconciler
+        .daemon_sets
+        .wait_until_ready()
+        .await
+        .map_err(|_| Error::WatchEnded)?;
+    reconciler
+        .pods
+        .wait_until_ready()
+        .await
+        .map_err(|_| Error::WatchEnded)?;
+    let action = match &job.0 {
+        Ok(job) => reconciler.reconcile(job).await?,
+        Err(invalid) => reconciler.report_undecodable(invalid).await?,
+    };
+    context.backoff.succeeded(&ObjectRef::from_obj(&*job));
+    Ok(action)
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that the controller asks for"
+)]
+fn error_policy(job: Arc<MaybeJob>, _: &Error, context: Arc<Context>) -> Action {
+    Action::requeue(context.backoff.failed(ObjectRef::from_obj(&*job)))
+}
+
+type Outcome = Result<(ObjectRef<MaybeJob>, Action), controller::Error<Error, watcher::Error>>;
+
+/// One line in the log for each thing that went wrong.
+fn report(context: &Context, outcome: Outcome) {
+    match outcome {
+        Ok((job, _)) => debug!(%job, "reconciled"),
+        // Its children have just told of the end of a Job.
+        Err(controller::Error::ObjectNotFound(job)) => {
+            let name = ObjectRef::<MaybeJob>::new(&job.name)
+                .within(job.namespace.as_deref().unwrap_or_default());
+            context.backoff.succeeded(&name);
+        }
+        Err(controller::Error::ReconcilerFailed(error, job)) => warn!(%job, "reconcile: {error}"),
+        Err(controller::Error::QueueError(error)) => warn!("watch: {error}"),
+        Err(controller::Error::RunnerError(error)) => warn!("{error}"),
+    }
+}

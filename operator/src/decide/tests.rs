@@ -1,0 +1,254 @@
+use std::sync::Arc;
+
+use api::{
+    v1beta1::Phase,
+    views::{DaemonSetView, PodView},
+};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{OwnerReference, Time},
+    jiff::Timestamp,
+};
+
+use super::*;
+use crate::fixtures::{DAEMON_SET_UID, daemon_set, job, pod};
+
+fn observed<'a>(
+    job: &'a Job,
+    daemon_set: Option<&'a DaemonSetView>,
+    pods: &'a [Arc<PodView>],
+    source: Source,
+) -> Observed<'a> {
+    Observed {
+        job,
+        daemon_set,
+        pods,
+        source,
+        now: Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn act_on(job: &Job, daemon_set: Option<&DaemonSetView>, pods: &[Arc<PodView>]) -> Act {
+    match decide(&observed(job, daemon_set, pods, Source::Live)) {
+        Decision::Act(act) => *act,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn reasons(status: &JobStatus) -> Vec<&str> {
+    status
+        .conditions
+        .iter()
+        .map(|condition| condition.reason.as_str())
+        .collect()
+}
+
+#[test]
+fn a_new_job_gets_its_daemon_set_once_the_api_server_says_there_is_none() {
+    let job = job();
+    assert_eq!(
+        decide(&observed(&job, None, &[], Source::Caches)),
+        Decision::ObserveLive
+    );
+    let act = act_on(&job, None, &[]);
+    assert_eq!(act.daemon_set, DaemonSetAction::Create);
+    assert_eq!(act.status.phase, Some(Phase::Pending));
+    assert_eq!(act.notes[0].reason, "SuccessfulCreate");
+}
+
+#[test]
+fn a_creation_that_was_interrupted_before_its_event_is_noted_later() {
+    let job = job();
+    let daemon_set = daemon_set().of(&job).scheduled(1, 1).build();
+    let act = act_on(&job, Some(&daemon_set), &[pod("a").build()]);
+    assert_eq!(act.daemon_set, DaemonSetAction::Keep);
+    assert_eq!(act.notes, [Note::created("sample-daemonset-job")]);
+}
+
+#[test]
+fn completion_is_only_believed_from_the_api_server() {
+    let job = job();
+    let daemon_set = daemon_set().of(&job).scheduled(1, 1).build();
+    let pods = [pod("a").done().work_hash(&work::hash(&job.spec)).build()];
+    assert_eq!(
+        decide(&observed(&job, Some(&daemon_set), &pods, Source::Caches)),
+        Decision::ObserveLive
+    );
+    let act = act_on(&job, Some(&daemon_set), &pods);
+    assert_eq!(act.status.phase, Some(Phase::Completed));
+    assert_eq!(act.status.completed.as_deref(), Some("1/1"));
+    assert_eq!(reasons(&act.status), ["Completed"]);
+}
+
+#[test]
+fn progress_is_taken_from_the_caches() {
+    let job = job();
+    let daemon_set = daemon_set().of(&job).scheduled(3, 3).build();
+    let hash = work::hash(&job.spec);
+    let pods = [
+        pod("a").done().work_hash(&hash).build(),
+        pod("b").build(),
+        pod("c").build(),
+    ];
+    let Decision::Act(act) = decide(&observed(&job, Some(&daemon_set), &pods, Source::Caches))
+    else {
+        panic!("progress needs no live observation");
+    };
+    assert_eq!(act.status.completed.as_deref(), Some("1/3"));
+    assert_eq!(
+        (act.status.desired, act.status.active, act.status.succeeded),
+        (3, 2, 1)
+    );
+    assert_eq!(act.status.phase, Some(Phase::Running));
+}
+
+#[test]
+fn no_matching_node_completes_with_a_reason_of_its_own() {
+    let job = job();
+    let daemon_set = daemon_set().of(&job).scheduled(0, 0).build();
+    let act = act_on(&job, Some(&daemon_set), &[]);
+    assert_eq!(reasons(&act.status), ["NoMatchingNodes"]);
+    assert!(act.notes.iter().any(|note| note.is_warning));
+}
+
+#[test]
+fn a_finished_job_stays_finished_and_loses_its_daemon_set() {
+    let mut job = job();
+    let daemon_set = daemon_set().of(&job).scheduled(1, 1).build();
+    let pods = [pod("a").done().work_hash(&work::hash(&job.spec)).build()];
+    job.status = Some(act_on(&job, Some(&daemon_set), &pods).status);
+    let act = act_on(&job, Some(&daemon_set), &[pod("b").build()]);
+    assert_eq!(
+        act.daemon_set,
+        DaemonSetAction::Delete(DAEMON_SET_UID.into())
+    );
+    assert_eq!(Some(act.status), job.status);
+    assert_eq!(act.notes, []);
+    assert_eq!(act_on(&job, None, &[]).daemon_set, DaemonSetAction::Keep);
+}
+
+#[test]
+fn changed_work_restarts_and_earlier_results_do_not_count() {
+    let mut job = job();
+    let daemon_set = daemon_set().of(&job).scheduled(1, 1).build();
+    let pods = [pod("a").done().work_hash(&work::hash(&job.spec)).build()];
+    job.status = Some(act_on(&job, Some(&daemon_set), &pods).status);
+    job.spec.args = vec!["again".into()];
+    job.metadata.generation = Some(2);
+    let act = act_on(&job, Some(&daemon_set), &pods);
+    assert_eq!(
+        act.daemon_set,
+        DaemonSetAction::Update(DAEMON_SET_UID.into())
+    );
+    assert_eq!(act.notes, [Note::restarted()]);
+    assert_eq!(
+        (act.status.succeeded, act.status.phase),
+        (0, Some(Phase::Running))
+    );
+    assert_eq!(act.status.conditions, []);
+    assert_eq!(act.status.observed_generation, Some(2));
+}
+
+#[test]
+fn a_foreign_daemon_set_is_left_alone_until_it_is_gone() {
+    let mut job = job();
+    let foreign = daemon_set().scheduled(1, 1).build();
+    let act = act_on(&job, Some(&foreign), &[]);
+    assert_eq!(act.daemon_set, DaemonSetAction::Keep);
+    assert_eq!(act.status.phase, Some(Phase::Failed));
+    assert_eq!(reasons(&act.status), ["NameConflict"]);
+    assert!(
+        act.status.conditions[0]
+            .message
+            .contains("sample-daemonset-job")
+    );
+
+    job.status = Some(act.status);
+    let act = act_on(&job, None, &[]);
+    assert_eq!(act.daemon_set, DaemonSetAction::Create);
+    assert_eq!(act.status.conditions, []);
+}
+
+#[test]
+fn the_daemon_set_of_an_earlier_job_is_waited_for() {
+    let job = job();
+    let mut earlier = job.clone();
+    earlier.metadata.uid = Some("earlier".into());
+    for leaving in [
+        daemon_set().of(&earlier).build(),
+        daemon_set().of(&job).deleted().build(),
+    ] {
+        let act = act_on(&job, Some(&leaving), &[]);
+        assert_eq!(act.daemon_set, DaemonSetAction::Keep);
+        assert_eq!(act.status.phase, Some(Phase::Pending));
+    }
+}
+
+#[test]
+fn a_daemon_set_of_another_kind_of_job_is_foreign() {
+    let job = job();
+    let mut batch = daemon_set().build();
+    batch.metadata.owner_references = Some(vec![OwnerReference {
+        api_version: "batch/v1".into(),
+        kind: "Job".into(),
+        name: "sample".into(),
+        controller: Some(true),
+        ..OwnerReference::default()
+    }]);
+    assert_eq!(
+        reasons(&act_on(&job, Some(&batch), &[]).status),
+        ["NameConflict"]
+    );
+}
+
+#[test]
+fn an_invalid_spec_creates_nothing_and_loses_nothing() {
+    let mut job = job();
+    job.spec.mount_path = Some("tmp".into());
+    let running = daemon_set()
+        .of(&job)
+        .work_hash("w1")
+        .scheduled(1, 1)
+        .build();
+    for daemon_set in [None, Some(&running)] {
+        let act = act_on(&job, daemon_set, &[]);
+        assert_eq!(act.daemon_set, DaemonSetAction::Keep);
+        assert_eq!(reasons(&act.status), ["InvalidSpec"]);
+        assert!(
+            act.status.conditions[0]
+                .message
+                .starts_with("spec.mountPath: ")
+        );
+        assert!(act.notes[0].is_warning);
+    }
+}
+
+#[test]
+fn what_is_known_is_not_noted_again() {
+    let mut job = job();
+    job.spec.image.clear();
+    job.status = Some(act_on(&job, None, &[]).status);
+    let act = act_on(&job, None, &[]);
+    assert_eq!(act.notes, []);
+    assert_eq!(Some(act.status), job.status);
+}
+
+#[test]
+fn a_job_that_is_going_away_is_left_alone() {
+    let mut job = job();
+    job.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+    assert_eq!(
+        decide(&observed(&job, None, &[], Source::Live)),
+        Decision::Nothing
+    );
+}
+
+#[test]
+fn what_the_api_server_refuses_is_quoted() {
+    let job = job();
+    let Decision::Act(act) = refused(&observed(&job, None, &[], Source::Live), "spec.x: bad")
+    else {
+        panic!("a refusal is reported");
+    };
+    assert_eq!(reasons(&act.status), ["InvalidSpec"]);
+    assert!(act.status.conditions[0].message.ends_with("spec.x: bad"));
+}

@@ -1,0 +1,153 @@
+//! Events on a Job.
+//!
+//! An event's name is derived from what it says, so that one that is published again after an
+//! interruption is the same event.
+
+use api::{conditions::Reason, names, v1beta1::Job};
+use k8s_openapi::{
+    api::{core::v1::ObjectReference, events::v1::Event},
+    apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, ObjectMeta},
+    jiff::Timestamp,
+};
+use kube::{Api, Client, Resource, ResourceExt, api::PostParams};
+
+/// The longest `note` that the API accepts, in bytes.
+/// <https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/>
+const MAX_NOTE: usize = 1024;
+
+/// Something that people want to know of a Job.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Note {
+    /// Whether it asks for attention.
+    pub is_warning: bool,
+    /// Machine-readable, in CamelCase.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+}
+
+impl Note {
+    /// The DaemonSet of a Job was created, in the words of the built-in controllers.
+    #[must_use]
+    pub fn created(daemon_set: &str) -> Self {
+        Self {
+            is_warning: false,
+            reason: "SuccessfulCreate".to_owned(),
+            message: format!("Created DaemonSet {daemon_set}"),
+        }
+    }
+
+    /// The work of a Job was changed while it ran.
+    #[must_use]
+    pub fn restarted() -> Self {
+        Self {
+            is_warning: false,
+            reason: "WorkChanged".to_owned(),
+            message: "The work changed and starts again on every node".to_owned(),
+        }
+    }
+
+    /// A Job got this condition.
+    #[must_use]
+    pub fn condition(condition: &Condition) -> Self {
+        Self {
+            is_warning: condition.reason != Reason::Completed.as_str(),
+            reason: condition.reason.clone(),
+            message: condition.message.clone(),
+        }
+    }
+
+    fn event(&self, job: &Job, now: Timestamp) -> Event {
+        let regarding = job.object_ref(&());
+        Event {
+            metadata: ObjectMeta {
+                name: Some(self.name(job)),
+                namespace: regarding.namespace.clone(),
+                ..ObjectMeta::default()
+            },
+            type_: Some(if self.is_warning { "Warning" } else { "Normal" }.to_owned()),
+            reason: Some(self.reason.clone()),
+            note: Some(truncated(&self.message, MAX_NOTE).to_owned()),
+            action: Some("Reconcile".to_owned()),
+            event_time: Some(MicroTime(now)),
+            reporting_controller: Some(names::OPERATOR.to_owned()),
+            // The API demands an instance; replicas are told apart in the log.
+            reporting_instance: Some(names::OPERATOR.to_owned()),
+            regarding: Some(ObjectReference {
+                resource_version: None,
+                ..regarding
+            }),
+            ..Event::default()
+        }
+    }
+
+    fn name(&self, job: &Job) -> String {
+        let identity = format!(
+            "{}/{}/{}/{}",
+            job.uid().unwrap_or_default(),
+            job.metadata.generation.unwrap_or_default(),
+            self.reason,
+            self.message
+        );
+        names::event(&job.name_any(), &identity)
+    }
+}
+
+/// Publishes `note` about `job`, once however often it is called.
+///
+/// # Errors
+/// When the API server could not take it now; what it refuses for good is dropped with a line in
+/// the log, for an event must not hold up the Job.
+pub async fn publish(client: &Client, job: &Job, note: &Note, now: Timestamp) -> kube::Result<()> {
+    let events: Api<Event> = Api::namespaced(client.clone(), &job.namespace().unwrap_or_default());
+    let params = PostParams {
+        field_manager: Some(names::OPERATOR.to_owned()),
+        ..PostParams::default()
+    };
+    match events.create(&params, &note.event(job, now)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(refusal)) if refusal.code == 409 => Ok(()),
+        Err(kube::Error::Api(refusal))
+            if (400..500).contains(&refusal.code) && refusal.code != 429 =>
+        {
+            tracing::warn!(reason = note.reason, "event refused: {}", refusal.message);
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The beginning of `text` in at most `max` bytes.
+fn truncated(text: &str, max: usize) -> &str {
+    &text[..text.floor_char_boundary(max)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_note_is_the_same_event_and_another_is_not() {
+        let job = Job {
+            metadata: ObjectMeta {
+                name: Some("a".into()),
+                ..ObjectMeta::default()
+            },
+            ..Job::default()
+        };
+        assert_eq!(Note::created("x").name(&job), Note::created("x").name(&job));
+        assert_ne!(Note::created("x").name(&job), Note::restarted().name(&job));
+        let mut recreated = job.clone();
+        recreated.metadata.uid = Some("2".into());
+        assert_ne!(
+            Note::created("x").name(&job),
+            Note::created("x").name(&recreated)
+        );
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        assert_eq!(truncated("aé", 2), "a");
+        assert_eq!(truncated("aé", 3), "aé");
+    }
+}

@@ -1,0 +1,165 @@
+//! Objects for tests, built in a chain.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use api::{
+    names,
+    v1beta1::{Job, JobSpec},
+    views::{DaemonSetView, PodSpecView, PodStatusView, PodView},
+    work,
+};
+use k8s_openapi::{
+    api::{apps::v1::DaemonSetStatus, core::v1::PodCondition},
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time},
+    jiff::Timestamp,
+};
+use kube::Resource;
+
+/// UID of the DaemonSet of [`daemon_set`] and [`pod`].
+pub(crate) const DAEMON_SET_UID: &str = "ds-1";
+
+/// A Job of generation 1.
+pub(crate) fn job() -> Job {
+    Job {
+        metadata: ObjectMeta {
+            name: Some("sample".into()),
+            namespace: Some("default".into()),
+            uid: Some("job-1".into()),
+            generation: Some(1),
+            ..ObjectMeta::default()
+        },
+        spec: JobSpec {
+            image: "busybox".into(),
+            ..JobSpec::default()
+        },
+        status: None,
+    }
+}
+
+pub(crate) struct DaemonSetBuilder(DaemonSetView);
+
+/// A DaemonSet with the work "w1", caught up, that wants no node.
+pub(crate) fn daemon_set() -> DaemonSetBuilder {
+    DaemonSetBuilder(DaemonSetView {
+        metadata: ObjectMeta {
+            name: Some(names::daemon_set("sample")),
+            namespace: Some("default".into()),
+            uid: Some(DAEMON_SET_UID.into()),
+            generation: Some(1),
+            ..ObjectMeta::default()
+        },
+        status: Some(DaemonSetStatus {
+            observed_generation: Some(1),
+            ..DaemonSetStatus::default()
+        }),
+    })
+    .work_hash("w1")
+}
+
+impl DaemonSetBuilder {
+    pub(crate) fn scheduled(mut self, desired: i32, current: i32) -> Self {
+        let status = self.status();
+        status.desired_number_scheduled = desired;
+        status.current_number_scheduled = current;
+        self
+    }
+
+    pub(crate) fn misscheduled(mut self, nodes: i32) -> Self {
+        self.status().number_misscheduled = nodes;
+        self
+    }
+
+    pub(crate) fn observed_generation(mut self, generation: Option<i64>) -> Self {
+        self.status().observed_generation = generation;
+        self
+    }
+
+    pub(crate) fn work_hash(mut self, hash: &str) -> Self {
+        annotate(&mut self.0.metadata, hash);
+        self
+    }
+
+    /// Owned, and doing the work of, `job`.
+    pub(crate) fn of(mut self, job: &Job) -> Self {
+        self.0.metadata.owner_references = Some(vec![job.controller_owner_ref(&()).unwrap()]);
+        self.work_hash(&work::hash(&job.spec))
+    }
+
+    pub(crate) fn deleted(mut self) -> Self {
+        self.0.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+        self
+    }
+
+    pub(crate) fn build(self) -> DaemonSetView {
+        self.0
+    }
+
+    fn status(&mut self) -> &mut DaemonSetStatus {
+        self.0.status.get_or_insert_default()
+    }
+}
+
+pub(crate) struct PodBuilder(PodView);
+
+/// A pod of [`daemon_set`] on `node` that is not done; on none when `node` is empty.
+pub(crate) fn pod(node: &str) -> PodBuilder {
+    let mut metadata = ObjectMeta {
+        owner_references: Some(vec![OwnerReference {
+            api_version: "apps/v1".into(),
+            kind: "DaemonSet".into(),
+            name: names::daemon_set("sample"),
+            uid: DAEMON_SET_UID.into(),
+            controller: Some(true),
+            ..OwnerReference::default()
+        }]),
+        ..ObjectMeta::default()
+    };
+    annotate(&mut metadata, "w1");
+    PodBuilder(PodView {
+        metadata,
+        spec: PodSpecView {
+            node_name: Some(node.into()),
+            affinity: None,
+        },
+        status: PodStatusView::default(),
+    })
+}
+
+impl PodBuilder {
+    pub(crate) fn done(mut self) -> Self {
+        self.0.status.conditions.push(PodCondition {
+            type_: names::POD_COMPLETED.into(),
+            status: "True".into(),
+            ..PodCondition::default()
+        });
+        self
+    }
+
+    pub(crate) fn owner(mut self, uid: &str) -> Self {
+        for owner in self.0.metadata.owner_references.iter_mut().flatten() {
+            owner.uid = uid.into();
+        }
+        self
+    }
+
+    pub(crate) fn work_hash(mut self, hash: &str) -> Self {
+        annotate(&mut self.0.metadata, hash);
+        self
+    }
+
+    pub(crate) fn deleted(mut self) -> Self {
+        self.0.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+        self
+    }
+
+    pub(crate) fn build(self) -> Arc<PodView> {
+        Arc::new(self.0)
+    }
+}
+
+fn annotate(metadata: &mut ObjectMeta, hash: &str) {
+    metadata.annotations = Some(BTreeMap::from([(
+        names::ANNOTATION_WORK_HASH.into(),
+        hash.into(),
+    )]));
+}

@@ -1,0 +1,216 @@
+//! The status of a Job: how it is derived, and when it is worth a write.
+
+use std::time::Duration;
+
+use api::{
+    conditions::{self, Reason},
+    v1beta1::{Job, JobStatus, Phase},
+    work,
+};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+    jiff::Timestamp,
+};
+
+use crate::progress::Progress;
+
+/// Progress of one Job is written at most this often; changes of phase and conditions at once.
+pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the status of `job` has to build on: itself, or nothing when it describes other work.
+#[must_use]
+pub fn base(job: &Job, now: Timestamp) -> JobStatus {
+    let work_hash = work::hash(&job.spec);
+    let mut status = job
+        .status
+        .clone()
+        .filter(|status| status.work_hash.as_deref() == Some(&work_hash))
+        .unwrap_or_else(|| JobStatus {
+            work_hash: Some(work_hash),
+            ..JobStatus::default()
+        });
+    status.start_time.get_or_insert(Time(now));
+    status.observed_generation = job.metadata.generation;
+    status
+}
+
+/// `status` of a Job that runs, or is about to.
+#[must_use]
+pub fn running(mut status: JobStatus, progress: Progress) -> JobStatus {
+    let has_begun = progress.active + progress.succeeded > 0;
+    status.phase = Some(if has_begun {
+        Phase::Running
+    } else {
+        Phase::Pending
+    });
+    status.conditions = Vec::new();
+    status.completion_time = None;
+    counted(status, progress)
+}
+
+/// `status` of a Job that is done.
+#[must_use]
+pub fn complete(
+    status: JobStatus,
+    progress: Progress,
+    reason: Reason,
+    message: String,
+    now: Timestamp,
+) -> JobStatus {
+    let mut status = counted(status, progress);
+    status.phase = Some(Phase::Completed);
+    status.completion_time.get_or_insert(Time(now));
+    with_condition(status, reason, message, now)
+}
+
+/// `status` of a Job that cannot go on for a `reason` that may lift. Counts stay as they were.
+#[must_use]
+pub fn blocked(
+    mut status: JobStatus,
+    reason: Reason,
+    message: String,
+    now: Timestamp,
+) -> JobStatus {
+    status.phase = Some(Phase::Failed);
+    with_condition(status, reason, message, now)
+}
+
+/// The status of a Job that cannot be decoded for `error`: the same each time, for what it said
+/// before cannot be decoded either.
+#[must_use]
+pub fn undecodable(job: &ObjectMeta, error: &str) -> JobStatus {
+    let status = JobStatus {
+        observed_generation: job.generation,
+        ..JobStatus::default()
+    };
+    let since = job
+        .creation_timestamp
+        .as_ref()
+        .map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+    blocked(status, Reason::InvalidSpec, error.to_owned(), since)
+}
+
+fn counted(mut status: JobStatus, progress: Progress) -> JobStatus {
+    status.desired = progress.desired;
+    status.active = progress.active;
+    status.succeeded = progress.succeeded;
+    status.completed = Some(format!("{}/{}", progress.succeeded, progress.desired));
+    status
+}
+
+fn with_condition(
+    mut status: JobStatus,
+    reason: Reason,
+    message: String,
+    now: Timestamp,
+) -> JobStatus {
+    let condition = conditions::condition(
+        reason,
+        message,
+        status.observed_generation,
+        &status.conditions,
+        now,
+    );
+    status.conditions = vec![condition];
+    status
+}
+
+/// When a changed status is to be written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Write {
+    /// Nothing changed.
+    Never,
+    /// At once.
+    Now,
+    /// After this time, with what it will be by then.
+    After(Duration),
+}
+
+/// When to replace `current` by `next`, the last write having been `since_last` ago.
+#[must_use]
+pub fn when_to_write(
+    current: Option<&JobStatus>,
+    next: &JobStatus,
+    since_last: Option<Duration>,
+) -> Write {
+    let Some(current) = current else {
+        return Write::Now;
+    };
+    if current == next {
+        return Write::Never;
+    }
+    let only_progress = current.phase == next.phase
+        && current.conditions == next.conditions
+        && current.observed_generation == next.observed_generation
+        && current.work_hash == next.work_hash;
+    match since_last.and_then(|since| PROGRESS_INTERVAL.checked_sub(since)) {
+        Some(rest) if only_progress && !rest.is_zero() => Write::After(rest),
+        _ => Write::Now,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(succeeded: i32) -> JobStatus {
+        JobStatus {
+            phase: Some(Phase::Running),
+            succeeded,
+            ..JobStatus::default()
+        }
+    }
+
+    #[test]
+    fn an_unchanged_status_is_not_written() {
+        assert_eq!(
+            when_to_write(Some(&status(1)), &status(1), None),
+            Write::Never
+        );
+    }
+
+    #[test]
+    fn progress_is_written_at_most_once_a_second() {
+        let ago = |millis| Some(Duration::from_millis(millis));
+        assert_eq!(
+            when_to_write(Some(&status(1)), &status(2), ago(300)),
+            Write::After(Duration::from_millis(700))
+        );
+        assert_eq!(
+            when_to_write(Some(&status(1)), &status(2), ago(1000)),
+            Write::Now
+        );
+        assert_eq!(
+            when_to_write(Some(&status(1)), &status(2), None),
+            Write::Now
+        );
+    }
+
+    #[test]
+    fn a_changed_phase_is_written_at_once() {
+        let done = JobStatus {
+            phase: Some(Phase::Completed),
+            ..status(3)
+        };
+        assert_eq!(
+            when_to_write(Some(&status(2)), &done, Some(Duration::ZERO)),
+            Write::Now
+        );
+        assert_eq!(when_to_write(None, &done, Some(Duration::ZERO)), Write::Now);
+    }
+
+    #[test]
+    fn the_status_of_other_work_is_not_built_on() {
+        let other = JobStatus {
+            work_hash: Some("other".into()),
+            ..status(3)
+        };
+        let job = Job {
+            status: Some(other),
+            ..Job::default()
+        };
+        let base = base(&job, Timestamp::UNIX_EPOCH);
+        assert_eq!((base.succeeded, base.phase), (0, None));
+        assert_eq!(base.work_hash, Some(work::hash(&job.spec)));
+    }
+}
