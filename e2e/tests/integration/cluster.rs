@@ -1,0 +1,90 @@
+//! The control plane and the nodes that all tests share.
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use anyhow::{Context as _, Result};
+use e2e::control_plane::ControlPlane;
+use e2e::paths;
+use e2e::sim::{NodeSpec, Simulation};
+use tokio::runtime::Runtime;
+use tokio::sync::{OnceCell, RwLock};
+
+/// The Linux nodes: what a Job wants to run on. One is tainted as control planes are, one cordoned.
+pub(crate) const NODES: [&str; 3] = ["control-plane", "worker-1", "worker-2"];
+/// Where no Job runs unless it says so.
+pub(crate) const WINDOWS_NODE: &str = "windows-1";
+
+/// The image to start; `cargo xtask test` builds it and sets this.
+const IMAGE: &str = "CONTROL_PLANE_IMAGE";
+
+/// One runtime for all tests: clients and simulated kubelets belong to the runtime they start in.
+pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .expect("no other provider");
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| "warn,operator=info,terminator=info".into()),
+        )
+        .with_writer(log_file)
+        .with_ansi(false)
+        .init();
+    Runtime::new().expect("a runtime")
+});
+
+static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+
+/// Held for reading by tests that leave the nodes alone and keep to their namespaces, for writing by
+/// the others.
+pub(crate) static ALONE: RwLock<()> = RwLock::const_new(());
+
+/// What the tests run against. It lives as long as the process, and its container no longer.
+pub(crate) struct Cluster {
+    pub(crate) control_plane: ControlPlane,
+    pub(crate) sim: Simulation,
+}
+
+impl Cluster {
+    /// The cluster; the first caller starts it.
+    pub(crate) async fn get() -> Result<&'static Self> {
+        CLUSTER.get_or_try_init(Self::start).await
+    }
+
+    async fn start() -> Result<Self> {
+        let image = std::env::var(IMAGE).with_context(|| {
+            format!("{IMAGE} is not set: run these tests with `cargo xtask test`, which builds it")
+        })?;
+        let control_plane = ControlPlane::start(&image).await?;
+        if std::env::var_os("TMP_NO_DEPLOY").is_none() { control_plane.apply(&paths::workspace().join("deploy")).await?; }
+        control_plane.start_controllers().await?;
+        let sim = Simulation::start(&control_plane)?;
+        for node in [
+            NodeSpec::linux(NODES[0]).tainted("node-role.kubernetes.io/control-plane", "NoSchedule"),
+            NodeSpec::linux(NODES[1]),
+            NodeSpec::linux(NODES[2]).cordoned(),
+            NodeSpec::windows(WINDOWS_NODE),
+        ] {
+            sim.add_node(&node).await?;
+        }
+        Ok(Self { control_plane, sim })
+    }
+}
+
+/// The folder for what the tests leave behind.
+pub(crate) fn artifacts() -> &'static Path {
+    static FOLDER: LazyLock<std::path::PathBuf> = LazyLock::new(|| {
+        let folder = paths::target().join("integration").join(paths::run_name());
+        std::fs::create_dir_all(&folder).expect("a folder for artifacts");
+        folder
+    });
+    &FOLDER
+}
+
+fn log_file() -> impl std::io::Write {
+    static FILE: LazyLock<std::fs::File> = LazyLock::new(|| {
+        std::fs::File::create(artifacts().join("tests.log")).expect("a log file")
+    });
+    &*FILE
+}

@@ -1,0 +1,135 @@
+//! What every test starts with, and what happens when it fails.
+
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context as _, Result};
+use e2e::sim::Simulation;
+use futures::FutureExt as _;
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use kube::api::{DeleteParams, PostParams};
+use kube::{Api, Client};
+use serde_json::json;
+
+use crate::cluster::{ALONE, Cluster, RUNTIME, artifacts};
+use crate::wait::until;
+
+/// One test with its namespace.
+pub(crate) struct Test {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+    pub(crate) cluster: &'static Cluster,
+}
+
+/// Runs a test beside others. It has to leave nodes and other namespaces alone.
+pub(crate) fn shared(test: impl AsyncFnOnce(&Test) -> Result<()>) {
+    RUNTIME.block_on(async {
+        let _together = ALONE.read().await;
+        run(test).await;
+    });
+}
+
+/// Runs a test while no other runs.
+pub(crate) fn alone(test: impl AsyncFnOnce(&Test) -> Result<()>) {
+    RUNTIME.block_on(async {
+        let _alone = ALONE.write().await;
+        run(test).await;
+    });
+}
+
+async fn run(test: impl AsyncFnOnce(&Test) -> Result<()>) {
+    let cx = Test::start().await.expect("a namespace to test in");
+    let result = AssertUnwindSafe(test(&cx)).catch_unwind().await;
+    match result {
+        Ok(Ok(())) => cx.delete().await.expect("the namespace can be deleted"),
+        Ok(Err(error)) => panic!("{error:#}\n{}", cx.dump().await),
+        Err(panic) => {
+            eprintln!("{}", cx.dump().await);
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+impl Test {
+    async fn start() -> Result<Self> {
+        let cluster = Cluster::get().await?;
+        let client = cluster.control_plane.client()?;
+        let this = Self {
+            namespace: namespace_name(),
+            client,
+            cluster,
+        };
+        this.create_namespace(&this.namespace).await?;
+        Ok(this)
+    }
+
+    /// Creates a namespace, and waits until pods can run in it.
+    pub(crate) async fn create_namespace(&self, name: &str) -> Result<()> {
+        let object = serde_json::from_value(json!({"metadata": {"name": name}}))?;
+        Api::<Namespace>::all(self.client.clone())
+            .create(&PostParams::default(), &object)
+            .await?;
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), name);
+        until(&accounts, "default", "to exist", |account| account.is_some()).await?;
+        Ok(())
+    }
+
+    /// An interface to objects of a kind in the test's namespace.
+    pub(crate) fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub(crate) fn sim(&self) -> &'static Simulation {
+        &self.cluster.sim
+    }
+
+    async fn delete(&self) -> Result<()> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        namespaces
+            .delete(&self.namespace, &DeleteParams::background())
+            .await?;
+        Ok(())
+    }
+
+    /// Writes what is in the namespace to a file, and says where.
+    async fn dump(&self) -> String {
+        match self.try_dump().await {
+            Ok(file) => format!("objects and events: {}", file.display()),
+            Err(error) => format!("objects and events cannot be collected: {error:#}"),
+        }
+    }
+
+    async fn try_dump(&self) -> Result<PathBuf> {
+        let mut lists = Vec::new();
+        for path in [
+            "apis/daemonset.darkowlzz.space/v1beta1/namespaces/{}/jobs",
+            "apis/apps/v1/namespaces/{}/daemonsets",
+            "api/v1/namespaces/{}/pods",
+            "api/v1/namespaces/{}/events",
+        ] {
+            let uri = format!("/{}", path.replace("{}", &self.namespace));
+            let request = http::Request::get(uri).body(Vec::new())?;
+            lists.push(self.client.request::<serde_json::Value>(request).await?);
+        }
+        let file = artifacts().join(format!("{}.yaml", self.namespace));
+        let text = serde_saphyr::to_string(&lists)?;
+        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(file)
+    }
+}
+
+/// `test-<number>-<name of the test>`, cut to the length of a label.
+fn namespace_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let thread = std::thread::current();
+    let test = thread.name().and_then(|name| name.rsplit("::").next());
+    let mut name = format!("test-{number}-{}", test.unwrap_or_default());
+    name = name.replace('_', "-");
+    name.truncate(63);
+    name.trim_end_matches('-').to_owned()
+}
