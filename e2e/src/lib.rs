@@ -1,10 +1,14 @@
 //! The end-to-end harness as a library: child processes, clusters, waits, artifacts, scenarios.
 
+pub mod artifacts;
 pub mod cluster;
 pub mod control_plane;
+pub mod deploy;
 pub mod images;
 pub mod paths;
 pub mod process;
 pub mod progress;
+pub mod scenario;
 pub mod sim;
+pub mod statistics;
 pub mod wait;

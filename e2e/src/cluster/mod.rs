@@ -206,16 +206,32 @@ impl Cluster {
         load::load(self, images, &self.logs).await
     }
 
+    /// Copies the logs of the nodes into a folder.
+    ///
+    /// # Errors
+    /// When kind fails or takes longer than `timeout`.
+    pub async fn export_logs(&self, folder: &Path, timeout: Duration) -> Result<()> {
+        self.kind(["export", "logs"])
+            .arg(folder)
+            .timeout(timeout)
+            .run(&self.logs)
+            .await?;
+        Ok(())
+    }
+
     /// A kind command that concerns this cluster.
     fn kind<const N: usize>(&self, verb: [&str; N]) -> Cmd {
-        Cmd::new(&self.record.kind)
+        let command = Cmd::new(&self.record.kind)
             .name(format!("kind-{}", verb[..N.min(2)].join("-")))
             .env_remove("KUBECONFIG")
             .env("KIND_EXPERIMENTAL_PROVIDER", "docker")
             .args(verb)
-            .args(["--name", &self.record.name])
-            .arg("--kubeconfig")
-            .arg(self.kubeconfig())
+            .args(["--name", &self.record.name]);
+        if verb.contains(&"cluster") {
+            command.arg("--kubeconfig").arg(self.kubeconfig())
+        } else {
+            command
+        }
     }
 }
 

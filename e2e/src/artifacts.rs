@@ -1,0 +1,142 @@
+//! What is collected from a cluster when something failed, before the cluster goes.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use futures::future::join_all;
+
+use crate::cluster::Cluster;
+use crate::process::{Cmd, LogDir};
+
+/// How long each command may take. A broken cluster must not hold up the end of a run.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What is asked of the API server: file name and kubectl arguments.
+const QUERIES: &[(&str, &str)] = &[
+    (
+        "events.txt",
+        "get events --all-namespaces --sort-by=.metadata.creationTimestamp",
+    ),
+    ("nodes.txt", "describe nodes"),
+    ("pods.txt", "get pods --all-namespaces --output=wide"),
+    ("pods-described.txt", "describe pods --all-namespaces"),
+    (
+        "objects.yaml",
+        "get pods,daemonsets,deployments,controllerrevisions --all-namespaces --output=yaml",
+    ),
+    (
+        "jobs.yaml",
+        "get jobs.daemonset.darkowlzz.space --all-namespaces --output=yaml",
+    ),
+];
+
+/// Collects the state of the cluster and the logs of all pods into `folder`. What cannot be had is
+/// left out; the log of the command says why.
+///
+/// # Errors
+/// When the folder cannot be made.
+pub async fn collect(cluster: &Cluster, folder: &Path, logs: &LogDir) -> Result<()> {
+    let pod_logs = folder.join("pods");
+    std::fs::create_dir_all(&pod_logs)
+        .with_context(|| format!("cannot make {}", pod_logs.display()))?;
+    let queries = QUERIES.iter().map(|(file, query)| {
+        let words = query.split(' ');
+        into_file(cluster.kubectl(words), folder.join(file), logs)
+    });
+    join_all(queries).await;
+    let containers = containers(cluster, logs).await.unwrap_or_default();
+    let fetches = containers.iter().flat_map(|container| {
+        [false, true].map(|previous| {
+            let file = pod_logs.join(container.file(previous));
+            into_file(cluster.kubectl(container.query(previous)), file, logs)
+        })
+    });
+    join_all(fetches).await;
+    let _ = cluster
+        .export_logs(&folder.join("nodes"), COMMAND_TIMEOUT)
+        .await;
+    Ok(())
+}
+
+/// Runs a command for its standard output, and leaves no empty file behind.
+async fn into_file(cmd: Cmd, file: PathBuf, logs: &LogDir) {
+    let _ = cmd
+        .stdout_file(&file)
+        .timeout(COMMAND_TIMEOUT)
+        .run(logs)
+        .await;
+    if std::fs::metadata(&file).is_ok_and(|meta| meta.len() == 0) {
+        let _ = std::fs::remove_file(&file);
+    }
+}
+
+/// A container whose log is wanted.
+#[derive(Debug, PartialEq, Eq)]
+struct Container {
+    namespace: String,
+    pod: String,
+    name: String,
+}
+
+impl Container {
+    fn file(&self, previous: bool) -> String {
+        let run = if previous { ".previous" } else { "" };
+        format!("{}_{}_{}{run}.log", self.namespace, self.pod, self.name)
+    }
+
+    fn query(&self, previous: bool) -> Vec<String> {
+        let query = format!(
+            "logs --namespace={} {} --container={} --previous={previous} --timestamps",
+            self.namespace, self.pod, self.name
+        );
+        query.split(' ').map(str::to_owned).collect()
+    }
+}
+
+/// The containers of all pods.
+async fn containers(cluster: &Cluster, logs: &LogDir) -> Result<Vec<Container>> {
+    let template = concat!(
+        "--output=jsonpath={range .items[*]}{.metadata.namespace} {.metadata.name}",
+        "{range .spec.containers[*]} {.name}{end}{'\\n'}{end}"
+    );
+    let list = cluster
+        .kubectl(["get", "pods", "--all-namespaces", template])
+        .timeout(COMMAND_TIMEOUT)
+        .run(logs)
+        .await?;
+    Ok(parse_containers(&list.text()))
+}
+
+fn parse_containers(list: &str) -> Vec<Container> {
+    let mut containers = Vec::new();
+    for line in list.lines() {
+        let mut words = line.split_whitespace();
+        if let (Some(namespace), Some(pod)) = (words.next(), words.next()) {
+            containers.extend(words.map(|name| Container {
+                namespace: namespace.to_owned(),
+                pod: pod.to_owned(),
+                name: name.to_owned(),
+            }));
+        }
+    }
+    containers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_container_of_every_pod_is_asked_for_its_log() {
+        let containers = parse_containers("system pod-a operator terminator\ndefault pod-b main\n");
+        let files: Vec<_> = containers.iter().map(|c| c.file(false)).collect();
+        let expected = [
+            "system_pod-a_operator.log",
+            "system_pod-a_terminator.log",
+            "default_pod-b_main.log",
+        ];
+        assert_eq!(files, expected);
+        assert_eq!(containers[2].file(true), "default_pod-b_main.previous.log");
+    }
+}
