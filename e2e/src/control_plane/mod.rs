@@ -6,6 +6,7 @@
 mod container;
 mod manifests;
 mod pki;
+mod requests;
 
 use std::time::Duration;
 
@@ -13,10 +14,14 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
+use kube::client::ClientBuilder;
 use kube::config::AuthInfo;
 use kube::{Api, Client, Config};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tower::util::MapRequestLayer;
+
+pub use self::requests::{Request, Requests};
 
 use self::container::Container;
 use self::pki::Pki;
@@ -100,14 +105,20 @@ impl ControlPlane {
     /// # Errors
     /// Never, as long as the certificates are well-formed.
     pub fn client(&self) -> Result<Client> {
-        self.client_with(self.pki.admin.auth_info())
+        Client::try_from(self.config(self.pki.admin.auth_info())?).context("cannot make a client")
     }
 
-    /// A client with the rights of a service account and nothing more, by a token for it.
+    /// A client with the rights of a service account and nothing more, by a token for it. What it
+    /// asks is written down in `requests`.
     ///
     /// # Errors
     /// When there is no such service account.
-    pub async fn service_account_client(&self, namespace: &str, name: &str) -> Result<Client> {
+    pub async fn service_account_client(
+        &self,
+        namespace: &str,
+        name: &str,
+        requests: &Requests,
+    ) -> Result<Client> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client()?, namespace);
         let request = TokenRequest {
             spec: TokenRequestSpec {
@@ -123,20 +134,26 @@ impl ControlPlane {
             .status
             .context("a token request without a token")?
             .token;
-        self.client_with(AuthInfo {
+        let config = self.config(AuthInfo {
             token: Some(token.into()),
             ..AuthInfo::default()
-        })
+        })?;
+        let requests = requests.clone();
+        let record = MapRequestLayer::new(move |request| requests.record(request));
+        let builder = ClientBuilder::try_from(config).context("cannot make a client")?;
+        Ok(builder.with_layer(&record).build())
     }
 
-    fn client_with(&self, auth_info: AuthInfo) -> Result<Client> {
+    fn config(&self, auth_info: AuthInfo) -> Result<Config> {
         let mut config = Config::new(self.container.url().parse()?);
         config.root_cert = Some(vec![self.pki.ca_der.clone()]);
         config.tls_server_name = Some("localhost".to_owned());
         config.auth_info = auth_info;
         // Watches and log streams may be silent for long.
         config.read_timeout = None;
-        Client::try_from(config).context("cannot make a client")
+        // A test wants to know what the API server says, and not what it says the third time.
+        config.default_retry = false;
+        Ok(config)
     }
 
     /// What a server needs to be a kubelet to this control plane: it is trusted by the API server,

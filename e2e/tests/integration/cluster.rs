@@ -57,11 +57,16 @@ impl Cluster {
             format!("{IMAGE} is not set: run these tests with `cargo xtask test`, which builds it")
         })?;
         let control_plane = ControlPlane::start(&image).await?;
-        if std::env::var_os("TMP_NO_DEPLOY").is_none() { control_plane.apply(&paths::workspace().join("deploy")).await?; }
+        if std::env::var_os("TMP_NO_DEPLOY").is_none() {
+            control_plane
+                .apply(&paths::workspace().join("deploy"))
+                .await?;
+        }
         control_plane.start_controllers().await?;
         let sim = Simulation::start(&control_plane)?;
         for node in [
-            NodeSpec::linux(NODES[0]).tainted("node-role.kubernetes.io/control-plane", "NoSchedule"),
+            NodeSpec::linux(NODES[0])
+                .tainted("node-role.kubernetes.io/control-plane", "NoSchedule"),
             NodeSpec::linux(NODES[1]),
             NodeSpec::linux(NODES[2]).cordoned(),
             NodeSpec::windows(WINDOWS_NODE),
@@ -83,8 +88,7 @@ pub(crate) fn artifacts() -> &'static Path {
 }
 
 fn log_file() -> impl std::io::Write {
-    static FILE: LazyLock<std::fs::File> = LazyLock::new(|| {
-        std::fs::File::create(artifacts().join("tests.log")).expect("a log file")
-    });
+    static FILE: LazyLock<std::fs::File> =
+        LazyLock::new(|| std::fs::File::create(artifacts().join("tests.log")).expect("a log file"));
     &*FILE
 }

@@ -56,7 +56,10 @@ fn daemon_set_runs_on_every_linux_node_and_on_no_other() {
         }
         let pods = cx.sim().pods(&cx.namespace);
         ensure!(pods.len() == NODES.len(), "{} pods", pods.len());
-        ensure!(pods.iter().all(|pod| pod.node().as_deref() != Some(WINDOWS_NODE)));
+        ensure!(
+            pods.iter()
+                .all(|pod| pod.node().as_deref() != Some(WINDOWS_NODE))
+        );
         Ok(())
     });
 }
@@ -67,18 +70,28 @@ fn pod_is_ready_once_its_readiness_gate_is_true() {
         create_daemon_set(cx).await?;
         let pod = pod_on(cx, "worker-1").await?;
         let daemon_sets = cx.api::<DaemonSet>();
-        until(&daemon_sets, "simulated", "3 scheduled, 0 ready", |object| {
-            scheduled_and_ready(object) == Some((3, 0))
-        })
+        until(
+            &daemon_sets,
+            "simulated",
+            "3 scheduled, 0 ready",
+            |object| scheduled_and_ready(object) == Some((3, 0)),
+        )
         .await?;
         let gate = json!({"type": "example.com/Done", "status": "True"});
         let patch = json!({"metadata": {"uid": pod.uid()}, "status": {"conditions": [gate]}});
         cx.api::<Pod>()
-            .patch_status(&pod.name(), &PatchParams::default(), &Patch::Strategic(patch))
+            .patch_status(
+                &pod.name(),
+                &PatchParams::default(),
+                &Patch::Strategic(patch),
+            )
             .await?;
-        until(&daemon_sets, "simulated", "3 scheduled, 1 ready", |object| {
-            scheduled_and_ready(object) == Some((3, 1))
-        })
+        until(
+            &daemon_sets,
+            "simulated",
+            "3 scheduled, 1 ready",
+            |object| scheduled_and_ready(object) == Some((3, 1)),
+        )
         .await?;
         Ok(())
     });
@@ -122,7 +135,10 @@ fn restarted_container_has_a_new_log_and_counts() {
         });
         let object = restarted.await?;
         let status = container_status(object.as_ref()).context("a status")?;
-        let last = status.last_state.as_ref().and_then(|s| s.terminated.as_ref());
+        let last = status
+            .last_state
+            .as_ref()
+            .and_then(|s| s.terminated.as_ref());
         ensure!(last.context("a last state")?.exit_code == 7);
         let current = api.logs(&pod.name(), &LogParams::default()).await?;
         ensure!(current == "second run\n", "{current:?}");

@@ -71,7 +71,10 @@ impl Test {
             .create(&PostParams::default(), &object)
             .await?;
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), name);
-        until(&accounts, "default", "to exist", |account| account.is_some()).await?;
+        until(&accounts, "default", "to exist", |account| {
+            account.is_some()
+        })
+        .await?;
         Ok(())
     }
 
