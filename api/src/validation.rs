@@ -87,7 +87,11 @@ fn mount_path(path: &str) -> Check {
     Ok(())
 }
 
-fn termination_word(word: &str) -> Check {
+/// Checks a termination word, of a Job or of the terminator's settings.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn termination_word(word: &str) -> Result<(), String> {
     if word.trim().is_empty() {
         return Err("must not be empty".into());
     }

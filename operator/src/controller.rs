@@ -1,17 +1,17 @@
 //! The wiring: which watches make which Job be reconciled.
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{future::Future, sync::Arc};
 
 use api::{
     names,
-    runtime::{Clients, Health},
+    runtime::{Backoff, Clients, Health, watch},
     v1beta1::Job,
     views::{self, DaemonSetView, PodView},
 };
 use futures::{Stream, StreamExt};
 use kube::{
-    Api, Client, Resource, ResourceExt,
-    core::{DeserializeGuard, NamespaceResourceScope},
+    Resource, ResourceExt,
+    core::DeserializeGuard,
     runtime::{
         Config, Controller, WatchStreamExt,
         controller::{self, Action},
@@ -19,13 +19,9 @@ use kube::{
         watcher,
     },
 };
-use serde::de::DeserializeOwned;
 use tracing::{debug, info, warn};
 
-use crate::{
-    backoff::Backoff,
-    reconcile::{Error, Reconciler},
-};
+use crate::reconcile::{Error, Reconciler};
 
 /// Jobs that are reconciled at the same time.
 const CONCURRENCY: u16 = 16;
@@ -51,9 +47,10 @@ pub async fn run(
     let namespace = namespace.as_deref();
     let all = watcher::Config::default();
     let of_jobs = watcher::Config::default().labels(names::POD_SELECTOR);
-    let (jobs, job_events) = watch::<MaybeJob>(&clients.stream, namespace, all.clone());
-    let (daemon_sets, daemon_set_events) = watch::<DaemonSetView>(&clients.stream, namespace, all);
-    let (pods, pod_events) = watch::<PodView>(&clients.stream, namespace, of_jobs);
+    let (jobs, job_events) = cache(watch::<MaybeJob>(&clients.stream, namespace, all.clone()));
+    let (daemon_sets, daemon_set_events) =
+        cache(watch::<DaemonSetView>(&clients.stream, namespace, all));
+    let (pods, pod_events) = cache(watch::<PodView>(&clients.stream, namespace, of_jobs));
 
     let reconciler = Reconciler {
         client: clients.call,
@@ -93,35 +90,17 @@ pub async fn run(
 }
 
 /// A cache of the objects of one kind, and the events that fill it as they are polled.
-fn watch<K>(
-    client: &Client,
-    namespace: Option<&str>,
-    config: watcher::Config,
+fn cache<K>(
+    events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
 ) -> (
     Store<K>,
     impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
 )
 where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + fmt::Debug
-        + Send
-        + Sync
-        + 'static,
+    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
 {
-    let api: Api<K> = match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    };
     let (store, writer) = reflector::store();
-    (
-        store,
-        watcher(api, config)
-            .default_backoff()
-            .modify(views::prune)
-            .reflect(writer),
-    )
+    (store, events.reflect(writer))
 }
 
 async fn synced(

@@ -3,7 +3,6 @@
 //! The way of the data: a change of a Job, of its DaemonSet or of one of its pods makes the
 //! [`controller`] observe all of them, [`decide`] what they mean (a pure function), and apply that.
 
-pub mod backoff;
 pub mod controller;
 pub mod daemon_set;
 pub mod decide;

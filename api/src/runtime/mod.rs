@@ -1,11 +1,16 @@
-//! What a process of ours has around its work: options, logs, client, health server, shutdown.
+//! What a process of ours has around its work: options, logs, client, health server, shutdown;
+//! and how both watch and retry.
 
+mod backoff;
 mod client;
 mod health;
 mod options;
 mod process;
+mod watch;
 
+pub use backoff::Backoff;
 pub use client::Clients;
 pub use health::Health;
 pub use options::{LogFormat, Options};
 pub use process::{Context, run};
+pub use watch::watch;

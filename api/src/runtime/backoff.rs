@@ -1,4 +1,4 @@
-//! How long to wait before a Job that failed to reconcile is tried again.
+//! How long to wait before something that failed is tried again.
 
 use std::{
     collections::HashMap,

@@ -1,0 +1,299 @@
+//! Which logs are followed when: a pure state machine.
+//!
+//! There may be more pods than followers. Each log gets a slot in turn: while others wait, a
+//! follower gives up its slot after a slice of time and goes to the end of the queue.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::target::Target;
+
+/// How long a log is followed at least while others wait.
+pub const SLICE: Duration = Duration::from_secs(5);
+/// The wait before a log that ended unexpectedly is opened again; doubled up to [`Limits::retry`].
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+
+/// UID of a pod.
+pub type Uid = Arc<str>;
+
+/// Bounds of a plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Logs that are followed at the same time.
+    pub followers: usize,
+    /// The longest wait before a log that ended unexpectedly is opened again.
+    pub retry: Duration,
+}
+
+/// What is to be done now.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Step {
+    /// Follow this log.
+    Start(Target),
+    /// Stop following the log of this pod.
+    Stop(Uid),
+}
+
+/// How following a log ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// The word was found and recorded, or the pod is gone: the log is of no more interest.
+    Settled,
+    /// The log was read to its end without finding the word.
+    Ended,
+    /// It could not be read, or fell silent for so long that the connection may be dead.
+    Broken,
+}
+
+/// The logs that are, and will be, followed.
+#[derive(Debug)]
+pub struct Plan {
+    limits: Limits,
+    pods: HashMap<Uid, Entry>,
+    /// Waiting for a slot, the longest first. May hold pods that no longer wait.
+    queue: VecDeque<Uid>,
+    /// Followed, by the time at which that began.
+    following: BTreeSet<(Instant, Uid)>,
+    /// Waiting for a time.
+    resting: BTreeSet<(Instant, Uid)>,
+    /// The pods of the list that is being received, while one is.
+    listed: Option<HashSet<Uid>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    target: Target,
+    state: State,
+    /// Times in a row that the log ended unexpectedly.
+    failures: u32,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum State {
+    Queued,
+    /// `run` and `is_over` as they were when the log was opened.
+    Following {
+        since: Instant,
+        run: String,
+        is_over: bool,
+    },
+    Resting {
+        until: Instant,
+    },
+    /// The log of this run was read to its end.
+    Read {
+        run: String,
+    },
+    Settled,
+}
+
+impl Plan {
+    /// A plan with no pods.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            pods: HashMap::new(),
+            queue: VecDeque::new(),
+            following: BTreeSet::new(),
+            resting: BTreeSet::new(),
+            listed: None,
+        }
+    }
+
+    /// A complete list of the pods begins: what is not in it is gone.
+    pub fn list_begins(&mut self) {
+        self.listed = Some(HashSet::new());
+    }
+
+    /// The list has ended; the steps stop what is gone.
+    pub fn list_ends(&mut self) -> Vec<Step> {
+        let Some(listed) = self.listed.take() else {
+            return Vec::new();
+        };
+        let gone: Vec<Uid> = self
+            .pods
+            .keys()
+            .filter(|uid| !listed.contains(*uid))
+            .cloned()
+            .collect();
+        gone.iter().filter_map(|uid| self.remove(uid)).collect()
+    }
+
+    /// A pod has this log to be read now.
+    pub fn wants(&mut self, target: Target) {
+        let uid = Arc::clone(&target.uid);
+        if let Some(listed) = &mut self.listed {
+            listed.insert(Arc::clone(&uid));
+        }
+        let Some(entry) = self.pods.get_mut(&uid) else {
+            self.pods.insert(
+                Arc::clone(&uid),
+                Entry {
+                    target,
+                    state: State::Queued,
+                    failures: 0,
+                },
+            );
+            self.queue.push_back(uid);
+            return;
+        };
+        let is_new_run = entry.target.run != target.run;
+        entry.target = target;
+        match &entry.state {
+            State::Read { run } if *run != entry.target.run => self.enqueue(&uid),
+            State::Resting { .. } if is_new_run => self.enqueue(&uid),
+            // A follower of an earlier run sees the end of that log by itself.
+            _ => {}
+        }
+    }
+
+    /// A pod has no log to be read (any more); the step stops what is being read.
+    pub fn remove(&mut self, uid: &str) -> Option<Step> {
+        let (uid, entry) = self.pods.remove_entry(uid)?;
+        match entry.state {
+            State::Following { since, .. } => {
+                self.following.remove(&(since, Arc::clone(&uid)));
+                Some(Step::Stop(uid))
+            }
+            State::Resting { until } => {
+                self.resting.remove(&(until, uid));
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Following the log of a pod has ended by itself.
+    pub fn ended(&mut self, uid: &str, outcome: Outcome, now: Instant) {
+        let Some((uid, entry)) = self
+            .pods
+            .get_key_value(uid)
+            .map(|(uid, _)| Arc::clone(uid))
+            .and_then(|uid| {
+                let entry = self.pods.get_mut(&uid)?;
+                Some((uid, entry))
+            })
+        else {
+            return;
+        };
+        let State::Following {
+            since,
+            run,
+            is_over,
+        } = entry.state.clone()
+        else {
+            return;
+        };
+        self.following.remove(&(since, Arc::clone(&uid)));
+        let is_new_run = entry.target.run != run;
+        match outcome {
+            Outcome::Settled => entry.state = State::Settled,
+            _ if is_new_run => self.enqueue(&uid),
+            // Opened when the run was over already: there is no more to come of it.
+            Outcome::Ended if is_over => {
+                entry.failures = 0;
+                entry.state = State::Read { run };
+            }
+            Outcome::Ended | Outcome::Broken => {
+                let wait = FIRST_RETRY
+                    .saturating_mul(1_u32.checked_shl(entry.failures).unwrap_or(u32::MAX));
+                let until = now + wait.min(self.limits.retry);
+                entry.failures = entry.failures.saturating_add(1);
+                entry.state = State::Resting { until };
+                self.resting.insert((until, uid));
+            }
+        }
+    }
+
+    /// What is to be done at the time `now`.
+    #[must_use]
+    pub fn next(&mut self, now: Instant) -> Vec<Step> {
+        while let Some((until, uid)) = self
+            .resting
+            .first()
+            .cloned()
+            .filter(|(until, _)| *until <= now)
+        {
+            self.resting.remove(&(until, Arc::clone(&uid)));
+            self.enqueue(&uid);
+        }
+        let mut steps = Vec::new();
+        loop {
+            if self.following.len() >= self.limits.followers && !self.give_way(now, &mut steps) {
+                break;
+            }
+            let Some(uid) = self.queue.pop_front() else {
+                break;
+            };
+            if let Some(entry) = self
+                .pods
+                .get_mut(&uid)
+                .filter(|entry| entry.state == State::Queued)
+            {
+                let Target { run, is_over, .. } = entry.target.clone();
+                entry.state = State::Following {
+                    since: now,
+                    run,
+                    is_over,
+                };
+                self.following.insert((now, uid));
+                steps.push(Step::Start(entry.target.clone()));
+            }
+        }
+        steps
+    }
+
+    /// When [`Plan::next`] is to be asked again, should nothing happen before.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Instant> {
+        let rested = self.resting.first().map(|(until, _)| *until);
+        let sliced = self
+            .following
+            .first()
+            .map(|(since, _)| *since + SLICE)
+            .filter(|_| self.is_crowded());
+        rested.into_iter().chain(sliced).min()
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.queue.iter().any(|uid| {
+            self.pods
+                .get(uid)
+                .is_some_and(|entry| entry.state == State::Queued)
+        })
+    }
+
+    /// Takes the slot of the follower that has had one for the longest, if its slice is over and
+    /// someone waits.
+    fn give_way(&mut self, now: Instant, steps: &mut Vec<Step>) -> bool {
+        let oldest = self
+            .following
+            .first()
+            .cloned()
+            .filter(|(since, _)| *since + SLICE <= now);
+        let Some((since, uid)) = oldest.filter(|_| self.is_crowded()) else {
+            return false;
+        };
+        self.following.remove(&(since, Arc::clone(&uid)));
+        steps.push(Step::Stop(Arc::clone(&uid)));
+        self.enqueue(&uid);
+        true
+    }
+
+    fn enqueue(&mut self, uid: &Uid) {
+        if let Some(entry) = self.pods.get_mut(uid) {
+            if let State::Resting { until } = entry.state {
+                self.resting.remove(&(until, Arc::clone(uid)));
+            }
+            entry.state = State::Queued;
+            self.queue.push_back(Arc::clone(uid));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,269 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const LIMITS: Limits = Limits {
+    followers: 2,
+    retry: Duration::from_secs(10),
+};
+
+fn target(uid: &str, run: &str) -> Target {
+    Target {
+        uid: uid.into(),
+        namespace: "default".into(),
+        name: uid.into(),
+        word: "done".into(),
+        run: run.into(),
+        is_over: false,
+    }
+}
+
+fn over(uid: &str, run: &str) -> Target {
+    Target {
+        is_over: true,
+        ..target(uid, run)
+    }
+}
+
+fn start(uid: &str) -> Step {
+    Step::Start(target(uid, "1"))
+}
+
+fn stop(uid: &str) -> Step {
+    Step::Stop(uid.into())
+}
+
+#[test]
+fn each_log_is_opened_once() {
+    let now = Instant::now();
+    let mut plan = Plan::new(LIMITS);
+    plan.wants(target("a", "1"));
+    plan.wants(target("a", "1"));
+    assert_eq!(plan.next(now), [start("a")]);
+    plan.wants(target("a", "1"));
+    assert_eq!(plan.next(now), []);
+}
+
+#[test]
+fn a_settled_pod_is_not_read_again() {
+    let now = Instant::now();
+    let mut plan = Plan::new(LIMITS);
+    plan.wants(target("a", "1"));
+    assert_eq!(plan.next(now), [start("a")]);
+    plan.ended("a", Outcome::Settled, now);
+    // An event from before the condition was written, late.
+    plan.wants(target("a", "1"));
+    plan.wants(target("a", "2"));
+    assert_eq!(plan.next(now + Duration::from_secs(99)), []);
+}
+
+#[test]
+fn a_log_that_broke_is_opened_again_after_growing_waits() {
+    let mut now = Instant::now();
+    let mut plan = Plan::new(LIMITS);
+    plan.wants(target("a", "1"));
+    assert_eq!(plan.next(now), [start("a")]);
+    for wait in [500, 1000, 2000, 4000, 8000, 10_000, 10_000] {
+        plan.ended("a", Outcome::Broken, now);
+        let until = now + Duration::from_millis(wait);
+        assert_eq!(plan.wake_at(), Some(until));
+        assert_eq!(plan.next(until - Duration::from_millis(1)), []);
+        assert_eq!(plan.next(until), [start("a")]);
+        now = until;
+    }
+}
+
+#[test]
+fn the_log_of_a_run_that_was_over_is_read_once_and_the_next_run_at_once() {
+    let now = Instant::now();
+    let mut plan = Plan::new(LIMITS);
+    plan.wants(over("a", "1"));
+    assert_eq!(plan.next(now), [Step::Start(over("a", "1"))]);
+    plan.ended("a", Outcome::Ended, now);
+    plan.wants(over("a", "1"));
+    assert_eq!(
+        (plan.next(now + LIMITS.retry), plan.wake_at()),
+        (vec![], None)
+    );
+    plan.wants(target("a", "2"));
+    assert_eq!(plan.next(now), [Step::Start(target("a", "2"))]);
+}
+
+#[test]
+fn a_run_that_ended_while_it_was_followed_is_read_to_its_end_again() {
+    let now = Instant::now();
+    let mut plan = Plan::new(LIMITS);
+    plan.wants(target("a", "1"));
+    assert_eq!(plan.next(now), [start("a")]);
+    plan.ended("a", Outcome::Ended, now);
+    plan.wants(over("a", "1"));
+    assert_eq!(plan.next(now + FIRST_RETRY), [Step::Start(over("a", "1"))]);
+}
+
+#[test]
+fn a_restart_that_was_seen_before_the_end_of_the_old_log_is_followed_at_once() {
+    let now = Instant::now();
+    let mut plan = Plan::new(LIMITS);
+    plan.wants(target("a", "1"));
+    assert_eq!(plan.next(now), [start("a")]);
+    plan.wants(target("a", "2"));
+    plan.ended("a", Outcome::Ended, now);
+    assert_eq!(plan.next(now), [Step::Start(target("a", "2"))]);
+}
+
+#[test]
+fn while_others_wait_the_oldest_follower_gives_way_after_its_slice() {
+    let now = Instant::now();
+    let mut plan = Plan::new(LIMITS);
+    for uid in ["a", "b", "c"] {
+        plan.wants(target(uid, "1"));
+    }
+    assert_eq!(plan.next(now), [start("a"), start("b")]);
+    assert_eq!(plan.wake_at(), Some(now + SLICE));
+    assert_eq!(
+        plan.next(now + SLICE),
+        [stop("a"), start("c"), stop("b"), start("a")]
+    );
+}
+
+#[test]
+fn without_others_waiting_a_log_is_followed_for_ever() {
+    let now = Instant::now();
+    let mut plan = Plan::new(LIMITS);
+    plan.wants(target("a", "1"));
+    assert_eq!(plan.next(now), [start("a")]);
+    assert_eq!(plan.wake_at(), None);
+    assert_eq!(plan.next(now + SLICE * 1000), []);
+}
+
+#[test]
+fn a_pod_that_a_list_does_not_hold_is_stopped() {
+    let now = Instant::now();
+    let mut plan = Plan::new(LIMITS);
+    plan.wants(target("a", "1"));
+    plan.wants(target("b", "1"));
+    assert_eq!(plan.next(now).len(), 2);
+    plan.list_begins();
+    plan.wants(target("b", "1"));
+    assert_eq!(plan.list_ends(), [stop("a")]);
+    assert_eq!(plan.next(now), []);
+}
+
+#[test]
+fn a_pod_that_is_gone_is_stopped_and_a_late_end_of_its_log_is_ignored() {
+    let now = Instant::now();
+    let mut plan = Plan::new(LIMITS);
+    plan.wants(target("a", "1"));
+    assert_eq!(plan.next(now), [start("a")]);
+    assert_eq!(plan.remove("a"), Some(stop("a")));
+    plan.ended("a", Outcome::Broken, now);
+    assert_eq!(
+        (plan.next(now + LIMITS.retry), plan.wake_at()),
+        (vec![], None)
+    );
+    assert_eq!(plan.remove("a"), None);
+}
+
+/// Something that happens to a plan.
+#[derive(Clone, Debug)]
+enum Event {
+    Wants { pod: usize, run: u8, is_over: bool },
+    Remove { pod: usize },
+    Ended { pod: usize, outcome: Outcome },
+    Relist { pods: Vec<usize> },
+    Pass { millis: u64 },
+}
+
+const PODS: usize = 6;
+
+fn event() -> impl Strategy<Value = Event> {
+    let outcome = prop::sample::select(vec![Outcome::Ended, Outcome::Broken]);
+    prop_oneof![
+        4 => (0..PODS, 0_u8..3, any::<bool>()).prop_map(|(pod, run, is_over)| Event::Wants { pod, run, is_over }),
+        1 => (0..PODS).prop_map(|pod| Event::Remove { pod }),
+        4 => (0..PODS, outcome).prop_map(|(pod, outcome)| Event::Ended { pod, outcome }),
+        1 => prop::collection::vec(0..PODS, 0..PODS).prop_map(|pods| Event::Relist { pods }),
+        2 => (0_u64..20_000).prop_map(|millis| Event::Pass { millis }),
+    ]
+}
+
+/// The followers that the steps of a plan leave running.
+#[derive(Default)]
+struct Followers(HashSet<Uid>);
+
+impl Followers {
+    fn carry_out(&mut self, steps: Vec<Step>) {
+        for step in steps {
+            match step {
+                Step::Start(target) => assert!(self.0.insert(target.uid), "started twice"),
+                Step::Stop(uid) => {
+                    assert!(self.0.remove(&uid), "stopped without having been started")
+                }
+            }
+            assert!(
+                self.0.len() <= LIMITS.followers,
+                "more followers than slots"
+            );
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4096, ..ProptestConfig::default() })]
+
+    /// Whatever happened before: no more followers than slots, none started or stopped twice, and
+    /// every log of a running container is followed within the turns that its place in the queue,
+    /// and the wait after a failure, allow.
+    #[test]
+    fn every_log_gets_its_turn(events in prop::collection::vec(event(), 0..60)) {
+        let mut now = Instant::now();
+        let mut plan = Plan::new(LIMITS);
+        let mut followers = Followers::default();
+        let mut wanted: HashSet<usize> = HashSet::new();
+        for event in events {
+            match event {
+                Event::Wants { pod, run, is_over } => {
+                    let target = Target { is_over, ..target(&pod.to_string(), &run.to_string()) };
+                    plan.wants(target);
+                    wanted.insert(pod);
+                }
+                Event::Remove { pod } => {
+                    followers.carry_out(plan.remove(&pod.to_string()).into_iter().collect());
+                    wanted.remove(&pod);
+                }
+                Event::Ended { pod, outcome } => {
+                    if followers.0.remove(pod.to_string().as_str()) {
+                        plan.ended(&pod.to_string(), outcome, now);
+                    }
+                }
+                Event::Relist { pods } => {
+                    plan.list_begins();
+                    for pod in &pods {
+                        plan.wants(target(&pod.to_string(), "r"));
+                    }
+                    followers.carry_out(plan.list_ends());
+                    wanted = pods.into_iter().collect();
+                }
+                Event::Pass { millis } => now += Duration::from_millis(millis),
+            }
+            followers.carry_out(plan.next(now));
+        }
+        // From now on every container runs for good, and no log breaks.
+        for pod in &wanted {
+            plan.wants(target(&pod.to_string(), "last"));
+        }
+        let mut followed = followers.0.clone();
+        for _ in 0..2 * PODS {
+            now += SLICE.max(LIMITS.retry);
+            let steps = plan.next(now);
+            followed.extend(steps.iter().filter_map(|step| match step {
+                Step::Start(target) => Some(Arc::clone(&target.uid)),
+                Step::Stop(_) => None,
+            }));
+            followers.carry_out(steps);
+        }
+        for pod in wanted {
+            prop_assert!(followed.contains(pod.to_string().as_str()), "{} starves: {:?}", pod, plan);
+        }
+    }
+}

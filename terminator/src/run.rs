@@ -1,0 +1,244 @@
+//! The loop that carries out the plan. All that is decided, the [`plan`](crate::plan) decides.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use api::{
+    runtime::{Clients, Health, watch},
+    views::PodView,
+};
+use futures::{FutureExt, Stream, StreamExt};
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::watcher::{self, Event};
+use tokio::{
+    sync::oneshot,
+    task::{AbortHandle, Id, JoinError, JoinSet},
+};
+use tracing::{info, warn};
+
+use crate::{
+    config::Config,
+    finish,
+    follow::{Read, follow},
+    plan::{Limits, Outcome, Plan, Step, Uid},
+    record,
+    target::{Target, target},
+};
+
+/// The wait before a completion that could not be recorded is recorded again; doubled each time.
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+
+/// The longest such wait.
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
+
+/// Follows logs, records completions and deletes completed Jobs of `namespace`, or of all
+/// namespaces, until `shutdown` resolves.
+///
+/// # Errors
+/// When the API server refuses the pod selector, or a watch has ended for good.
+pub async fn run(
+    clients: Clients,
+    namespace: Option<String>,
+    config: Config,
+    health: Health,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Error> {
+    let shutdown = shutdown.boxed().shared();
+    let namespace = namespace.as_deref();
+    let (pods_synced, pods) = oneshot::channel();
+    let (jobs_synced, jobs) = oneshot::channel();
+    let selected = watcher::Config::default().labels(&config.pod_label_selector);
+    let events = watch::<PodView>(&clients.stream, namespace, selected);
+    let followers = Followers::new(clients.clone(), config).run(events, pods_synced);
+    let finisher = finish::run(clients, namespace, jobs_synced, shutdown.clone());
+    let ready = async {
+        if futures::try_join!(pods, jobs).is_ok() {
+            info!("caches are synced");
+            health.set_ready();
+        }
+        std::future::pending::<()>().await
+    };
+    tokio::select! {
+        () = finisher => if shutdown.peek().is_some() { Ok(()) } else { Err(Error::WatchEnded) },
+        result = followers => result,
+        () = ready => Ok(()),
+        () = shutdown.clone() => Ok(()),
+    }
+}
+
+/// The followers that are at work.
+struct Followers {
+    clients: Clients,
+    default_word: String,
+    plan: Plan,
+    /// Owned here, so that none outlives the loop.
+    tasks: JoinSet<Outcome>,
+    by_pod: HashMap<Uid, AbortHandle>,
+    by_task: HashMap<Id, Uid>,
+}
+
+impl Followers {
+    fn new(clients: Clients, config: Config) -> Self {
+        let limits = Limits {
+            followers: config.max_followers.get(),
+            retry: config.ticker_duration,
+        };
+        Self {
+            clients,
+            default_word: config.termination_word,
+            plan: Plan::new(limits),
+            tasks: JoinSet::new(),
+            by_pod: HashMap::new(),
+            by_task: HashMap::new(),
+        }
+    }
+
+    /// Ends only if `events` do, or never begin.
+    async fn run(
+        mut self,
+        events: impl Stream<Item = watcher::Result<Event<PodView>>>,
+        synced: oneshot::Sender<()>,
+    ) -> Result<(), Error> {
+        let mut events = std::pin::pin!(events);
+        let mut synced = Some(synced);
+        loop {
+            let wake = self.plan.wake_at();
+            let rested = async {
+                match wake {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Ok(event)) => {
+                        if matches!(event, Event::InitDone) && let Some(synced) = synced.take() {
+                            // Nobody listens when the process is about to end.
+                            let _ = synced.send(());
+                        }
+                        self.observe(event);
+                    }
+                    Some(Err(watcher::Error::InitialListFailed(kube::Error::Api(refusal))))
+                        if refusal.code == 400 =>
+                    {
+                        return Err(Error::Selector(refusal.message.clone()));
+                    }
+                    Some(Err(error)) => warn!("watch of pods: {error}"),
+                    None => return Err(Error::WatchEnded),
+                },
+                Some(result) = self.tasks.join_next_with_id() => self.ended(result),
+                () = rested => {}
+            }
+            for step in self.plan.next(Instant::now()) {
+                self.carry_out(step);
+            }
+        }
+    }
+
+    fn observe(&mut self, event: Event<PodView>) {
+        match event {
+            Event::Init => self.plan.list_begins(),
+            Event::Apply(pod) | Event::InitApply(pod) => match target(&pod, &self.default_word) {
+                Some(target) => self.plan.wants(target),
+                None => self.remove(&pod),
+            },
+            Event::Delete(pod) => self.remove(&pod),
+            Event::InitDone => {
+                for step in self.plan.list_ends() {
+                    self.carry_out(step);
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, pod: &PodView) {
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        if let Some(step) = self.plan.remove(uid) {
+            self.carry_out(step);
+        }
+    }
+
+    fn carry_out(&mut self, step: Step) {
+        match step {
+            Step::Start(target) => {
+                let uid = Arc::clone(&target.uid);
+                let task = self.tasks.spawn(settle(self.clients.clone(), target));
+                self.by_task.insert(task.id(), Arc::clone(&uid));
+                self.by_pod.insert(uid, task);
+            }
+            Step::Stop(uid) => {
+                if let Some(task) = self.by_pod.remove(&uid) {
+                    self.by_task.remove(&task.id());
+                    task.abort();
+                }
+            }
+        }
+    }
+
+    fn ended(&mut self, result: Result<(Id, Outcome), JoinError>) {
+        let (id, outcome) = match result {
+            Ok(ended) => ended,
+            Err(error) => (error.id(), Outcome::Broken),
+        };
+        // None: it was stopped, and may be at work again.
+        if let Some(uid) = self.by_task.remove(&id) {
+            self.by_pod.remove(&uid);
+            self.plan.ended(&uid, outcome, Instant::now());
+        }
+    }
+}
+
+/// Follows the log of `target` and records when the word is in it.
+async fn settle(clients: Clients, target: Target) -> Outcome {
+    match follow(&clients.stream, &target).await {
+        Ok(Read::Found) => record(&clients, &target).await,
+        Ok(Read::Ended) => Outcome::Ended,
+        Ok(Read::Silent) => Outcome::Broken,
+        Err(error) => {
+            warn!(
+                namespace = target.namespace,
+                pod = target.name,
+                "log: {error}"
+            );
+            Outcome::Broken
+        }
+    }
+}
+
+/// Tries until it is recorded, or the pod is gone. A pod that was replaced ends this too: its
+/// follower is stopped.
+async fn record(clients: &Clients, target: &Target) -> Outcome {
+    let now = Timestamp::now();
+    let mut wait = FIRST_RETRY;
+    loop {
+        match record::completed(&clients.call, target, now).await {
+            Ok(()) => {
+                info!(namespace = target.namespace, pod = target.name, "completed");
+                return Outcome::Settled;
+            }
+            Err(kube::Error::Api(refusal)) if refusal.code == 404 => return Outcome::Settled,
+            Err(error) => warn!(
+                namespace = target.namespace,
+                pod = target.name,
+                "record: {error}"
+            ),
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_RETRY);
+    }
+}
+
+/// Why the terminator ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server does not accept the selector of the pods.
+    #[error("POD_LABEL_SELECTOR: {0}")]
+    Selector(String),
+    /// A watch has ended for good.
+    #[error("the watches have ended")]
+    WatchEnded,
+}

@@ -1,0 +1,257 @@
+//! Finds the termination word in a log: as a whole word, in lines of any length, in bytes of any
+//! kind, wherever the log is cut into chunks, in constant memory.
+
+use memchr::memmem::Finder;
+
+/// Bytes of the longest character.
+const MAX_CHAR: usize = 4;
+
+/// Looks for one word in one log.
+///
+/// A word is whole when the characters before and after it are neither letters, nor digits, nor
+/// `_`; bytes that are not UTF-8 are no letters. Until the byte after it has come, it is not
+/// found: the end of what has come so far may be in the middle of `done_not_yet`.
+#[derive(Debug)]
+pub struct Scanner {
+    finder: Finder<'static>,
+    /// The end of what has been seen: as much as a word that is not decided yet, with the character
+    /// before it, may need.
+    tail: Vec<u8>,
+    /// Whether `tail` is all that has been seen.
+    is_start: bool,
+}
+
+impl Scanner {
+    /// A scanner for `word`, which must not be empty: an empty word is never found.
+    #[must_use]
+    pub fn new(word: &str) -> Self {
+        Self {
+            finder: Finder::new(word).into_owned(),
+            tail: Vec::new(),
+            is_start: true,
+        }
+    }
+
+    /// Takes the next bytes of the log, and tells whether the word has been found by now.
+    pub fn push(&mut self, chunk: &[u8]) -> bool {
+        // The seam first: words that end behind it, and words whose character before is in the tail.
+        let reach = self.finder.needle().len() + 2 * MAX_CHAR;
+        let seam = [self.tail.as_slice(), &chunk[..chunk.len().min(reach)]].concat();
+        if self.finds(&seam, self.is_start) || self.finds(chunk, false) {
+            return true;
+        }
+        self.keep_tail(chunk);
+        false
+    }
+
+    /// Whether the word is in `bytes`, which begin the log if `is_start`. Otherwise a match among
+    /// the first few bytes is passed over, for the character before it is not known.
+    fn finds(&self, bytes: &[u8], is_start: bool) -> bool {
+        let length = self.finder.needle().len();
+        if length == 0 {
+            return false;
+        }
+        let mut from = if is_start { 0 } else { MAX_CHAR };
+        while let Some(found) = bytes.get(from..).and_then(|rest| self.finder.find(rest)) {
+            let start = from + found;
+            if is_boundary_before(&bytes[..start]) && is_boundary_after(&bytes[start + length..]) {
+                return true;
+            }
+            // Not behind the match: the next one may overlap it.
+            from = start + 1;
+        }
+        false
+    }
+
+    fn keep_tail(&mut self, chunk: &[u8]) {
+        // A word that begins before this many bytes is decided: four bytes after it have been seen.
+        let keep = MAX_CHAR + self.finder.needle().len() + MAX_CHAR - 1;
+        if chunk.len() >= keep {
+            self.is_start &= self.tail.is_empty() && chunk.len() == keep;
+            self.tail.clear();
+            self.tail.extend_from_slice(&chunk[chunk.len() - keep..]);
+        } else {
+            self.tail.extend_from_slice(chunk);
+            let surplus = self.tail.len().saturating_sub(keep);
+            self.is_start &= surplus == 0;
+            self.tail.drain(..surplus);
+        }
+    }
+}
+
+/// Whether a word may begin behind `before`, which is the beginning of the log or reaches back far
+/// enough to hold a whole character.
+fn is_boundary_before(before: &[u8]) -> bool {
+    let last = &before[before.len().saturating_sub(MAX_CHAR)..];
+    // A character may be cut off at the front; what decides is the one at the end.
+    !(0..last.len())
+        .filter_map(|start| std::str::from_utf8(&last[start..]).ok())
+        .any(|text| text.ends_with(is_word))
+}
+
+/// Whether a word may end before `after`; not if that is not known yet.
+fn is_boundary_after(after: &[u8]) -> bool {
+    let first = &after[..after.len().min(MAX_CHAR)];
+    let valid = match std::str::from_utf8(first) {
+        Ok(text) => text,
+        Err(error) if error.valid_up_to() > 0 => {
+            std::str::from_utf8(&first[..error.valid_up_to()]).unwrap_or_default()
+        }
+        // Not a character, or (no length of the error) the beginning of one.
+        Err(error) => return error.error_len().is_some(),
+    };
+    valid.chars().next().is_some_and(|next| !is_word(next))
+}
+
+fn is_word(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn finds(word: &str, log: impl AsRef<[u8]>) -> bool {
+        Scanner::new(word).push(log.as_ref())
+    }
+
+    /// The definition, straight: some place in the log where the word stands, with no word
+    /// character of a valid UTF-8 reading before or after it, and a byte after it.
+    fn reference(word: &str, log: &[u8]) -> bool {
+        let word = word.as_bytes();
+        (0..log.len())
+            .filter(|&start| log[start..].starts_with(word))
+            .any(|start| {
+                let (before, after) = (&log[..start], &log[start + word.len()..]);
+                let lossy_before = (1..=4).find_map(|n| {
+                    let text =
+                        std::str::from_utf8(before.get(before.len().checked_sub(n)?..)?).ok()?;
+                    text.chars().last()
+                });
+                let after_is_word = (1..=4).find_map(|n| {
+                    let text = std::str::from_utf8(after.get(..n)?).ok()?;
+                    text.chars().next()
+                });
+                let after_is_cut = after.is_empty()
+                    || (after_is_word.is_none()
+                        && std::str::from_utf8(&after[..after.len().min(4)]).is_err_and(|error| {
+                            error.valid_up_to() == 0 && error.error_len().is_none()
+                        }));
+                !lossy_before.is_some_and(is_word)
+                    && !after_is_word.is_some_and(is_word)
+                    && !after_is_cut
+            })
+    }
+
+    #[test]
+    fn the_word_is_found_as_a_whole_word_anywhere_in_a_line() {
+        for log in [
+            "done\n",
+            "Job done.\n",
+            "x\ndone\n",
+            "[done]",
+            "done done_",
+            "✓done✓",
+            "a-done-b",
+            "done\r\n",
+            "\"done\",",
+        ] {
+            assert!(finds("done", log), "{log:?}");
+        }
+    }
+
+    #[test]
+    fn parts_of_other_words_are_not_the_word() {
+        for log in [
+            "abandoned\n",
+            "undone\n",
+            "done_\n",
+            "done2\n",
+            "Done\n",
+            "doneé\n",
+            "édone\n",
+            "do\nne\n",
+            "",
+        ] {
+            assert!(!finds("done", log), "{log:?}");
+        }
+    }
+
+    #[test]
+    fn a_word_at_the_end_of_what_has_come_is_not_found_yet() {
+        let mut scanner = Scanner::new("done");
+        assert!(!scanner.push(b"done"));
+        assert!(!scanner.push(b""));
+        assert!(scanner.push(b"\n"));
+        let mut scanner = Scanner::new("done");
+        assert!(!scanner.push(b"done"));
+        assert!(!scanner.push(b"_not_yet\n"));
+        // The first byte of a letter, then the letter.
+        let mut scanner = Scanner::new("done");
+        assert!(!scanner.push(b"done\xc3"));
+        assert!(!scanner.push(b"\xa9\n"));
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_are_no_letters() {
+        assert!(finds("done", b"\xff\xfedone\xff\n"));
+        assert!(finds("done", b"\x00done\x00"));
+    }
+
+    #[test]
+    fn a_match_may_overlap_one_that_is_not_whole() {
+        assert!(finds("a a", "xa a a\n"));
+    }
+
+    #[test]
+    fn an_empty_word_is_never_found() {
+        assert!(!finds("", "anything\n"));
+    }
+
+    #[test]
+    fn memory_stays_constant_whatever_is_logged() {
+        let mut scanner = Scanner::new("done");
+        for _ in 0..1000 {
+            assert!(!scanner.push(&[b'x'; 8192]));
+            assert!(!scanner.push(b"y"));
+        }
+        assert!(scanner.tail.capacity() < 64);
+        assert!(scanner.push(b" done "));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4096, ..ProptestConfig::default() })]
+
+        /// Logs made of what is difficult: the word and its parts, letters of every length, bytes
+        /// that are not UTF-8.
+        #[test]
+        fn however_the_log_is_cut_the_result_is_that_of_the_definition(
+            word in prop::sample::select(vec!["done", "a a", "aa", "é", "-", "x"]),
+            pieces in prop::collection::vec(
+                prop::sample::select(vec![
+                    &b"done"[..], b"do", b"ne", b"a", b" ", b"aa", b"\n", b"_", b"-", "é".as_bytes(), "✓".as_bytes(),
+                    "𝒳".as_bytes(), b"\xff", b"\xc3", b"\xa9", b"\xf0\x9d", b"x",
+                ]),
+                0..24,
+            ),
+            cuts in prop::collection::vec(1_usize..9, 1..40),
+        ) {
+            let log = pieces.concat();
+            let mut scanner = Scanner::new(word);
+            let mut rest = log.as_slice();
+            let mut found = false;
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() || found {
+                    break;
+                }
+                let (chunk, behind) = rest.split_at((*cut).min(rest.len()));
+                found = scanner.push(chunk);
+                rest = behind;
+            }
+            let seen = &log[..log.len() - rest.len()];
+            prop_assert_eq!(found, reference(word, seen));
+            prop_assert_eq!(Scanner::new(word).push(&log), reference(word, &log));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Which log tells whether a pod's work is done.
+
+use std::sync::Arc;
+
+use api::{names, views::PodView};
+
+/// A log that is to be read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Target {
+    /// UID of the pod.
+    pub uid: Arc<str>,
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// Name of the pod.
+    pub name: String,
+    /// What to look for.
+    pub word: String,
+    /// Identifies the run of the container: each run has a log of its own.
+    pub run: String,
+    /// Whether the run is over, so that its log will not grow.
+    pub is_over: bool,
+}
+
+/// The log of `pod` that is to be read: none once its work is done, nor before its container runs.
+/// Only pods of DaemonSets count, whatever other pods are labelled.
+#[must_use]
+pub fn target(pod: &PodView, default_word: &str) -> Option<Target> {
+    pod.daemon_set()?;
+    if pod.is_completed() {
+        return None;
+    }
+    let container = pod.job_container()?;
+    let state = container.state.as_ref();
+    let terminated = state.and_then(|state| state.terminated.as_ref());
+    let is_running = state.is_some_and(|state| state.running.is_some());
+    // A container that waits to be started again has the log of its last run.
+    let run = container.container_id.clone().filter(|id| !id.is_empty())?;
+    let annotations = pod.metadata.annotations.as_ref();
+    let word = annotations.and_then(|all| all.get(names::ANNOTATION_TERMINATION_WORD));
+    Some(Target {
+        uid: pod.metadata.uid.as_deref()?.into(),
+        namespace: pod.metadata.namespace.clone()?,
+        name: pod.metadata.name.clone()?,
+        word: word.map_or_else(|| default_word.to_owned(), Clone::clone),
+        run,
+        is_over: terminated.is_some() || !is_running,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod(changes: impl FnOnce(&mut serde_json::Value)) -> PodView {
+        let mut pod = json!({
+            "metadata": {
+                "name": "p", "namespace": "n", "uid": "u",
+                "ownerReferences": [
+                    {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "du", "controller": true},
+                ],
+            },
+            "spec": {"nodeName": "node"},
+            "status": {
+                "containerStatuses": [
+                    {"name": "sidecar", "containerID": "containerd://s", "image": "", "imageID": "", "ready": true,
+                     "restartCount": 0, "state": {"running": {}}},
+                    {"name": "job-container", "containerID": "containerd://c", "image": "", "imageID": "",
+                     "ready": true, "restartCount": 0, "state": {"running": {}}},
+                ],
+            },
+        });
+        changes(&mut pod);
+        serde_json::from_value(pod).unwrap()
+    }
+
+    #[test]
+    fn the_log_of_a_running_job_container_is_read_for_the_default_word() {
+        let target = target(&pod(|_| ()), "done").unwrap();
+        assert_eq!(
+            (target.run.as_str(), target.word.as_str()),
+            ("containerd://c", "done")
+        );
+        assert!(!target.is_over);
+    }
+
+    #[test]
+    fn the_word_of_the_pod_wins_over_the_default() {
+        let pod = pod(|pod| {
+            pod["metadata"]["annotations"] = json!({names::ANNOTATION_TERMINATION_WORD: "finished"})
+        });
+        assert_eq!(target(&pod, "done").unwrap().word, "finished");
+    }
+
+    #[test]
+    fn a_completed_pod_is_not_read() {
+        let pod = pod(|pod| {
+            pod["status"]["conditions"] = json!([{"type": names::POD_COMPLETED, "status": "True"}])
+        });
+        assert_eq!(target(&pod, "done"), None);
+    }
+
+    #[test]
+    fn a_container_that_has_not_started_is_not_read() {
+        let waiting = pod(|pod| {
+            pod["status"]["containerStatuses"][1]["containerID"] = json!("");
+            pod["status"]["containerStatuses"][1]["state"] =
+                json!({"waiting": {"reason": "ContainerCreating"}});
+        });
+        assert_eq!(target(&waiting, "done"), None);
+        assert_eq!(target(&pod(|pod| pod["status"] = json!({})), "done"), None);
+    }
+
+    #[test]
+    fn a_crashed_container_has_a_log_that_is_over() {
+        for state in [
+            json!({"terminated": {"exitCode": 1}}),
+            json!({"waiting": {"reason": "CrashLoopBackOff"}}),
+        ] {
+            let pod = pod(|pod| pod["status"]["containerStatuses"][1]["state"] = state);
+            assert!(target(&pod, "done").unwrap().is_over);
+        }
+    }
+
+    #[test]
+    fn a_pod_that_no_daemon_set_owns_is_not_read() {
+        assert_eq!(
+            target(
+                &pod(|pod| pod["metadata"]["ownerReferences"] = json!([])),
+                "done"
+            ),
+            None
+        );
+        let other = pod(|pod| pod["metadata"]["ownerReferences"][0]["kind"] = json!("ReplicaSet"));
+        assert_eq!(target(&other, "done"), None);
+    }
+}
