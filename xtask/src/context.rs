@@ -12,6 +12,8 @@ pub(crate) enum Verdict {
     Passed,
     /// A check, a test or a scenario failed; what failed was printed.
     Failed,
+    /// The infrastructure failed before there was anything to judge; how was printed.
+    Broken,
 }
 
 /// Options and services that all subcommands share.

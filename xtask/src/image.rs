@@ -11,6 +11,8 @@ use e2e::{images, paths};
 
 use crate::cargo::cargo;
 use crate::context::{Context, Verdict};
+use crate::node_image;
+use crate::provision::{self, Provision};
 
 /// The most that an image with one of our binaries may weigh, in bytes.
 const BINARY_IMAGE_LIMIT: u64 = 8 << 20;
@@ -72,9 +74,11 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
         registry: args.registry,
         tag: args.tag,
     };
+    let provision = Provision::new(cx, &logs, &progress);
     let built = progress
         .phase("images", async |phase| {
-            build(&wanted, &names, &logs, phase).await
+            provision::docker::ensure(&provision).await?;
+            build(&wanted, &names, &provision, phase).await
         })
         .await?;
     for image in &built {
@@ -152,9 +156,10 @@ impl Image {
 pub(crate) async fn build(
     wanted: &[Image],
     names: &Names,
-    logs: &LogDir,
+    provision: &Provision,
     phase: &Phase,
 ) -> Result<Vec<Built>> {
+    let logs = provision.logs();
     let packages: Vec<_> = wanted.iter().filter_map(|image| image.package()).collect();
     let binaries = if packages.is_empty() {
         PathBuf::new()
@@ -167,8 +172,12 @@ pub(crate) async fn build(
         let reference = names.reference(image);
         phase.detail(format_args!("docker build {reference}"));
         let context = stage(image, &binaries)?;
-        Cmd::new("docker")
-            .args(["build", "--tag", &reference])
+        let mut docker = Cmd::new("docker").args(["build", "--tag", &reference]);
+        if image == Image::Cleanup {
+            let base = node_image::busybox(provision, phase).await?;
+            docker = docker.args(["--build-arg", &format!("BASE={base}")]);
+        }
+        docker
             .arg(&context)
             .timeout(DOCKER_TIMEOUT)
             .name(format!("docker-build-{}", image.folder()))

@@ -8,9 +8,15 @@
     reason = "a command-line program talks to its user"
 )]
 
+mod capabilities;
 mod cargo;
+mod codegen;
 mod context;
+mod control_plane;
+mod e2e;
 mod image;
+mod node_image;
+mod provision;
 
 use std::process::ExitCode;
 
@@ -44,14 +50,24 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Provide the image of a kind node: pull the official one, or build one from Debian packages.
+    NodeImage(node_image::Args),
     /// Build the container images.
     Image(image::Args),
+    /// Write the manifests that are derived from the code.
+    Codegen(codegen::Args),
+    /// Run the main job end to end on a kind cluster of its own.
+    E2e(e2e::Args),
 }
 
 impl Command {
     async fn run(self, cx: &Context) -> anyhow::Result<Verdict> {
         match self {
+            Self::NodeImage(args) => until_interrupted(cx, node_image::run(args, cx)).await,
             Self::Image(args) => until_interrupted(cx, image::run(args, cx)).await,
+            Self::Codegen(args) => codegen::run(&args),
+            // Cleans up after itself, so it minds interrupts itself.
+            Self::E2e(args) => e2e::run(args, cx).await,
         }
     }
 }
@@ -88,7 +104,7 @@ async fn main() -> ExitCode {
     match result {
         Ok(Verdict::Passed) => ExitCode::SUCCESS,
         Ok(Verdict::Failed) => ExitCode::from(EXIT_FAILED),
-        Err(_) => ExitCode::from(EXIT_INFRASTRUCTURE),
+        Ok(Verdict::Broken) | Err(_) => ExitCode::from(EXIT_INFRASTRUCTURE),
     }
 }
 

@@ -106,12 +106,17 @@ impl Cluster {
             folder: folder.to_owned(),
             logs: logs.clone(),
         };
-        cluster
-            .kind(["delete", "cluster"])
-            .timeout(DELETE_TIMEOUT)
-            .run(logs)
-            .await?;
-        Record::remove(folder)
+        loop {
+            cluster
+                .kind(["delete", "cluster"])
+                .timeout(DELETE_TIMEOUT)
+                .run(logs)
+                .await?;
+            // Docker finishes a node that it was starting when kind was killed.
+            if cluster.nodes().await?.is_empty() {
+                return Record::remove(folder);
+            }
+        }
     }
 
     /// What the cluster is made of.
@@ -143,8 +148,7 @@ impl Cluster {
 
     /// A kubectl command against this cluster.
     pub fn kubectl<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Cmd {
-        let name = "kubectl";
-        Cmd::new(name)
+        Cmd::new(&self.record.kubectl)
             .env_remove("KUBECONFIG")
             .arg("--kubeconfig")
             .arg(self.kubeconfig())
@@ -159,7 +163,7 @@ impl Cluster {
     pub async fn nodes(&self) -> Result<Vec<Node>> {
         let filter = format!("label={CLUSTER_LABEL}={}", self.record.name);
         let list = Cmd::new("docker")
-            .args(["ps", "--filter", &filter, "--format", "{{.Names}}"])
+            .args(["ps", "--all", "--filter", &filter, "--format", "{{.Names}}"])
             .run(&self.logs)
             .await?;
         let mut nodes: Vec<_> = list

@@ -27,6 +27,8 @@ pub struct Record {
     pub image: String,
     /// The kind program.
     pub kind: PathBuf,
+    /// The kubectl program.
+    pub kubectl: PathBuf,
 }
 
 impl Record {
@@ -118,6 +120,7 @@ mod tests {
             nodes: 3,
             image: "kindest/node:v1.33.0".to_owned(),
             kind: PathBuf::from("/usr/bin/kind"),
+            kubectl: PathBuf::from("/usr/bin/kubectl"),
         };
         assert_eq!(Record::load(folder.path()).expect("none"), None);
         record.save(folder.path()).expect("saved");

@@ -1,0 +1,53 @@
+//! `cargo xtask e2e down`: deletes clusters that nobody uses any more.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use e2e::cluster::{Cluster, FileLock, Record};
+use e2e::progress::Progress;
+
+use super::session::{LOCK, runs};
+use crate::context::{Context, Verdict};
+
+/// Deletes every cluster that has a record under `target/e2e/` and no process that uses it.
+pub(super) async fn down(cx: &Context) -> Result<Verdict> {
+    let logs = cx.logs("e2e-down")?;
+    let progress = Progress::new();
+    let mut found = false;
+    for (folder, record) in recorded()? {
+        found = true;
+        let Some(_lock) = FileLock::try_take(&folder.join(LOCK))? else {
+            progress.say(format_args!("{} is in use, it stays", record.name));
+            continue;
+        };
+        progress
+            .phase("tear down", async |phase| {
+                phase.outcome(&record.name);
+                Cluster::delete(&folder, &logs).await
+            })
+            .await?;
+    }
+    if !found {
+        progress.say("there is no cluster to delete");
+    }
+    Ok(Verdict::Passed)
+}
+
+/// The folders with a record of a cluster.
+fn recorded() -> Result<Vec<(PathBuf, Record)>> {
+    let runs = runs();
+    let entries = match std::fs::read_dir(&runs) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("cannot read {}", runs.display()))?,
+    };
+    let mut recorded = Vec::new();
+    for entry in entries {
+        let folder = entry?.path();
+        if folder.is_dir()
+            && let Some(record) = Record::load(&folder)?
+        {
+            recorded.push((folder, record));
+        }
+    }
+    Ok(recorded)
+}

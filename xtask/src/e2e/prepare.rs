@@ -1,0 +1,159 @@
+//! The phases before the scenarios: machine, images, cluster, load, deploy.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use clap::ValueEnum as _;
+use e2e::cluster::{Cluster, FileLock, Record};
+use e2e::deploy::{self, Deployed};
+use e2e::paths;
+use e2e::wait::{Deadline, Waiter};
+use kube::Client;
+
+use super::session::{Session, runs};
+use crate::context::Context;
+use crate::image::{self, Built, Image, Names};
+use crate::node_image;
+use crate::provision::{self, Provision};
+
+/// How long the nodes of a new cluster may take to get ready once kind is done.
+const NODES_LIMIT: Duration = Duration::from_secs(180);
+
+/// How long the operator's Deployment may take to be available.
+const DEPLOY_LIMIT: Duration = Duration::from_secs(120);
+
+/// What scenarios need.
+pub(super) struct Ready {
+    pub(super) cluster: Cluster,
+    pub(super) client: Client,
+    pub(super) deployed: Deployed,
+}
+
+/// The programs that a run uses.
+struct Tools {
+    kind: PathBuf,
+    kubectl: PathBuf,
+}
+
+/// Brings up a cluster with the operator deployed from this source tree.
+pub(super) async fn prepare(session: &Session, cx: &Context) -> Result<Ready> {
+    let progress = &session.progress;
+    let provision = Provision::new(cx, &session.logs, progress);
+    let tools = progress
+        .phase("doctor", async |_| {
+            provision::docker::ensure(&provision).await?;
+            let kind = provision::kind::ensure(&provision).await?;
+            let kubectl = provision::kubectl::ensure(&provision).await?;
+            anyhow::Ok(Tools { kind, kubectl })
+        })
+        .await?;
+    // Compiling keeps the processors busy, making a cluster mostly waits.
+    let (images, cluster) = tokio::try_join!(
+        build_images(session, &provision),
+        make_cluster(session, &provision, tools)
+    )?;
+    let client = cluster.client().await?;
+    let loaded = progress
+        .phase("load", async |phase| {
+            let references: Vec<_> = images.into_iter().map(|image| image.reference).collect();
+            let loaded = cluster.load(&references).await?;
+            phase.outcome(format_args!(
+                "{} loaded, {} were there",
+                loaded.loaded, loaded.present
+            ));
+            anyhow::Ok(loaded)
+        })
+        .await?;
+    let deployed = progress
+        .phase("deploy", async |phase| {
+            let deployed = deploy::apply(&cluster, &session.logs).await?;
+            if loaded.loaded > 0 && session.options.reuse {
+                deployed.restart(&cluster, &session.logs).await?;
+            }
+            let deadline = Deadline::after(DEPLOY_LIMIT);
+            let wait = Waiter::new(&client, phase, &deployed.namespace, deadline);
+            deployed.wait_until_available(&client, &wait).await?;
+            phase.outcome(format_args!("{}/{}", deployed.namespace, deployed.name));
+            anyhow::Ok(deployed)
+        })
+        .await?;
+    Ok(Ready {
+        cluster,
+        client,
+        deployed,
+    })
+}
+
+async fn build_images(session: &Session, provision: &Provision) -> Result<Vec<Built>> {
+    let all = Image::value_variants();
+    session
+        .progress
+        .phase("images", async |phase| {
+            image::build(all, &Names::default(), provision, phase).await
+        })
+        .await
+}
+
+async fn make_cluster(session: &Session, provision: &Provision, tools: Tools) -> Result<Cluster> {
+    let options = &session.options;
+    let progress = &session.progress;
+    if options.reuse
+        && let Some(cluster) = Cluster::open(&session.cluster_folder, &session.logs).await?
+    {
+        let record = cluster.record();
+        let same_image = options
+            .node_image
+            .as_ref()
+            .is_none_or(|image| *image == record.image);
+        ensure!(
+            record.nodes == options.nodes && same_image,
+            "the cluster that stays has {} nodes of {}: `cargo xtask e2e down` deletes it, or ask for the same",
+            record.nodes,
+            record.image
+        );
+        session.say(format_args!("using cluster {}", record.name));
+        return Ok(cluster);
+    }
+    let image = match &options.node_image {
+        Some(image) => image.clone(),
+        None => {
+            progress
+                .phase("node image", async |phase| {
+                    let image = node_image::ensure(&tools.kind, provision, phase).await?;
+                    phase.outcome(format_args!(
+                        "{}, Kubernetes {}",
+                        image.reference, image.kubernetes_version
+                    ));
+                    anyhow::Ok(image.reference)
+                })
+                .await?
+        }
+    };
+    let _creating = FileLock::take(&runs().join("create.lock")).await?;
+    // What is left of a cluster that stopped is of no use.
+    Cluster::delete(&session.cluster_folder, &session.logs).await?;
+    progress
+        .phase("cluster", async |phase| {
+            let record = Record {
+                name: format!("dsjob-{}", paths::run_name()),
+                nodes: options.nodes,
+                image,
+                kind: tools.kind,
+                kubectl: tools.kubectl,
+            };
+            phase.detail(format_args!("kind create cluster of {}", record.image));
+            let cluster = Cluster::create(record, &session.cluster_folder, &session.logs).await?;
+            let client = cluster.client().await?;
+            let deadline = Deadline::after(NODES_LIMIT);
+            let wait = Waiter::new(&client, phase, "kube-system", deadline);
+            cluster.wait_for_nodes(&client, &wait).await?;
+            phase.outcome(format_args!(
+                "{}, {} nodes",
+                cluster.record().name,
+                options.nodes
+            ));
+            anyhow::Ok(cluster)
+        })
+        .await
+}
