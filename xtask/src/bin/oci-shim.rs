@@ -113,7 +113,9 @@ fn value_of(args: &[OsString], long: &str, short: char) -> Option<PathBuf> {
     while let Some(arg) = args.next() {
         let Some(arg) = arg.to_str() else { continue };
         match arg.split_once('=') {
-            Some((name, value)) if spellings.iter().any(|s| s == name) => return Some(value.into()),
+            Some((name, value)) if spellings.iter().any(|s| s == name) => {
+                return Some(value.into());
+            }
             None if spellings.iter().any(|s| s == arg) => return args.next().map(PathBuf::from),
             _ => {}
         }
@@ -144,7 +146,11 @@ fn drop_capabilities(process: &mut Value, unavailable: &[&str]) -> bool {
     let mut dropped = false;
     for set in sets.values_mut().filter_map(Value::as_array_mut) {
         let before = set.len();
-        set.retain(|name| !name.as_str().is_some_and(|name| unavailable.contains(&name)));
+        set.retain(|name| {
+            !name
+                .as_str()
+                .is_some_and(|name| unavailable.contains(&name))
+        });
         dropped |= set.len() < before;
     }
     dropped
@@ -170,16 +176,27 @@ mod tests {
 
     #[test]
     fn container_is_found_behind_global_options() {
-        let found = parse("--root /run/create --log=/x --systemd-cgroup create --bundle /b --pid-file /p id");
-        assert_eq!(found, Some(Specification::Container("/b/config.json".into())));
+        let found = parse(
+            "--root /run/create --log=/x --systemd-cgroup create --bundle /b --pid-file /p id",
+        );
+        assert_eq!(
+            found,
+            Some(Specification::Container("/b/config.json".into()))
+        );
         let found = parse("run -b=/b id");
-        assert_eq!(found, Some(Specification::Container("/b/config.json".into())));
+        assert_eq!(
+            found,
+            Some(Specification::Container("/b/config.json".into()))
+        );
     }
 
     #[test]
     fn bundle_is_the_working_folder_unless_told() {
         let found = parse("create id");
-        assert_eq!(found, Some(Specification::Container("./config.json".into())));
+        assert_eq!(
+            found,
+            Some(Specification::Container("./config.json".into()))
+        );
     }
 
     #[test]
@@ -191,7 +208,12 @@ mod tests {
 
     #[test]
     fn other_commands_pass_untouched() {
-        for line in ["", "--version", "--root /r state id", "delete --force create"] {
+        for line in [
+            "",
+            "--version",
+            "--root /r state id",
+            "delete --force create",
+        ] {
             assert_eq!(parse(line), None, "{line}");
         }
     }
@@ -231,7 +253,10 @@ mod tests {
         fs::write(&path, before.to_string()).expect("written");
         rewrite(&Specification::Container(path.clone()), &["CAP_BPF"]).expect("edited");
         let after: Value = serde_json::from_slice(&fs::read(&path).expect("read")).expect("JSON");
-        assert_eq!(after["process"]["capabilities"]["bounding"], json!(["CAP_KILL"]));
+        assert_eq!(
+            after["process"]["capabilities"]["bounding"],
+            json!(["CAP_KILL"])
+        );
         assert_eq!(after["linux"], before["linux"]);
     }
 }

@@ -1,0 +1,403 @@
+//! The checks: from facts to what to do about them.
+
+use super::facts::{Cgroups, Facts, Tool};
+use super::{Finding, State};
+use crate::provision::{docker, kind, kubectl};
+
+/// In MiB. Three nodes of a cluster take some 2 GiB; compiling beside them as much again.
+const MEMORY_NEEDED: u64 = 2 << 10;
+const MEMORY_WANTED: u64 = 4 << 10;
+
+/// In MiB. Docker and cargo fill some 12 GiB in a first run that builds the node image.
+const DISK_NEEDED: u64 = 5 << 10;
+const DISK_WANTED: u64 = 15 << 10;
+
+/// What kind recommends for clusters of several nodes:
+/// <https://kind.sigs.k8s.io/docs/user/known-issues/#pod-errors-due-to-too-many-open-files>
+const WATCHES_WANTED: u64 = 524_288;
+const INSTANCES_WANTED: u64 = 512;
+
+/// Every check, in the order of a run.
+pub(super) fn all(facts: &Facts) -> Vec<Finding> {
+    let mut findings = vec![docker(facts)];
+    findings.extend(capabilities(facts));
+    findings.extend([
+        tool("kind", facts.kind.as_ref(), facts, kind::CURE),
+        tool("kubectl", facts.kubectl.as_ref(), facts, kubectl::CURE),
+        static_linking(facts),
+        cgroups(facts),
+        inotify(facts),
+        memory(facts),
+    ]);
+    findings.extend(disk(facts));
+    findings.extend(packages(facts));
+    findings
+}
+
+fn docker(facts: &Facts) -> Finding {
+    match &facts.docker {
+        Ok(docker) => Finding::good("docker", format!("version {}", docker.version)),
+        Err(silence) => match docker::cure(&facts.host, silence) {
+            Some(cure) => Finding::not_good("docker", State::Bad, "no daemon answers", cure),
+            None => Finding::not_good(
+                "docker",
+                State::Provided,
+                "no daemon answers",
+                "the first run installs Debian's docker.io and starts it",
+            ),
+        },
+    }
+}
+
+/// Nothing to report while no daemon is there to look at.
+fn capabilities(facts: &Facts) -> Option<Finding> {
+    let subject = "capabilities";
+    let docker = facts.docker.as_ref().ok()?;
+    Some(if docker.unavailable.is_empty() {
+        Finding::good(subject, "privileged containers can have all")
+    } else {
+        let found = format!("Docker lacks {}", docker.unavailable.join(", "));
+        if docker.shim {
+            Finding::good(subject, format!("{found}; the runtime shim does without"))
+        } else if facts.host.root {
+            let cure = "the first run makes a runtime that does without Docker's default";
+            Finding::not_good(subject, State::Provided, found, cure)
+        } else {
+            let cure = "run `cargo xtask e2e` as root once: it adapts Docker";
+            Finding::not_good(subject, State::Bad, found, cure)
+        }
+    })
+}
+
+fn tool(subject: &'static str, tool: Option<&Tool>, facts: &Facts, cure: &str) -> Finding {
+    match tool {
+        Some(Tool {
+            path,
+            version: Some(version),
+        }) => Finding::good(subject, format!("{version} ({})", path.display())),
+        Some(Tool {
+            path,
+            version: None,
+        }) => {
+            let found = format!("{} does not run", path.display());
+            Finding::not_good(subject, State::Bad, found, format!("remove it, or {cure}"))
+        }
+        None if facts.host.is_debian() => {
+            let cure = "the first run fetches Debian's into the cache";
+            Finding::not_good(subject, State::Provided, "missing", cure)
+        }
+        None => Finding::not_good(subject, State::Bad, "missing", cure),
+    }
+}
+
+fn static_linking(facts: &Facts) -> Finding {
+    let subject = "static libc";
+    match &facts.static_libc {
+        Some(path) => Finding::good(subject, path.display().to_string()),
+        None => Finding::not_good(
+            subject,
+            State::Bad,
+            "the C compiler finds no libc.a to link static binaries with",
+            "install a C compiler with a static C library (Debian: gcc libc6-dev, Fedora: gcc glibc-static)",
+        ),
+    }
+}
+
+fn cgroups(facts: &Facts) -> Finding {
+    let subject = "cgroups";
+    match facts.cgroups {
+        Some(Cgroups::V2) => Finding::good(subject, "version 2"),
+        Some(Cgroups::V1) => Finding::good(subject, "version 1, for Kubernetes up to 1.34"),
+        None => Finding::not_good(
+            subject,
+            State::Bad,
+            "none at /sys/fs/cgroup",
+            "mount them (Debian: install cgroupfs-mount), containers need them",
+        ),
+    }
+}
+
+fn inotify(facts: &Facts) -> Finding {
+    let subject = "inotify";
+    let limits = [
+        ("max_user_watches", facts.inotify.watches, WATCHES_WANTED),
+        (
+            "max_user_instances",
+            facts.inotify.instances,
+            INSTANCES_WANTED,
+        ),
+    ];
+    let known = limits.map(|(name, limit, wanted)| (name, limit.unwrap_or(wanted), wanted));
+    let found: Vec<_> = known
+        .map(|(name, limit, _)| format!("{name}={limit}"))
+        .into();
+    let low = known.iter().filter(|(_, limit, wanted)| limit < wanted);
+    let settings: Vec<_> = low
+        .map(|(name, _, wanted)| format!("fs.inotify.{name}={wanted}"))
+        .collect();
+    if settings.is_empty() {
+        return Finding::good(subject, found.join(", "));
+    }
+    let cure = format!(
+        "if pods fail with \"too many open files\": sudo sysctl {}",
+        settings.join(" ")
+    );
+    Finding::not_good(subject, State::Doubtful, found.join(", "), cure)
+}
+
+fn memory(facts: &Facts) -> Finding {
+    let subject = "memory";
+    let Some(available) = facts.memory else {
+        return Finding::not_good(subject, State::Doubtful, "cannot be told", "have 4 GiB");
+    };
+    let cure = "stop other programs, or ask for fewer nodes (--nodes)";
+    amount(
+        subject,
+        available,
+        MEMORY_NEEDED,
+        MEMORY_WANTED,
+        "available",
+        cure,
+    )
+}
+
+fn disk(facts: &Facts) -> Option<Finding> {
+    let fullest = facts.disks.first()?;
+    let place = format!("free at {}", fullest.path.display());
+    let cure = "make room: docker system prune, cargo clean";
+    Some(amount(
+        "disk",
+        fullest.free,
+        DISK_NEEDED,
+        DISK_WANTED,
+        &place,
+        cure,
+    ))
+}
+
+/// Compares amounts in MiB.
+fn amount(
+    subject: &'static str,
+    have: u64,
+    needed: u64,
+    wanted: u64,
+    what: &str,
+    cure: &str,
+) -> Finding {
+    let found = format!("{} {what}", gib(have));
+    let state = if have < needed {
+        State::Bad
+    } else if have < wanted {
+        State::Doubtful
+    } else {
+        return Finding::good(subject, found);
+    };
+    Finding::not_good(
+        subject,
+        state,
+        found,
+        format!("{} are better; {cure}", gib(wanted)),
+    )
+}
+
+fn gib(mib: u64) -> String {
+    format!("{}.{} GiB", mib >> 10, (mib & 1023) * 10 >> 10)
+}
+
+/// Matters only where no registry answers, which cannot be told without asking one.
+fn packages(facts: &Facts) -> Option<Finding> {
+    let subject = "packages";
+    if !facts.host.is_debian() {
+        return None;
+    }
+    if facts.missing_packages.is_empty() {
+        return Some(Finding::good(
+            subject,
+            "all that building a node image takes",
+        ));
+    }
+    let list = facts.missing_packages.join(" ");
+    let (state, cure) = if facts.host.root {
+        (
+            State::Provided,
+            "a run that cannot pull images installs them".to_owned(),
+        )
+    } else {
+        let cure = format!("only where images cannot be pulled: sudo apt-get install {list}");
+        (State::Doubtful, cure)
+    };
+    Some(Finding::not_good(
+        subject,
+        state,
+        format!("missing: {list}"),
+        cure,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts::{Disk, Docker, Inotify};
+    use super::*;
+    use crate::provision::docker::Silence;
+    use crate::provision::host::Host;
+
+    fn host(id: &str, root: bool) -> Host {
+        Host {
+            root,
+            id: id.to_owned(),
+            codename: String::new(),
+            name: id.to_owned(),
+        }
+    }
+
+    fn program(name: &str) -> Option<Tool> {
+        Some(Tool {
+            path: format!("/usr/bin/{name}").into(),
+            version: Some(format!("{name} 1")),
+        })
+    }
+
+    /// A machine that has everything.
+    fn ready() -> Facts {
+        Facts {
+            host: host("debian", true),
+            docker: Ok(Docker {
+                version: "28.0.0".to_owned(),
+                unavailable: Vec::new(),
+                shim: false,
+            }),
+            kind: program("kind"),
+            kubectl: program("kubectl"),
+            cgroups: Some(Cgroups::V2),
+            inotify: Inotify {
+                watches: Some(WATCHES_WANTED),
+                instances: Some(INSTANCES_WANTED),
+            },
+            memory: Some(16 << 10),
+            disks: vec![Disk {
+                path: "/".into(),
+                free: 80 << 10,
+            }],
+            static_libc: Some("/usr/lib/libc.a".into()),
+            missing_packages: Vec::new(),
+        }
+    }
+
+    fn silent() -> Result<Docker, Silence> {
+        Err(Silence::new("Cannot connect to the Docker daemon.", false))
+    }
+
+    fn states(facts: &Facts) -> Vec<(&'static str, State)> {
+        let not_good = |finding: &Finding| finding.state != State::Good;
+        let findings = all(facts).into_iter().filter(not_good);
+        findings
+            .map(|finding| (finding.subject, finding.state))
+            .collect()
+    }
+
+    #[test]
+    fn machine_that_has_everything_passes() {
+        assert_eq!(states(&ready()), []);
+    }
+
+    #[test]
+    fn root_on_debian_has_nothing_to_do_by_hand() {
+        let facts = Facts {
+            docker: silent(),
+            kind: None,
+            kubectl: None,
+            missing_packages: vec!["debootstrap"],
+            ..ready()
+        };
+        let missing = ["docker", "kind", "kubectl", "packages"];
+        assert_eq!(
+            states(&facts),
+            missing.map(|subject| (subject, State::Provided))
+        );
+    }
+
+    #[test]
+    fn others_get_the_list_of_what_to_install() {
+        let facts = Facts {
+            host: host("fedora", false),
+            docker: silent(),
+            kind: None,
+            kubectl: None,
+            static_libc: None,
+            ..ready()
+        };
+        let missing = ["docker", "kind", "kubectl", "static libc"];
+        assert_eq!(states(&facts), missing.map(|subject| (subject, State::Bad)));
+        let cures = all(&facts).into_iter().map(|finding| finding.cure);
+        assert_eq!(
+            cures.filter(|cure| cure.contains("install")).count(),
+            missing.len()
+        );
+    }
+
+    #[test]
+    fn withheld_capability_is_a_problem_until_the_shim_is_in_place() {
+        let with = |shim, root| {
+            let mut facts = ready();
+            facts.host.root = root;
+            facts.docker = Ok(Docker {
+                version: String::new(),
+                unavailable: vec!["CAP_SYS_RESOURCE"],
+                shim,
+            });
+            states(&facts)
+        };
+        assert_eq!(with(true, true), []);
+        assert_eq!(with(false, true), [("capabilities", State::Provided)]);
+        assert_eq!(with(false, false), [("capabilities", State::Bad)]);
+    }
+
+    #[test]
+    fn scarce_memory_and_disk_warn_before_they_fail() {
+        let with = |memory, free| {
+            let mut facts = ready();
+            facts.memory = Some(memory);
+            facts.disks[0].free = free;
+            states(&facts)
+        };
+        assert_eq!(
+            with(MEMORY_WANTED - 1, DISK_WANTED - 1),
+            [("memory", State::Doubtful), ("disk", State::Doubtful)]
+        );
+        assert_eq!(
+            with(MEMORY_NEEDED - 1, DISK_NEEDED - 1),
+            [("memory", State::Bad), ("disk", State::Bad)]
+        );
+    }
+
+    #[test]
+    fn low_inotify_limit_names_the_setting_to_raise_and_no_other() {
+        let mut facts = ready();
+        facts.inotify.instances = Some(128);
+        let finding = inotify(&facts);
+        assert_eq!(finding.state, State::Doubtful);
+        assert!(
+            finding
+                .cure
+                .ends_with("sysctl fs.inotify.max_user_instances=512"),
+            "{finding}"
+        );
+    }
+
+    #[test]
+    fn program_that_does_not_run_is_not_good_enough() {
+        let mut facts = ready();
+        facts.kind = Some(Tool {
+            path: "/opt/kind".into(),
+            version: None,
+        });
+        assert_eq!(states(&facts), [("kind", State::Bad)]);
+    }
+
+    #[test]
+    fn machine_without_cgroups_cannot_run_containers() {
+        let mut facts = ready();
+        facts.cgroups = None;
+        assert_eq!(states(&facts), [("cgroups", State::Bad)]);
+    }
+}

@@ -1,0 +1,72 @@
+//! The base of all offline images: a minimal Debian, made by debootstrap.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use e2e::process::Cmd;
+use tokio::fs;
+
+use super::recipe::RELEASE;
+use crate::provision::host::Host;
+use crate::provision::{Provision, apt};
+
+/// Debootstrap takes half a minute with a mirror nearby.
+const TIMEOUT: Duration = Duration::from_secs(20 * 60);
+
+/// Makes the image.
+///
+/// # Errors
+/// When this is not Debian, or not root, or the mirror does not answer.
+pub(super) async fn build(reference: &str, provision: &Provision) -> Result<()> {
+    apt::install(
+        provision,
+        &["debootstrap"],
+        "to make images without a registry",
+    )
+    .await?;
+    let mirror = apt::mirror(provision, &Host::detect()).await?;
+    // Not under the target folder, which may lie on a file system without devices or owners.
+    let work = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let root = work.path().join("root");
+    Cmd::new("debootstrap")
+        .args(["--variant=minbase", "--include=ca-certificates", RELEASE])
+        .arg(&root)
+        .arg(&mirror)
+        .timeout(TIMEOUT)
+        .name("debootstrap")
+        .run(provision.logs())
+        .await
+        .with_context(|| format!("cannot make a minimal Debian {RELEASE}"))?;
+    configure(&root, &mirror, provision).await?;
+    let archive = work.path().join("root.tar");
+    Cmd::new("tar")
+        .args(["--create", "--numeric-owner", "--file"])
+        .arg(&archive)
+        .arg("--directory")
+        .arg(&root)
+        .arg(".")
+        .run(provision.logs())
+        .await?;
+    Cmd::new("docker")
+        .arg("import")
+        .arg(&archive)
+        .arg(reference)
+        .run(provision.logs())
+        .await?;
+    Ok(())
+}
+
+/// Lets apt in the image reach what apt on this machine reaches, sources of packages included.
+async fn configure(root: &Path, mirror: &str, provision: &Provision) -> Result<()> {
+    let sources = format!("deb {mirror} {RELEASE} main\ndeb-src {mirror} {RELEASE} main\n");
+    fs::write(root.join("etc/apt/sources.list"), sources).await?;
+    let settings = apt::transport_settings(provision).await?;
+    fs::write(root.join("etc/apt/apt.conf.d/90transport"), settings).await?;
+    // What debootstrap fetched would only make every image on top of it larger.
+    for cache in ["var/cache/apt/archives", "var/lib/apt/lists"] {
+        fs::remove_dir_all(root.join(cache)).await?;
+        fs::create_dir_all(root.join(cache).join("partial")).await?;
+    }
+    Ok(())
+}
