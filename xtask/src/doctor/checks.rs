@@ -201,7 +201,8 @@ fn amount(
 }
 
 fn gib(mib: u64) -> String {
-    format!("{}.{} GiB", mib >> 10, (mib & 1023) * 10 >> 10)
+    let (whole, rest) = (mib / 1024, mib % 1024);
+    format!("{whole}.{} GiB", rest * 10 / 1024)
 }
 
 /// Matters only where no registry answers, which cannot be told without asking one.

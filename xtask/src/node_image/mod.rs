@@ -166,7 +166,8 @@ pub(crate) async fn busybox(provision: &Provision, phase: &Phase) -> Result<Stri
 
 fn report_unpullable(reference: &str, error: &CommandError, provision: &Provision) {
     provision.say(format_args!(
-        "{reference} cannot be pulled ({}): building from Debian packages instead",
+        "{} cannot be pulled ({}): building from Debian packages instead",
+        short(reference),
         reason(error)
     ));
 }
@@ -174,9 +175,15 @@ fn report_unpullable(reference: &str, error: &CommandError, provision: &Provisio
 /// Why an image had to be built here, for when that fails as well.
 fn instead(reference: &str, pull: &CommandError, cure: &str) -> String {
     format!(
-        "{reference} cannot be pulled ({}), and building it here failed; get Docker to reach a registry, or {cure}",
+        "{} cannot be pulled ({}), and building one here failed; get Docker to reach a registry, or {cure}",
+        short(reference),
         reason(pull)
     )
+}
+
+/// A name without its digest, which tells people nothing.
+fn short(reference: &str) -> &str {
+    reference.split('@').next().unwrap_or(reference)
 }
 
 fn reason(error: &CommandError) -> String {
