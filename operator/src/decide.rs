@@ -204,4 +204,6 @@ fn notes(job: &Job, daemon_set: &DaemonSetAction, next: &JobStatus) -> Vec<Note>
 }
 
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
 mod tests;
