@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::{Binding, Pod};
+use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod, PodStatus};
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
@@ -24,6 +24,9 @@ const MAX_CALLS: usize = 64;
 /// How long to wait before a call that failed is tried again.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// How long the watch may take to show a change that the API server has accepted.
+const SHOWN: Duration = Duration::from_secs(1);
+
 pub(super) struct Agent {
     pub(super) client: Client,
     pub(super) pods: Arc<Pods>,
@@ -36,7 +39,7 @@ pub(super) struct Agent {
 enum Step {
     Bind(String),
     Start,
-    Report(Box<k8s_openapi::api::core::v1::PodStatus>),
+    Report(Box<PodStatus>),
     Remove,
     Wait,
 }
@@ -111,20 +114,23 @@ impl Agent {
                     };
                 }
                 Step::Start => pod.start(),
-                step => match self.act(&seen, step).await {
-                    // The watch will show what came of it. Until then the next step would be the same.
-                    Ok(()) => {
-                        let _ = object.changed().await;
-                    }
-                    // What the API server refuses, it refuses because the pod has changed.
-                    Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {
-                        let _ = tokio::time::timeout(RETRY, object.changed()).await;
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, pod = pod.name(), "a simulated kubelet tries again");
-                        tokio::time::sleep(RETRY).await;
-                    }
-                },
+                step => {
+                    let patience = match self.act(&seen, step).await {
+                        Ok(()) => SHOWN,
+                        // The pod has changed meanwhile, or is about to go with its namespace.
+                        Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404 | 409) => {
+                            SHOWN
+                        }
+                        Err(error) => {
+                            let pod = pod.name();
+                            tracing::warn!(%error, pod, "a simulated kubelet tries again");
+                            RETRY
+                        }
+                    };
+                    // The watch shows what came of it; until then the next step would be the same.
+                    // It shows nothing when there was nothing left to change.
+                    let _ = tokio::time::timeout(patience, object.changed()).await;
+                }
             }
         }
     }
@@ -166,7 +172,7 @@ impl Agent {
             Step::Wait | Step::Start => {}
             Step::Bind(node) => bind(&api, object, &node).await?,
             Step::Report(status) => {
-                let patch = json!({"metadata": {"uid": object.uid()}, "status": status});
+                let patch = status_patch(object, &status)?;
                 let params = PatchParams::default();
                 api.patch_status(&name, &params, &Patch::Strategic(patch))
                     .await?;
@@ -187,6 +193,19 @@ impl Agent {
     }
 }
 
+/// A strategic merge, by which conditions of others stay. What is unset in one of ours has to be named.
+fn status_patch(object: &Pod, status: &PodStatus) -> kube::Result<serde_json::Value> {
+    let mut status = serde_json::to_value(status).map_err(kube::Error::SerdeError)?;
+    for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+        for field in ["reason", "message"] {
+            if condition[field].is_null() {
+                condition[field] = serde_json::Value::Null;
+            }
+        }
+    }
+    Ok(json!({"metadata": {"uid": object.uid()}, "status": status}))
+}
+
 async fn bind(api: &Api<Pod>, object: &Pod, node: &str) -> kube::Result<()> {
     let name = object.name_any();
     let binding = Binding {
@@ -195,10 +214,10 @@ async fn bind(api: &Api<Pod>, object: &Pod, node: &str) -> kube::Result<()> {
             uid: object.uid(),
             ..ObjectMeta::default()
         },
-        target: k8s_openapi::api::core::v1::ObjectReference {
+        target: ObjectReference {
             kind: Some("Node".to_owned()),
             name: Some(node.to_owned()),
-            ..Default::default()
+            ..ObjectReference::default()
         },
     };
     // Answers with a Status.
@@ -227,7 +246,27 @@ fn meant_for(pod: &Pod) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::PodCondition;
+
     use super::*;
+
+    #[test]
+    fn patch_takes_away_the_reason_that_a_condition_no_longer_has() {
+        let condition = PodCondition {
+            type_: "Ready".to_owned(),
+            status: "True".to_owned(),
+            ..PodCondition::default()
+        };
+        let status = PodStatus {
+            conditions: Some(vec![condition]),
+            ..PodStatus::default()
+        };
+        let patch = status_patch(&Pod::default(), &status).expect("a patch");
+        let condition = &patch["status"]["conditions"][0];
+        let fields = condition.as_object().expect("an object");
+        assert!(fields.contains_key("reason"), "{condition}");
+        assert!(fields.contains_key("message"), "{condition}");
+    }
 
     #[test]
     fn node_of_a_daemon_pod_is_read_from_its_affinity() {

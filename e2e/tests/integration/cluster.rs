@@ -7,6 +7,9 @@ use anyhow::{Context as _, Result};
 use e2e::control_plane::ControlPlane;
 use e2e::paths;
 use e2e::sim::{NodeSpec, Simulation};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt as _};
 use tokio::runtime::Runtime;
 use tokio::sync::{OnceCell, RwLock};
 
@@ -44,6 +47,14 @@ pub(crate) static ALONE: RwLock<()> = RwLock::const_new(());
 pub(crate) struct Cluster {
     pub(crate) control_plane: ControlPlane,
     pub(crate) sim: Simulation,
+    /// What the processes run as, according to `deploy/`.
+    pub(crate) service_account: ServiceAccount,
+}
+
+/// A service account by name.
+pub(crate) struct ServiceAccount {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
 }
 
 impl Cluster {
@@ -57,24 +68,48 @@ impl Cluster {
             format!("{IMAGE} is not set: run these tests with `cargo xtask test`, which builds it")
         })?;
         let control_plane = ControlPlane::start(&image).await?;
-        if std::env::var_os("TMP_NO_DEPLOY").is_none() {
-            control_plane
-                .apply(&paths::workspace().join("deploy"))
-                .await?;
-        }
+        control_plane
+            .apply(&paths::workspace().join("deploy"))
+            .await?;
         control_plane.start_controllers().await?;
         let sim = Simulation::start(&control_plane)?;
-        for node in [
-            NodeSpec::linux(NODES[0])
-                .tainted("node-role.kubernetes.io/control-plane", "NoSchedule"),
-            NodeSpec::linux(NODES[1]),
-            NodeSpec::linux(NODES[2]).cordoned(),
-            NodeSpec::windows(WINDOWS_NODE),
-        ] {
+        for node in nodes() {
             sim.add_node(&node).await?;
         }
-        Ok(Self { control_plane, sim })
+        let service_account = service_account(&control_plane).await?;
+        Ok(Self {
+            control_plane,
+            sim,
+            service_account,
+        })
     }
+}
+
+/// The nodes of the cluster.
+pub(crate) fn nodes() -> [NodeSpec; 4] {
+    [
+        NodeSpec::linux(NODES[0]).tainted("node-role.kubernetes.io/control-plane", "NoSchedule"),
+        NodeSpec::linux(NODES[1]),
+        NodeSpec::linux(NODES[2]).cordoned(),
+        NodeSpec::windows(WINDOWS_NODE),
+    ]
+}
+
+/// The service account of the one Deployment in `deploy/`.
+async fn service_account(control_plane: &ControlPlane) -> Result<ServiceAccount> {
+    let deployments: Api<Deployment> = Api::all(control_plane.client()?);
+    let deployments = deployments.list(&ListParams::default()).await?;
+    let deployment = deployments
+        .iter()
+        .next()
+        .context("deploy/ has no Deployment")?;
+    let spec = deployment.spec.as_ref();
+    let pod = spec.and_then(|spec| spec.template.spec.as_ref());
+    let name = pod.and_then(|pod| pod.service_account_name.clone());
+    Ok(ServiceAccount {
+        namespace: deployment.namespace().context("a namespace")?,
+        name: name.context("deploy/ names no service account")?,
+    })
 }
 
 /// The folder for what the tests leave behind.

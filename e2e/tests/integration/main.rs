@@ -1,16 +1,30 @@
 //! The operator's and the terminator's libraries against a real API server with simulated nodes.
 //!
 //! `cargo xtask test` runs these tests. They share one control plane and one set of nodes; each has
-//! a namespace of its own.
+//! a namespace of its own. Operator and terminator run as tasks of the test, with the service
+//! account and the rights of `deploy/`.
 
 #![allow(
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stderr,
     clippy::unwrap_used,
-    clippy::print_stderr
+    reason = "tests end this way when they fail"
 )]
 
 mod cluster;
-mod simulation;
+mod job;
+mod processes;
 mod test;
 mod wait;
+
+mod bad_input;
+mod changes;
+mod completion;
+mod daemon_set;
+mod names;
+mod nodes;
+mod restarts;
+mod rights;
+mod simulation;
+mod termination_word;

@@ -36,8 +36,8 @@ async fn create_daemon_set(cx: &Test) -> Result<()> {
     Ok(())
 }
 
-fn scheduled_and_ready(daemon_set: Option<&DaemonSet>) -> Option<(i32, i32)> {
-    let status = daemon_set?.status.as_ref()?;
+fn scheduled_and_ready(daemon_set: &DaemonSet) -> Option<(i32, i32)> {
+    let status = daemon_set.status.as_ref()?;
     Some((status.current_number_scheduled, status.number_ready))
 }
 
@@ -134,7 +134,7 @@ fn restarted_container_has_a_new_log_and_counts() {
             container_status(pod).is_some_and(|status| status.restart_count == 1)
         });
         let object = restarted.await?;
-        let status = container_status(object.as_ref()).context("a status")?;
+        let status = container_status(&object).context("a status")?;
         let last = status
             .last_state
             .as_ref()
@@ -176,6 +176,6 @@ fn deleted_pod_goes_away_ends_its_log_and_is_replaced() {
     });
 }
 
-fn container_status(pod: Option<&Pod>) -> Option<&k8s_openapi::api::core::v1::ContainerStatus> {
-    pod?.status.as_ref()?.container_statuses.as_ref()?.first()
+fn container_status(pod: &Pod) -> Option<&k8s_openapi::api::core::v1::ContainerStatus> {
+    pod.status.as_ref()?.container_statuses.as_ref()?.first()
 }

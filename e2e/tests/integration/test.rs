@@ -42,7 +42,10 @@ async fn run(test: impl AsyncFnOnce(&Test) -> Result<()>) {
     let cx = Test::start().await.expect("a namespace to test in");
     let result = AssertUnwindSafe(test(&cx)).catch_unwind().await;
     match result {
-        Ok(Ok(())) => cx.delete().await.expect("the namespace can be deleted"),
+        Ok(Ok(())) => cx
+            .delete_namespace(&cx.namespace)
+            .await
+            .expect("the namespace can be deleted"),
         Ok(Err(error)) => panic!("{error:#}\n{}", cx.dump().await),
         Err(panic) => {
             eprintln!("{}", cx.dump().await);
@@ -71,10 +74,7 @@ impl Test {
             .create(&PostParams::default(), &object)
             .await?;
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), name);
-        until(&accounts, "default", "to exist", |account| {
-            account.is_some()
-        })
-        .await?;
+        until(&accounts, "default", "to exist", |_| true).await?;
         Ok(())
     }
 
@@ -90,10 +90,10 @@ impl Test {
         &self.cluster.sim
     }
 
-    async fn delete(&self) -> Result<()> {
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        namespaces
-            .delete(&self.namespace, &DeleteParams::background())
+    /// Asks for the end of a namespace with all that is in it.
+    pub(crate) async fn delete_namespace(&self, name: &str) -> Result<()> {
+        Api::<Namespace>::all(self.client.clone())
+            .delete(name, &DeleteParams::background())
             .await?;
         Ok(())
     }

@@ -1,0 +1,222 @@
+//! What users get for Jobs that cannot be.
+
+use anyhow::{Context as _, Result, ensure};
+use api::conditions::FAILED;
+use api::v1beta1::Job;
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt as _};
+use serde_json::{Value, json};
+
+use crate::job::manifest;
+use crate::test::{Test, alone, shared};
+use crate::wait::settle;
+
+/// A field, a bad value for it, and what `kubectl apply` says.
+fn refused_at_apply() -> Vec<(&'static str, Value, &'static str)> {
+    vec![
+        ("image", json!(""), "spec.image"),
+        ("image", json!("a b"), "spec.image"),
+        ("image", Value::Null, "spec.image"),
+        ("image", json!(3), "spec.image"),
+        ("args", json!("one"), "spec.args"),
+        ("mountPath", json!("tmp"), "spec.mountPath"),
+        ("mountPath", json!(""), "spec.mountPath"),
+        ("mountPath", json!("/tmp/../etc"), "spec.mountPath"),
+        ("mountPath", json!("/.."), "spec.mountPath"),
+        ("terminationWord", json!(""), "spec.terminationWord"),
+        ("terminationWord", json!("  "), "spec.terminationWord"),
+        ("terminationWord", json!("a\nb"), "spec.terminationWord"),
+    ]
+}
+
+#[test]
+fn bad_values_are_refused_at_apply_and_nothing_is_created() {
+    shared(async |cx| {
+        let _processes = cx.both().await?;
+        for (field, value, expected) in refused_at_apply() {
+            let mut manifest = manifest("bad");
+            manifest["spec"][field] = value.clone();
+            let row = format!("{field}: {value}");
+            let error = match cx.apply(&manifest).await {
+                Ok(_) => anyhow::bail!("{row} is accepted"),
+                Err(error) => format!("{error:#}"),
+            };
+            ensure!(error.contains(expected), "{row}: {error}");
+        }
+        settle().await;
+        let jobs = cx.api::<Job>().list(&ListParams::default()).await?;
+        ensure!(jobs.items.is_empty());
+        let daemon_sets = cx.api::<DaemonSet>().list(&ListParams::default()).await?;
+        ensure!(daemon_sets.items.is_empty());
+        Ok(())
+    });
+}
+
+/// A change of the spec, and the message on the condition.
+fn refused_by_the_operator() -> Vec<(&'static str, Value, &'static str)> {
+    vec![
+        (
+            "empty-image",
+            json!({"image": ""}),
+            "spec.image: must not be empty",
+        ),
+        (
+            "relative",
+            json!({"image": "x", "mountPath": "tmp"}),
+            "spec.mountPath: must be an absolute path: \"tmp\"",
+        ),
+        (
+            "dots",
+            json!({"image": "x", "mountPath": "/tmp/../etc"}),
+            "spec.mountPath: must not contain \"..\": \"/tmp/../etc\"",
+        ),
+        (
+            "empty-word",
+            json!({"image": "x", "terminationWord": ""}),
+            "spec.terminationWord: must not be empty",
+        ),
+        ("undecodable", json!({"image": "x", "args": "one"}), "args"),
+    ]
+}
+
+const DEFINITION: &str = "jobs.daemonset.darkowlzz.space";
+
+/// Jobs that an older schema let in. Alone, for all tests use one definition.
+#[test]
+fn bad_job_says_what_is_wrong_with_it_and_holds_up_nothing() {
+    alone(async |cx| {
+        let strict = Api::<CustomResourceDefinition>::all(cx.client.clone())
+            .get(DEFINITION)
+            .await?;
+        replace_schema(cx, &without_checks(&strict)?).await?;
+        let result = judge_bad_jobs(cx).await;
+        for job in cx
+            .api::<Job>()
+            .list_metadata(&ListParams::default())
+            .await?
+        {
+            let request = http::Request::delete(format!(
+                "/apis/daemonset.darkowlzz.space/v1beta1/namespaces/{}/jobs/{}",
+                cx.namespace,
+                job.name_any()
+            ));
+            cx.client
+                .request::<Value>(request.body(Vec::new())?)
+                .await?;
+        }
+        replace_schema(cx, &serde_json::to_value(&strict.spec)?).await?;
+        refuses(cx).await?;
+        result
+    });
+}
+
+async fn judge_bad_jobs(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let mut bad = Vec::new();
+    for (name, spec, message) in refused_by_the_operator() {
+        let mut manifest = manifest(name);
+        manifest["spec"] = spec;
+        apply_once_accepted(cx, &manifest).await?;
+        bad.push((name, message));
+    }
+    let good = cx.apply(&manifest("good")).await?;
+    for pod in good.pods().await? {
+        pod.log("done\n")?;
+    }
+    good.until_gone().await?;
+    for (name, message) in bad {
+        let failed = failed_condition(cx, name).await?;
+        let (reason, told) = (&failed["reason"], failed["message"].as_str());
+        ensure!(reason == "InvalidSpec", "{name}: {failed}");
+        ensure!(
+            told.unwrap_or_default().contains(message),
+            "{name}: {failed}"
+        );
+    }
+    let daemon_sets = cx.api::<DaemonSet>().list(&ListParams::default()).await?;
+    ensure!(daemon_sets.items.is_empty());
+    Ok(())
+}
+
+/// The new schema takes a moment until it is in force.
+async fn apply_once_accepted(cx: &Test, manifest: &Value) -> Result<()> {
+    for _ in 0..100 {
+        match apply_raw(cx, manifest).await {
+            Err(kube::Error::Api(status)) if status.code == 422 => {}
+            result => return Ok(result?),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    anyhow::bail!("the loose schema does not come into force")
+}
+
+/// As above, for the way back.
+async fn refuses(cx: &Test) -> Result<()> {
+    let mut manifest = manifest("probe");
+    manifest["spec"]["image"] = json!("");
+    for _ in 0..100 {
+        match apply_raw(cx, &manifest).await {
+            Err(kube::Error::Api(status)) if status.code == 422 => return Ok(()),
+            result => result?,
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    anyhow::bail!("the strict schema does not come into force")
+}
+
+/// Applies what need not be a Job to us.
+async fn apply_raw(cx: &Test, manifest: &Value) -> kube::Result<()> {
+    let api: Api<kube::api::PartialObjectMeta<Job>> =
+        Api::namespaced(cx.client.clone(), &cx.namespace);
+    let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
+    let params = PatchParams::apply("a-user").force();
+    api.patch(name, &params, &Patch::Apply(manifest)).await?;
+    Ok(())
+}
+
+/// The condition `Failed` of what need not be a Job to us.
+async fn failed_condition(cx: &Test, name: &str) -> Result<Value> {
+    let path = format!(
+        "/apis/daemonset.darkowlzz.space/v1beta1/namespaces/{}/jobs/{name}",
+        cx.namespace
+    );
+    let mut last = Value::Null;
+    for _ in 0..100 {
+        let request = http::Request::get(&path).body(Vec::new())?;
+        last = cx.client.request(request).await?;
+        let conditions = last["status"]["conditions"].as_array();
+        let failed = conditions
+            .into_iter()
+            .flatten()
+            .find(|condition| condition["type"] == FAILED && condition["status"] == "True");
+        if let Some(failed) = failed {
+            return Ok(failed.clone());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    anyhow::bail!("{name} is not Failed: {last}")
+}
+
+/// The definition's spec with a schema that lets everything in.
+fn without_checks(definition: &CustomResourceDefinition) -> Result<Value> {
+    let mut spec = serde_json::to_value(&definition.spec)?;
+    let properties = spec
+        .pointer_mut("/versions/0/schema/openAPIV3Schema/properties")
+        .context("a schema")?;
+    properties["spec"] = json!({
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": true,
+    });
+    Ok(spec)
+}
+
+async fn replace_schema(cx: &Test, spec: &Value) -> Result<()> {
+    let definitions: Api<CustomResourceDefinition> = Api::all(cx.client.clone());
+    let patch = json!({"spec": {"versions": spec["versions"]}});
+    definitions
+        .patch(DEFINITION, &PatchParams::default(), &Patch::Merge(patch))
+        .await?;
+    Ok(())
+}

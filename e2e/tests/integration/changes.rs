@@ -1,0 +1,172 @@
+//! Jobs that change, or are created anew, while they run.
+
+use anyhow::{Context as _, ensure};
+use api::v1beta1::Job;
+use e2e::sim::Hold;
+use k8s_openapi::api::apps::v1::DaemonSet;
+use kube::ResourceExt as _;
+use serde_json::json;
+
+use crate::cluster::NODES;
+use crate::job::manifest;
+use crate::test::shared;
+use crate::wait::{settle, until};
+
+#[test]
+fn changed_work_starts_anew_everywhere_and_old_results_do_not_count() {
+    shared(async |cx| {
+        let _processes = cx.both().await?;
+        let mut manifest = manifest("changed");
+        let job = cx.apply(&manifest).await?;
+        let old = job.pods().await?;
+        old[0].log("done\n")?;
+        old[1].log("done\n")?;
+        job.until_completed("2/3").await?;
+        manifest["spec"]["image"] = json!("darkowlzz/cleanup:v0.0.3");
+        cx.apply(&manifest).await?;
+        let new = job.pods_other_than(&old).await?;
+        let restarted = job.until_completed("0/3").await?;
+        let status = restarted.status.context("a status")?;
+        ensure!(status.observed_generation == Some(2), "{status:?}");
+        new[2].log("done\n")?;
+        job.until_completed("1/3").await?;
+        settle().await;
+        job.until_completed("1/3").await?;
+        new[0].log("done\n")?;
+        new[1].log("done\n")?;
+        job.until_gone().await
+    });
+}
+
+#[test]
+fn results_of_the_old_work_do_not_count_while_its_pods_still_stop() {
+    shared(async |cx| {
+        let _processes = cx.both().await?;
+        let mut manifest = manifest("lingering");
+        let job = cx.apply(&manifest).await?;
+        let old = job.pods().await?;
+        job.until_completed("0/3").await?;
+        for node in NODES {
+            cx.sim().hold(Hold::Stop, &cx.namespace, node);
+        }
+        manifest["spec"]["args"] = json!(["/basetarget/bar"]);
+        cx.apply(&manifest).await?;
+        for pod in &old {
+            let deleted =
+                |pod: &k8s_openapi::api::core::v1::Pod| pod.metadata.deletion_timestamp.is_some();
+            until(&job.api(), &pod.name(), "being deleted", deleted).await?;
+            pod.log("done\n")?;
+        }
+        settle().await;
+        job.until_completed("0/3").await?;
+        for node in NODES {
+            cx.sim().release(Hold::Stop, &cx.namespace, node);
+        }
+        for pod in job.pods_other_than(&old).await? {
+            pod.log("done\n")?;
+        }
+        job.until_gone().await
+    });
+}
+
+#[test]
+fn change_beside_the_work_restarts_nothing() {
+    shared(async |cx| {
+        let _processes = cx.both().await?;
+        let mut manifest = manifest("relabelled");
+        let job = cx.apply(&manifest).await?;
+        let pods = job.pods().await?;
+        pods[0].log("done\n")?;
+        job.until_completed("1/3").await?;
+        manifest["metadata"]["labels"] = json!({"team": "a"});
+        manifest["metadata"]["annotations"] = json!({"note": "b"});
+        cx.apply(&manifest).await?;
+        settle().await;
+        let daemon_set = job.daemon_set().await?;
+        ensure!(daemon_set.metadata.generation == Some(1), "{daemon_set:?}");
+        job.until_completed("1/3").await?;
+        for pod in &pods[1..] {
+            pod.log("done\n")?;
+        }
+        job.until_gone().await
+    });
+}
+
+#[test]
+fn nothing_is_written_when_nothing_changes() {
+    shared(async |cx| {
+        let (operator, terminator) = cx.both().await?;
+        let job = cx.apply(&manifest("quiet")).await?;
+        let pods = job.pods().await?;
+        pods[0].log("done\n")?;
+        job.until_recorded(&pods[0]).await?;
+        job.until_completed("1/3").await?;
+        settle().await;
+        let versions = async || -> anyhow::Result<_> {
+            let daemon_set = job.daemon_set_name();
+            Ok((
+                job.api::<Job>().get(&job.name).await?.resource_version(),
+                job.api::<DaemonSet>()
+                    .get(&daemon_set)
+                    .await?
+                    .resource_version(),
+            ))
+        };
+        let before = versions().await?;
+        let written = (operator.writes().len(), terminator.writes().len());
+        // Processes that start anew look at everything again.
+        operator.kill();
+        terminator.kill();
+        let (operator, terminator) = cx.both().await?;
+        pods[1].log("still working\n")?;
+        settle().await;
+        ensure!(versions().await? == before, "after {written:?} writes");
+        let writes = [operator.writes(), terminator.writes()].concat();
+        ensure!(writes.is_empty(), "{writes:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn job_created_anew_is_not_ended_by_the_pods_of_the_old_one() {
+    shared(async |cx| {
+        let (_operator, terminator) = cx.both().await?;
+        let job = cx.apply(&manifest("again")).await?;
+        let old = job.pods().await?;
+        let uid = job.get().await?.uid();
+        for node in NODES {
+            cx.sim().hold(Hold::Stop, &cx.namespace, node);
+        }
+        old[0].log("done\n")?;
+        job.until_completed("1/3").await?;
+        job.delete().await?;
+        cx.apply(&manifest("again")).await?;
+        job.until("another one", |job| job.uid() != uid).await?;
+        // They run on until the kubelets stop them.
+        old[1].log("done\n")?;
+        old[2].log("done\n")?;
+        let new = job.pods_other_than(&old).await?;
+        job.until_completed("0/3").await?;
+        settle().await;
+        job.until_completed("0/3").await?;
+        ensure!(terminator.deletions("/jobs/again").is_empty());
+        for node in NODES {
+            cx.sim().release(Hold::Stop, &cx.namespace, node);
+        }
+        for pod in new {
+            pod.log("done\n")?;
+        }
+        job.until_gone().await
+    });
+}
+
+#[test]
+fn deleted_job_leaves_nothing() {
+    shared(async |cx| {
+        let _processes = cx.both().await?;
+        let job = cx.apply(&manifest("cancelled")).await?;
+        job.pods().await?;
+        job.delete().await?;
+        job.until_gone().await
+    });
+}
