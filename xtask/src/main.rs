@@ -13,10 +13,12 @@ mod cargo;
 mod codegen;
 mod context;
 mod control_plane;
+mod doctor;
 mod e2e;
 mod image;
 mod node_image;
 mod provision;
+mod test;
 
 use std::process::ExitCode;
 
@@ -50,6 +52,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Check what this machine has of what the other commands need; changes nothing.
+    Doctor(doctor::Args),
     /// Provide the image of a kind node: pull the official one, or build one from Debian packages.
     NodeImage(node_image::Args),
     /// Build the container images.
@@ -58,16 +62,20 @@ enum Command {
     Codegen(codegen::Args),
     /// Run the main job end to end on a kind cluster of its own.
     E2e(e2e::Args),
+    /// Run every check and test: formatting, lints, generated files, unit, integration, end to end.
+    Test(test::Args),
 }
 
 impl Command {
     async fn run(self, cx: &Context) -> anyhow::Result<Verdict> {
         match self {
+            Self::Doctor(args) => until_interrupted(cx, doctor::run(args, cx)).await,
             Self::NodeImage(args) => until_interrupted(cx, node_image::run(args, cx)).await,
             Self::Image(args) => until_interrupted(cx, image::run(args, cx)).await,
             Self::Codegen(args) => codegen::run(&args),
-            // Cleans up after itself, so it minds interrupts itself.
+            // These clean up after themselves, so they mind interrupts themselves.
             Self::E2e(args) => e2e::run(args, cx).await,
+            Self::Test(args) => test::run(args, cx).await,
         }
     }
 }
