@@ -37,7 +37,12 @@ pub(super) async fn build(reference: &str, provision: &Provision) -> Result<()> 
         .name("debootstrap")
         .run(provision.logs())
         .await
-        .with_context(|| format!("cannot make a minimal Debian {RELEASE}"))?;
+        .with_context(|| {
+            format!(
+                "cannot make a minimal Debian {RELEASE}; see that `apt-get update` works, and that \
+                 the mirror in /etc/apt has that release"
+            )
+        })?;
     configure(&root, &mirror, provision).await?;
     let archive = work.path().join("root.tar");
     Cmd::new("tar")

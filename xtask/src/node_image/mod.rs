@@ -25,6 +25,7 @@ use anyhow::{Context as _, Result};
 use e2e::process::{Cmd, CommandError};
 use e2e::progress::{Phase, Progress};
 
+use self::build::Builder;
 use crate::context::{Context, Verdict};
 use crate::control_plane::Sources;
 use crate::provision::{self, Provision};
@@ -44,7 +45,7 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
         .phase("node image", async |phase| {
             provision::docker::ensure(&provision).await?;
             let image = if args.build {
-                build::node(&provision, phase).await?
+                Builder::new(&provision, phase)?.node().await?
             } else {
                 let kind = provision::kind::ensure(&provision).await?;
                 ensure(&kind, &provision, phase).await?
@@ -86,14 +87,16 @@ pub(crate) async fn ensure(kind: &Path, provision: &Provision, phase: &Phase) ->
     if docker::has(official, provision).await {
         return pulled(official, provision).await;
     }
-    if let Some(image) = build::existing_node(provision).await? {
+    let builder = Builder::new(provision, phase)?;
+    if let Some(image) = builder.existing_node().await {
         return Ok(image);
     }
     match docker::pull(official, provision, phase).await {
         Ok(()) => pulled(official, provision).await,
         Err(error) => {
             report_unpullable(official, &error, provision);
-            build::node(provision, phase)
+            builder
+                .node()
                 .await
                 .with_context(|| instead(official, &error, "give another with --node-image"))
         }
@@ -130,14 +133,16 @@ async fn version_in(reference: &str, provision: &Provision) -> Result<String> {
 /// # Errors
 /// When they can neither be pulled nor built, with what to do.
 pub(crate) async fn control_plane_sources(provision: &Provision, phase: &Phase) -> Result<Sources> {
-    if let Some(sources) = build::existing_control_plane(provision).await? {
+    let builder = Builder::new(provision, phase)?;
+    if let Some(sources) = builder.existing_control_plane().await {
         return Ok(sources);
     }
     let official = Sources::official();
     for reference in official.references() {
         if let Err(error) = docker::pull_if_absent(reference, provision, phase).await {
             report_unpullable(reference, &error, provision);
-            return build::control_plane(provision, phase)
+            return builder
+                .control_plane()
                 .await
                 .with_context(|| instead(reference, &error, "pull it by hand"));
         }
@@ -150,14 +155,16 @@ pub(crate) async fn control_plane_sources(provision: &Provision, phase: &Phase) 
 /// # Errors
 /// When it can neither be pulled nor built, with what to do.
 pub(crate) async fn busybox(provision: &Provision, phase: &Phase) -> Result<String> {
-    if let Some(reference) = build::existing_busybox(provision).await? {
+    let builder = Builder::new(provision, phase)?;
+    if let Some(reference) = builder.existing_busybox().await {
         return Ok(reference);
     }
     match docker::pull_if_absent(official::BUSYBOX, provision, phase).await {
         Ok(()) => Ok(official::BUSYBOX.to_owned()),
         Err(error) => {
             report_unpullable(official::BUSYBOX, &error, provision);
-            build::busybox(provision, phase)
+            builder
+                .busybox()
                 .await
                 .with_context(|| instead(official::BUSYBOX, &error, "pull it by hand"))
         }

@@ -52,9 +52,13 @@ pub(crate) async fn install(provision: &Provision, packages: &[&str], purpose: &
         .await;
     match (installed, updated) {
         (Ok(_), _) => Ok(()),
-        (Err(error), Ok(_)) => Err(error).with_context(|| format!("cannot install {list}")),
+        (Err(error), Ok(_)) => Err(error)
+            .with_context(|| format!("cannot install {list}; repair what apt complains of")),
         (Err(error), Err(update)) => Err(error).with_context(|| {
-            format!("cannot install {list}; `apt-get update` had failed before: {update}")
+            format!(
+                "cannot install {list}; apt does not reach its sources: repair /etc/apt and the \
+                 network until `apt-get update` works, {update}"
+            )
         }),
     }
 }
