@@ -49,7 +49,7 @@ pub(super) async fn prepare(session: &Session, cx: &Context) -> Result<Ready> {
         })
         .await?;
     // Compiling keeps the processors busy, making a cluster mostly waits.
-    let (images, cluster) = tokio::try_join!(
+    let (images, (cluster, is_new)) = tokio::try_join!(
         build_images(session, &provision),
         make_cluster(session, &provision, tools)
     )?;
@@ -68,7 +68,7 @@ pub(super) async fn prepare(session: &Session, cx: &Context) -> Result<Ready> {
     let deployed = progress
         .phase("deploy", async |phase| {
             let deployed = deploy::apply(&cluster, &session.logs).await?;
-            if loaded.loaded > 0 && session.options.reuse {
+            if loaded.loaded > 0 && !is_new {
                 deployed.restart(&cluster, &session.logs).await?;
             }
             let deadline = Deadline::after(DEPLOY_LIMIT);
@@ -95,7 +95,12 @@ async fn build_images(session: &Session, provision: &Provision) -> Result<Vec<Bu
         .await
 }
 
-async fn make_cluster(session: &Session, provision: &Provision, tools: Tools) -> Result<Cluster> {
+/// The cluster of the session, and whether it is a new one.
+async fn make_cluster(
+    session: &Session,
+    provision: &Provision,
+    tools: Tools,
+) -> Result<(Cluster, bool)> {
     let options = &session.options;
     let progress = &session.progress;
     if options.reuse
@@ -113,7 +118,7 @@ async fn make_cluster(session: &Session, provision: &Provision, tools: Tools) ->
             record.image
         );
         session.say(format_args!("using cluster {}", record.name));
-        return Ok(cluster);
+        return Ok((cluster, false));
     }
     let image = match &options.node_image {
         Some(image) => image.clone(),
@@ -153,7 +158,7 @@ async fn make_cluster(session: &Session, provision: &Provision, tools: Tools) ->
                 cluster.record().name,
                 options.nodes
             ));
-            anyhow::Ok(cluster)
+            anyhow::Ok((cluster, true))
         })
         .await
 }
