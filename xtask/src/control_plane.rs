@@ -41,12 +41,20 @@ impl Sources {
         }
     }
 
+    /// The names of all images.
+    pub(crate) fn references(&self) -> [&str; 4] {
+        self.images().map(|(_, image)| image)
+    }
+
     /// The build arguments of `images/control-plane/Dockerfile` that are images.
     fn images(&self) -> [(&'static str, &str); 4] {
         [
             ("ETCD_IMAGE", &self.etcd),
             ("KUBE_APISERVER_IMAGE", &self.kube_apiserver),
-            ("KUBE_CONTROLLER_MANAGER_IMAGE", &self.kube_controller_manager),
+            (
+                "KUBE_CONTROLLER_MANAGER_IMAGE",
+                &self.kube_controller_manager,
+            ),
             ("BUSYBOX_IMAGE", &self.busybox),
         ]
     }
@@ -119,7 +127,10 @@ fn tag(inputs: &[String]) -> String {
         hash.update(input);
     }
     let digest = hash.finalize();
-    digest[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+    digest[..6]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]
