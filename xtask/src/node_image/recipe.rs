@@ -93,8 +93,10 @@ impl Recipe {
             &[
                 "Dockerfile",
                 "containerd.toml",
+                "crictl",
                 "entrypoint",
                 "import-images",
+                "journalctl",
                 "kubeadm",
                 "pod-network.json",
                 "pod-network.yaml",
