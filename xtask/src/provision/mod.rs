@@ -54,7 +54,7 @@ impl Provision {
     /// With `--no-provision`, naming `cure`, which the user may apply instead.
     fn announce(&self, change: &str, cure: &str) -> Result<()> {
         if !self.allow {
-            bail!("--no-provision forbids it here; {cure}");
+            bail!("--no-provision forbids {change}; {cure}");
         }
         self.progress.say(format_args!("provision: {change}"));
         Ok(())
