@@ -11,7 +11,6 @@ mod requests;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
 use kube::client::ClientBuilder;
@@ -19,6 +18,7 @@ use kube::config::AuthInfo;
 use kube::{Api, Client, Config};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::{Value, json};
 use tower::util::MapRequestLayer;
 
 pub use self::requests::{Request, Requests};
@@ -120,22 +120,20 @@ impl ControlPlane {
         requests: &Requests,
     ) -> Result<Client> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client()?, namespace);
-        let request = TokenRequest {
-            spec: TokenRequestSpec {
-                expiration_seconds: Some(24 * 60 * 60),
-                ..TokenRequestSpec::default()
-            },
-            ..TokenRequest::default()
-        };
-        let token = accounts
-            .create_token_request(name, &PostParams::default(), &request)
+        let request = json!({
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": 24 * 60 * 60},
+        });
+        let answer: Value = accounts
+            .create_subresource("token", name, &PostParams::default(), &request)
             .await
-            .with_context(|| format!("no token for service account {namespace}/{name}"))?
-            .status
-            .context("a token request without a token")?
-            .token;
+            .with_context(|| format!("no token for service account {namespace}/{name}"))?;
+        let token = answer["status"]["token"]
+            .as_str()
+            .context("a token request without a token")?;
         let config = self.config(AuthInfo {
-            token: Some(token.into()),
+            token: Some(token.to_owned().into()),
             ..AuthInfo::default()
         })?;
         let requests = requests.clone();

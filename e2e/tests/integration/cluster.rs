@@ -8,6 +8,7 @@ use e2e::control_plane::ControlPlane;
 use e2e::paths;
 use e2e::sim::{NodeSpec, Simulation};
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Node;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 use tokio::runtime::Runtime;
@@ -29,7 +30,7 @@ pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| "warn,operator=info,terminator=info".into()),
+                .unwrap_or_else(|_| "warn,operator=debug,terminator=debug".into()),
         )
         .with_writer(log_file)
         .with_ansi(false)
@@ -73,20 +74,37 @@ impl Cluster {
             .await?;
         control_plane.start_controllers().await?;
         let sim = Simulation::start(&control_plane)?;
-        for node in nodes() {
-            sim.add_node(&node).await?;
-        }
         let service_account = service_account(&control_plane).await?;
-        Ok(Self {
+        let this = Self {
             control_plane,
             sim,
             service_account,
-        })
+        };
+        this.restore_nodes().await?;
+        Ok(this)
+    }
+
+    /// Brings the nodes back to what every test starts with.
+    pub(crate) async fn restore_nodes(&self) -> Result<()> {
+        let api: Api<Node> = Api::all(self.control_plane.client()?);
+        let found = api.list_metadata(&ListParams::default()).await?;
+        let found: Vec<String> = found.iter().map(|node| node.name_any()).collect();
+        let wanted = nodes();
+        for name in &found {
+            if wanted.iter().all(|node| node.name() != name) {
+                self.sim.remove_node(name).await?;
+            }
+        }
+        for node in &wanted {
+            if found.iter().all(|name| node.name() != name) {
+                self.sim.add_node(node).await?;
+            }
+        }
+        Ok(())
     }
 }
 
-/// The nodes of the cluster.
-pub(crate) fn nodes() -> [NodeSpec; 4] {
+fn nodes() -> [NodeSpec; 4] {
     [
         NodeSpec::linux(NODES[0]).tainted("node-role.kubernetes.io/control-plane", "NoSchedule"),
         NodeSpec::linux(NODES[1]),
@@ -103,9 +121,9 @@ async fn service_account(control_plane: &ControlPlane) -> Result<ServiceAccount>
         .iter()
         .next()
         .context("deploy/ has no Deployment")?;
-    let spec = deployment.spec.as_ref();
-    let pod = spec.and_then(|spec| spec.template.spec.as_ref());
-    let name = pod.and_then(|pod| pod.service_account_name.clone());
+    let object = serde_json::to_value(deployment)?;
+    let name = object.pointer("/spec/template/spec/serviceAccountName");
+    let name = name.and_then(|name| name.as_str()).map(str::to_owned);
     Ok(ServiceAccount {
         namespace: deployment.namespace().context("a namespace")?,
         name: name.context("deploy/ names no service account")?,

@@ -96,18 +96,13 @@ fn nothing_is_mounted_without_a_mount_path() {
         let mut manifest = manifest("no-mount");
         manifest["spec"] = json!({"image": "busybox", "command": ["sh", "-c", "echo done"]});
         let job = cx.apply(&manifest).await?;
-        let spec = job.daemon_set().await?.spec.context("a spec")?;
-        let pod = spec.template.spec.context("a pod")?;
-        ensure!(pod.volumes.is_none_or(|volumes| volumes.is_empty()));
-        let container = &pod.containers[0];
-        ensure!(container.volume_mounts.is_none());
-        ensure!(
-            container
-                .command
-                .as_deref()
-                .is_some_and(|command| command.len() == 3)
-        );
-        ensure!(container.args.is_none());
+        let daemon_set = serde_json::to_value(job.daemon_set().await?)?;
+        let pod = &daemon_set["spec"]["template"]["spec"];
+        ensure!(pod["volumes"].is_null(), "{pod}");
+        let container = &pod["containers"][0];
+        ensure!(container["volumeMounts"].is_null(), "{container}");
+        ensure!(container["command"] == json!(["sh", "-c", "echo done"]));
+        ensure!(container["args"].is_null(), "{container}");
         Ok(())
     });
 }

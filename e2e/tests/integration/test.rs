@@ -30,11 +30,16 @@ pub(crate) fn shared(test: impl AsyncFnOnce(&Test) -> Result<()>) {
     });
 }
 
-/// Runs a test while no other runs.
+/// Runs a test while no other runs. It may add and remove nodes.
 pub(crate) fn alone(test: impl AsyncFnOnce(&Test) -> Result<()>) {
     RUNTIME.block_on(async {
         let _alone = ALONE.write().await;
-        run(test).await;
+        let result = AssertUnwindSafe(run(test)).catch_unwind().await;
+        let cluster = Cluster::get().await.expect("the cluster");
+        cluster.restore_nodes().await.expect("the nodes of before");
+        if let Err(panic) = result {
+            std::panic::resume_unwind(panic);
+        }
     });
 }
 
