@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use e2e::process::Cmd;
 use tokio::fs;
 
 use super::recipe::RELEASE;
 use crate::provision::host::Host;
-use crate::provision::{Provision, apt};
+use crate::provision::{Provision, apt, cache_dir};
 
 /// Debootstrap takes half a minute with a mirror nearby.
 const TIMEOUT: Duration = Duration::from_secs(20 * 60);
@@ -19,22 +19,30 @@ const TIMEOUT: Duration = Duration::from_secs(20 * 60);
 /// # Errors
 /// When this is not Debian, or not root, or the mirror does not answer.
 pub(super) async fn build(reference: &str, provision: &Provision) -> Result<()> {
-    apt::install(
-        provision,
-        &["debootstrap"],
-        "to make images without a registry",
-    )
-    .await?;
-    let mirror = apt::mirror(provision, &Host::detect()).await?;
-    // Not under the target folder, which may lie on a file system without devices or owners.
-    let work = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let host = Host::detect();
+    if !host.installs_packages() {
+        bail!(
+            "images can be made without a registry only by root on Debian, and this is {} as {}",
+            host.name,
+            if host.root { "root" } else { "another user" }
+        );
+    }
+    let purpose = "to make images without a registry";
+    apt::install(provision, &["debootstrap"], purpose).await?;
+    let mirror = apt::mirror(provision, &host).await?;
+    // Not in /tmp, which often allows no device files.
+    let cache = cache_dir()?;
+    fs::create_dir_all(&cache)
+        .await
+        .with_context(|| format!("cannot make {}", cache.display()))?;
+    let work = tempfile::tempdir_in(&cache).context("cannot make a temporary folder")?;
     let root = work.path().join("root");
-    Cmd::new("debootstrap")
+    // Where the package has it: a root shell by plain `su` has no sbin folder in its PATH.
+    Cmd::new("/usr/sbin/debootstrap")
         .args(["--variant=minbase", "--include=ca-certificates", RELEASE])
         .arg(&root)
         .arg(&mirror)
         .timeout(TIMEOUT)
-        .name("debootstrap")
         .run(provision.logs())
         .await
         .with_context(|| {

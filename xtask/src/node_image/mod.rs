@@ -114,14 +114,8 @@ async fn pulled(reference: &str, provision: &Provision) -> Result<NodeImage> {
 /// Reads the version that a node image says it has, where kind reads it too.
 async fn version_in(reference: &str, provision: &Provision) -> Result<String> {
     let version = Cmd::new("docker")
-        .args([
-            "run",
-            "--rm",
-            "--entrypoint",
-            "cat",
-            reference,
-            "/kind/version",
-        ])
+        .args(["run", "--rm", "--entrypoint=cat"])
+        .args([reference, "/kind/version"])
         .run(provision.logs())
         .await
         .with_context(|| format!("{reference} is no image of a kind node"))?;
@@ -159,14 +153,15 @@ pub(crate) async fn busybox(provision: &Provision, phase: &Phase) -> Result<Stri
     if let Some(reference) = builder.existing_busybox().await {
         return Ok(reference);
     }
-    match docker::pull_if_absent(official::BUSYBOX, provision, phase).await {
-        Ok(()) => Ok(official::BUSYBOX.to_owned()),
+    let official = Sources::official().busybox;
+    match docker::pull_if_absent(&official, provision, phase).await {
+        Ok(()) => Ok(official),
         Err(error) => {
-            report_unpullable(official::BUSYBOX, &error, provision);
+            report_unpullable(&official, &error, provision);
             builder
                 .busybox()
                 .await
-                .with_context(|| instead(official::BUSYBOX, &error, "pull it by hand"))
+                .with_context(|| instead(&official, &error, "pull it by hand"))
         }
     }
 }

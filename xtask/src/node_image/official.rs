@@ -36,9 +36,6 @@ const NODE_IMAGES: [Published; 3] = [
     },
 ];
 
-/// A base with a shell.
-pub(super) const BUSYBOX: &str = "busybox:1.36-musl";
-
 /// The newest node image that fits a kind program and this host.
 pub(super) async fn node_image(kind: &Path, provision: &Provision) -> Result<&'static str> {
     let version = Cmd::new(kind)
