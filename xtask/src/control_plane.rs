@@ -135,8 +135,6 @@ fn tag(inputs: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn tag_depends_on_every_input_and_its_borders() {
         let tag = |inputs: &[&str]| {
