@@ -71,14 +71,10 @@ fn capabilities(facts: &Facts) -> Option<Finding> {
 
 fn tool(subject: &'static str, tool: Option<&Tool>, facts: &Facts, cure: &str) -> Finding {
     match tool {
-        Some(Tool {
-            path,
-            version: Some(version),
-        }) => Finding::good(subject, format!("{version} ({})", path.display())),
-        Some(Tool {
-            path,
-            version: None,
-        }) => {
+        Some(Tool { path, version: Some(version) }) => {
+            Finding::good(subject, format!("{version} ({})", path.display()))
+        }
+        Some(Tool { path, version: None }) => {
             let found = format!("{} does not run", path.display());
             Finding::not_good(subject, State::Bad, found, format!("remove it, or {cure}"))
         }
@@ -121,27 +117,18 @@ fn inotify(facts: &Facts) -> Finding {
     let subject = "inotify";
     let limits = [
         ("max_user_watches", facts.inotify.watches, WATCHES_WANTED),
-        (
-            "max_user_instances",
-            facts.inotify.instances,
-            INSTANCES_WANTED,
-        ),
+        ("max_user_instances", facts.inotify.instances, INSTANCES_WANTED),
     ];
     let known = limits.map(|(name, limit, wanted)| (name, limit.unwrap_or(wanted), wanted));
-    let found: Vec<_> = known
-        .map(|(name, limit, _)| format!("{name}={limit}"))
-        .into();
+    let found: Vec<_> = known.map(|(name, limit, _)| format!("{name}={limit}")).into();
     let low = known.iter().filter(|(_, limit, wanted)| limit < wanted);
-    let settings: Vec<_> = low
-        .map(|(name, _, wanted)| format!("fs.inotify.{name}={wanted}"))
-        .collect();
+    let settings: Vec<_> =
+        low.map(|(name, _, wanted)| format!("fs.inotify.{name}={wanted}")).collect();
     if settings.is_empty() {
         return Finding::good(subject, found.join(", "));
     }
-    let cure = format!(
-        "if pods fail with \"too many open files\": sudo sysctl {}",
-        settings.join(" ")
-    );
+    let cure =
+        format!("if pods fail with \"too many open files\": sudo sysctl {}", settings.join(" "));
     Finding::not_good(subject, State::Doubtful, found.join(", "), cure)
 }
 
@@ -151,28 +138,14 @@ fn memory(facts: &Facts) -> Finding {
         return Finding::not_good(subject, State::Doubtful, "cannot be told", "have 4 GiB");
     };
     let cure = "stop other programs, or ask for fewer nodes (--nodes)";
-    amount(
-        subject,
-        available,
-        MEMORY_NEEDED,
-        MEMORY_WANTED,
-        "available",
-        cure,
-    )
+    amount(subject, available, MEMORY_NEEDED, MEMORY_WANTED, "available", cure)
 }
 
 fn disk(facts: &Facts) -> Option<Finding> {
     let fullest = facts.disks.first()?;
     let place = format!("free at {}", fullest.path.display());
     let cure = "make room: docker system prune, cargo clean";
-    Some(amount(
-        "disk",
-        fullest.free,
-        DISK_NEEDED,
-        DISK_WANTED,
-        &place,
-        cure,
-    ))
+    Some(amount("disk", fullest.free, DISK_NEEDED, DISK_WANTED, &place, cure))
 }
 
 /// Compares amounts in MiB.
@@ -192,12 +165,7 @@ fn amount(
     } else {
         return Finding::good(subject, found);
     };
-    Finding::not_good(
-        subject,
-        state,
-        found,
-        format!("{} are better; {cure}", gib(wanted)),
-    )
+    Finding::not_good(subject, state, found, format!("{} are better; {cure}", gib(wanted)))
 }
 
 fn gib(mib: u64) -> String {
@@ -212,27 +180,16 @@ fn packages(facts: &Facts) -> Option<Finding> {
         return None;
     }
     if facts.missing_packages.is_empty() {
-        return Some(Finding::good(
-            subject,
-            "all that building a node image takes",
-        ));
+        return Some(Finding::good(subject, "all that building a node image takes"));
     }
     let list = facts.missing_packages.join(" ");
     let (state, cure) = if facts.host.root {
-        (
-            State::Provided,
-            "a run that cannot pull images installs them".to_owned(),
-        )
+        (State::Provided, "a run that cannot pull images installs them".to_owned())
     } else {
         let cure = format!("only where images cannot be pulled: sudo apt-get install {list}");
         (State::Doubtful, cure)
     };
-    Some(Finding::not_good(
-        subject,
-        state,
-        format!("missing: {list}"),
-        cure,
-    ))
+    Some(Finding::not_good(subject, state, format!("missing: {list}"), cure))
 }
 
 #[cfg(test)]
@@ -243,19 +200,11 @@ mod tests {
     use crate::provision::host::Host;
 
     fn host(id: &str, root: bool) -> Host {
-        Host {
-            root,
-            id: id.to_owned(),
-            codename: String::new(),
-            name: id.to_owned(),
-        }
+        Host { root, id: id.to_owned(), codename: String::new(), name: id.to_owned() }
     }
 
     fn program(name: &str) -> Option<Tool> {
-        Some(Tool {
-            path: format!("/usr/bin/{name}").into(),
-            version: Some(format!("{name} 1")),
-        })
+        Some(Tool { path: format!("/usr/bin/{name}").into(), version: Some(format!("{name} 1")) })
     }
 
     /// A machine that has everything.
@@ -270,15 +219,9 @@ mod tests {
             kind: program("kind"),
             kubectl: program("kubectl"),
             cgroups: Some(Cgroups::V2),
-            inotify: Inotify {
-                watches: Some(WATCHES_WANTED),
-                instances: Some(INSTANCES_WANTED),
-            },
+            inotify: Inotify { watches: Some(WATCHES_WANTED), instances: Some(INSTANCES_WANTED) },
             memory: Some(16 << 10),
-            disks: vec![Disk {
-                path: "/".into(),
-                free: 80 << 10,
-            }],
+            disks: vec![Disk { path: "/".into(), free: 80 << 10 }],
             static_libc: Some("/usr/lib/libc.a".into()),
             missing_packages: Vec::new(),
         }
@@ -291,9 +234,7 @@ mod tests {
     fn states(facts: &Facts) -> Vec<(&'static str, State)> {
         let not_good = |finding: &Finding| finding.state != State::Good;
         let findings = all(facts).into_iter().filter(not_good);
-        findings
-            .map(|finding| (finding.subject, finding.state))
-            .collect()
+        findings.map(|finding| (finding.subject, finding.state)).collect()
     }
 
     #[test]
@@ -311,10 +252,7 @@ mod tests {
             ..ready()
         };
         let missing = ["docker", "kind", "kubectl", "packages"];
-        assert_eq!(
-            states(&facts),
-            missing.map(|subject| (subject, State::Provided))
-        );
+        assert_eq!(states(&facts), missing.map(|subject| (subject, State::Provided)));
     }
 
     #[test]
@@ -330,10 +268,7 @@ mod tests {
         let missing = ["docker", "kind", "kubectl", "static libc"];
         assert_eq!(states(&facts), missing.map(|subject| (subject, State::Bad)));
         let cures = all(&facts).into_iter().map(|finding| finding.cure);
-        assert_eq!(
-            cures.filter(|cure| cure.contains("install")).count(),
-            missing.len()
-        );
+        assert_eq!(cures.filter(|cure| cure.contains("install")).count(), missing.len());
     }
 
     #[test]
@@ -341,11 +276,8 @@ mod tests {
         let with = |shim, root| {
             let mut facts = ready();
             facts.host.root = root;
-            facts.docker = Ok(Docker {
-                version: String::new(),
-                unavailable: vec!["CAP_SYS_RESOURCE"],
-                shim,
-            });
+            facts.docker =
+                Ok(Docker { version: String::new(), unavailable: vec!["CAP_SYS_RESOURCE"], shim });
             states(&facts)
         };
         assert_eq!(with(true, true), []);
@@ -377,21 +309,13 @@ mod tests {
         facts.inotify.instances = Some(128);
         let finding = inotify(&facts);
         assert_eq!(finding.state, State::Doubtful);
-        assert!(
-            finding
-                .cure
-                .ends_with("sysctl fs.inotify.max_user_instances=512"),
-            "{finding}"
-        );
+        assert!(finding.cure.ends_with("sysctl fs.inotify.max_user_instances=512"), "{finding}");
     }
 
     #[test]
     fn program_that_does_not_run_is_not_good_enough() {
         let mut facts = ready();
-        facts.kind = Some(Tool {
-            path: "/opt/kind".into(),
-            version: None,
-        });
+        facts.kind = Some(Tool { path: "/opt/kind".into(), version: None });
         assert_eq!(states(&facts), [("kind", State::Bad)]);
     }
 

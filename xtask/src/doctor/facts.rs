@@ -75,11 +75,8 @@ pub(super) struct Disk {
 /// Looks at this machine.
 pub(super) async fn gather(logs: &LogDir) -> Facts {
     let host = Host::detect();
-    let missing_packages = if host.is_debian() {
-        apt::missing(logs, &["debootstrap"]).await
-    } else {
-        Vec::new()
-    };
+    let missing_packages =
+        if host.is_debian() { apt::missing(logs, &["debootstrap"]).await } else { Vec::new() };
     let mut disks: Vec<_> = [docker_root(logs).await, Some(paths::workspace())]
         .into_iter()
         .flatten()
@@ -96,9 +93,7 @@ pub(super) async fn gather(logs: &LogDir) -> Facts {
             watches: number("/proc/sys/fs/inotify/max_user_watches"),
             instances: number("/proc/sys/fs/inotify/max_user_instances"),
         },
-        memory: fs::read_to_string("/proc/meminfo")
-            .ok()
-            .and_then(|text| available_memory(&text)),
+        memory: fs::read_to_string("/proc/meminfo").ok().and_then(|text| available_memory(&text)),
         disks,
         static_libc: static_libc(logs).await,
         missing_packages,
@@ -118,10 +113,7 @@ async fn tool(path: Option<PathBuf>, version: &[&str], logs: &LogDir) -> Option<
     let path = path?;
     let output = Cmd::new(&path).args(version).run(logs).await;
     let first_line = |text: String| text.lines().next().unwrap_or_default().to_owned();
-    Some(Tool {
-        version: output.ok().map(|output| first_line(output.text())),
-        path,
-    })
+    Some(Tool { version: output.ok().map(|output| first_line(output.text())), path })
 }
 
 fn cgroups(root: &Path) -> Option<Cgroups> {
@@ -138,38 +130,24 @@ fn number(path: &str) -> Option<u64> {
 
 /// `MemAvailable` of `/proc/meminfo`, in MiB.
 fn available_memory(meminfo: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib >> 10)
 }
 
 async fn docker_root(logs: &LogDir) -> Option<PathBuf> {
-    let info = Cmd::new("docker")
-        .args(["info", "--format", "{{.DockerRootDir}}"])
-        .run(logs)
-        .await;
-    info.ok()
-        .map(|output| PathBuf::from(output.text()))
-        .filter(|path| path.exists())
+    let info = Cmd::new("docker").args(["info", "--format", "{{.DockerRootDir}}"]).run(logs).await;
+    info.ok().map(|output| PathBuf::from(output.text())).filter(|path| path.exists())
 }
 
 fn disk(path: PathBuf) -> Option<Disk> {
     let stat = rustix::fs::statvfs(&path).ok()?;
-    Some(Disk {
-        free: (stat.f_bavail * stat.f_frsize) >> 20,
-        path,
-    })
+    Some(Disk { free: (stat.f_bavail * stat.f_frsize) >> 20, path })
 }
 
 /// Asks the C compiler that links Rust programs.
 async fn static_libc(logs: &LogDir) -> Option<PathBuf> {
-    let answer = Cmd::new("cc")
-        .arg("-print-file-name=libc.a")
-        .run(logs)
-        .await
-        .ok()?;
+    let answer = Cmd::new("cc").arg("-print-file-name=libc.a").run(logs).await.ok()?;
     // A file that the compiler does not find it names without a folder.
     Some(PathBuf::from(answer.text())).filter(|path| path.is_absolute())
 }

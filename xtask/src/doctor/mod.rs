@@ -6,8 +6,9 @@ mod checks;
 mod facts;
 
 use std::fmt;
+use std::io::{self, Write as _};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::context::{Context, Verdict};
 
@@ -18,15 +19,14 @@ pub(crate) async fn run(_: Args, cx: &Context) -> Result<Verdict> {
     let logs = cx.logs("doctor")?;
     let facts = facts::gather(&logs).await;
     let findings = checks::all(&facts);
-    for finding in &findings {
-        println!("{finding}");
+    let report: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
+    match io::stdout().write_all(report.as_bytes()) {
+        // Whoever reads has read enough: `cargo xtask doctor | head`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written.context("cannot write the report")?,
     }
     let failed = findings.iter().any(|finding| finding.state == State::Bad);
-    Ok(if failed {
-        Verdict::Failed
-    } else {
-        Verdict::Passed
-    })
+    Ok(if failed { Verdict::Failed } else { Verdict::Passed })
 }
 
 /// What a check found.
@@ -56,12 +56,7 @@ enum State {
 
 impl Finding {
     fn good(subject: &'static str, found: impl Into<String>) -> Self {
-        Self {
-            subject,
-            state: State::Good,
-            found: found.into(),
-            cure: String::new(),
-        }
+        Self { subject, state: State::Good, found: found.into(), cure: String::new() }
     }
 
     fn not_good(
@@ -70,12 +65,7 @@ impl Finding {
         found: impl Into<String>,
         cure: impl Into<String>,
     ) -> Self {
-        Self {
-            subject,
-            state,
-            found: found.into(),
-            cure: cure.into(),
-        }
+        Self { subject, state, found: found.into(), cure: cure.into() }
     }
 }
 
