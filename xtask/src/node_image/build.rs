@@ -35,11 +35,7 @@ impl<'a> Builder<'a> {
     /// # Errors
     /// When that cannot be read.
     pub(super) fn new(provision: &'a Provision, phase: &'a Phase) -> Result<Self> {
-        Ok(Self {
-            recipe: Recipe::read(&paths::workspace().join("images"))?,
-            provision,
-            phase,
-        })
+        Ok(Self { recipe: Recipe::read(&paths::workspace().join("images"))?, provision, phase })
     }
 
     /// The node image, if it was built before.
@@ -54,6 +50,8 @@ impl<'a> Builder<'a> {
     /// When it cannot be built here, with what to do.
     pub(super) async fn node(&self) -> Result<NodeImage> {
         self.once(&self.recipe.node, async || {
+            self.debian().await?;
+            self.kubernetes().await?;
             self.components().await?;
             self.phase.detail("building the node image");
             let context = tempfile::tempdir().context("cannot make a temporary folder")?;
@@ -118,6 +116,8 @@ impl<'a> Builder<'a> {
     async fn components(&self) -> Result<()> {
         for component in &COMPONENTS {
             self.once(&self.recipe.component(component), async || {
+                // Each may have been removed without the other.
+                self.debian().await?;
                 self.kubernetes().await?;
                 self.component(component).await
             })
@@ -127,8 +127,7 @@ impl<'a> Builder<'a> {
     }
 
     async fn component(&self, component: &Component) -> Result<()> {
-        self.phase
-            .detail(format_args!("building {}", component.name));
+        self.phase.detail(format_args!("building {}", component.name));
         self.component_build()
             .target(component.name)
             .run(Some(&self.recipe.component(component)), self.provision)
@@ -156,14 +155,8 @@ impl<'a> Builder<'a> {
                     )
             };
             let fetch = async {
-                self.component_build()
-                    .target("programs")
-                    .run(None, self.provision)
-                    .await?;
-                self.node_build(&folder("node"))
-                    .target("system")
-                    .run(None, self.provision)
-                    .await
+                self.component_build().target("programs").run(None, self.provision).await?;
+                self.node_build(&folder("node")).target("system").run(None, self.provision).await
             };
             let fetch = async { fetch.await.context(PACKAGES) };
             tokio::try_join!(compile, fetch).map(|((), ())| ())

@@ -32,9 +32,7 @@ pub(super) async fn build(reference: &str, provision: &Provision) -> Result<()> 
     let mirror = apt::mirror(provision, &host).await?;
     // Not in /tmp, which often allows no device files.
     let cache = cache_dir()?;
-    fs::create_dir_all(&cache)
-        .await
-        .with_context(|| format!("cannot make {}", cache.display()))?;
+    fs::create_dir_all(&cache).await.with_context(|| format!("cannot make {}", cache.display()))?;
     let work = tempfile::tempdir_in(&cache).context("cannot make a temporary folder")?;
     let root = work.path().join("root");
     // Where the package has it: a root shell by plain `su` has no sbin folder in its PATH.
@@ -61,12 +59,7 @@ pub(super) async fn build(reference: &str, provision: &Provision) -> Result<()> 
         .arg(".")
         .run(provision.logs())
         .await?;
-    Cmd::new("docker")
-        .arg("import")
-        .arg(&archive)
-        .arg(reference)
-        .run(provision.logs())
-        .await?;
+    Cmd::new("docker").arg("import").arg(&archive).arg(reference).run(provision.logs()).await?;
     Ok(())
 }
 

@@ -63,12 +63,7 @@ pub(super) struct Build {
 impl Build {
     /// A build of the last stage of `dockerfile`, a path in `context`.
     pub(super) fn new(context: impl Into<PathBuf>, dockerfile: &'static str) -> Self {
-        Self {
-            context: context.into(),
-            dockerfile,
-            target: None,
-            arguments: Vec::new(),
-        }
+        Self { context: context.into(), dockerfile, target: None, arguments: Vec::new() }
     }
 
     /// Builds this stage instead of the last one.

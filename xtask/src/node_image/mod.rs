@@ -158,10 +158,7 @@ pub(crate) async fn busybox(provision: &Provision, phase: &Phase) -> Result<Stri
         Ok(()) => Ok(official),
         Err(error) => {
             report_unpullable(&official, &error, provision);
-            builder
-                .busybox()
-                .await
-                .with_context(|| instead(&official, &error, "pull it by hand"))
+            builder.busybox().await.with_context(|| instead(&official, &error, "pull it by hand"))
         }
     }
 }

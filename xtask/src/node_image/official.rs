@@ -38,11 +38,8 @@ const NODE_IMAGES: [Published; 3] = [
 
 /// The newest node image that fits a kind program and this host.
 pub(super) async fn node_image(kind: &Path, provision: &Provision) -> Result<&'static str> {
-    let version = Cmd::new(kind)
-        .arg("--version")
-        .name("kind-version")
-        .run(provision.logs())
-        .await?;
+    let version =
+        Cmd::new(kind).arg("--version").name("kind-version").run(provision.logs()).await?;
     let version = version.text();
     let minor = minor(&version)
         .with_context(|| format!("{} reports an unknown version: {version}", kind.display()))?;
@@ -53,12 +50,7 @@ pub(super) async fn node_image(kind: &Path, provision: &Provision) -> Result<&'s
 /// The minor version in `kind version 0.27.0`.
 fn minor(text: &str) -> Option<u32> {
     let version = text.split_whitespace().last()?;
-    version
-        .trim_start_matches('v')
-        .split('.')
-        .nth(1)?
-        .parse()
-        .ok()
+    version.trim_start_matches('v').split('.').nth(1)?.parse().ok()
 }
 
 fn pick(kind_minor: u32, cgroup_v2: bool) -> Option<&'static str> {

@@ -27,36 +27,20 @@ pub(super) struct Component {
     version: &'static str,
 }
 
-pub(super) const ETCD: Component = Component {
-    name: "etcd",
-    version: "3.4.13-0",
-};
-pub(super) const APISERVER: Component = Component {
-    name: "kube-apiserver",
-    version: KUBERNETES_VERSION,
-};
-pub(super) const CONTROLLER_MANAGER: Component = Component {
-    name: "kube-controller-manager",
-    version: KUBERNETES_VERSION,
-};
+pub(super) const ETCD: Component = Component { name: "etcd", version: "3.4.13-0" };
+pub(super) const APISERVER: Component =
+    Component { name: "kube-apiserver", version: KUBERNETES_VERSION };
+pub(super) const CONTROLLER_MANAGER: Component =
+    Component { name: "kube-controller-manager", version: KUBERNETES_VERSION };
 
 /// All of them, in the order of `components.Dockerfile`.
 pub(super) const COMPONENTS: [Component; 6] = [
-    Component {
-        name: "pause",
-        version: "3.2",
-    },
+    Component { name: "pause", version: "3.2" },
     ETCD,
     APISERVER,
     CONTROLLER_MANAGER,
-    Component {
-        name: "kube-scheduler",
-        version: KUBERNETES_VERSION,
-    },
-    Component {
-        name: "kube-proxy",
-        version: KUBERNETES_VERSION,
-    },
+    Component { name: "kube-scheduler", version: KUBERNETES_VERSION },
+    Component { name: "kube-proxy", version: KUBERNETES_VERSION },
 ];
 
 /// The names of the images.
@@ -80,14 +64,11 @@ impl Recipe {
     /// When a file of it is missing.
     pub(super) fn read(images: &Path) -> Result<Self> {
         let debian = Hash::new(REVISION).and(RELEASE);
-        let kubernetes = debian.and(KUBERNETES_VERSION).and_files(
-            &images.join("node"),
-            &["build-kubernetes", "kubernetes.Dockerfile"],
-        )?;
-        let components = kubernetes.and_files(
-            &images.join("node"),
-            &["components.Dockerfile", "copy-with-libraries"],
-        )?;
+        let kubernetes = debian
+            .and(KUBERNETES_VERSION)
+            .and_files(&images.join("node"), &["build-kubernetes", "kubernetes.Dockerfile"])?;
+        let components = kubernetes
+            .and_files(&images.join("node"), &["components.Dockerfile", "copy-with-libraries"])?;
         let node = components.and_files(
             &images.join("node"),
             &[
@@ -148,11 +129,7 @@ impl Hash {
 
     fn name(&self, image: &str, version: &str) -> String {
         let digest = self.0.clone().finalize();
-        let hash: String = digest
-            .iter()
-            .take(6)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hash: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
         format!("daemonset-job/{image}:{version}-{hash}")
     }
 }
@@ -184,10 +161,8 @@ mod tests {
 
     #[test]
     fn changed_entrypoint_makes_a_new_node_of_the_same_kubernetes() {
-        let (before, after) = (
-            Recipe::read(&images()).expect("complete"),
-            changed("node/entrypoint"),
-        );
+        let (before, after) =
+            (Recipe::read(&images()).expect("complete"), changed("node/entrypoint"));
         assert_ne!(before.node, after.node);
         assert_eq!(before.kubernetes, after.kubernetes);
         assert_eq!(before.component(&ETCD), after.component(&ETCD));
@@ -195,26 +170,20 @@ mod tests {
 
     #[test]
     fn changed_build_of_kubernetes_changes_all_that_holds_it() {
-        let (before, after) = (
-            Recipe::read(&images()).expect("complete"),
-            changed("node/build-kubernetes"),
-        );
+        let (before, after) =
+            (Recipe::read(&images()).expect("complete"), changed("node/build-kubernetes"));
         assert_ne!(before.kubernetes, after.kubernetes);
         assert_ne!(before.component(&APISERVER), after.component(&APISERVER));
         assert_ne!(before.node, after.node);
-        assert_eq!(
-            (before.debian, before.busybox),
-            (after.debian, after.busybox)
-        );
+        assert_eq!((before.debian, before.busybox), (after.debian, after.busybox));
     }
 
     #[test]
     fn every_file_of_the_node_image_counts() {
         let before = Recipe::read(&images()).expect("complete").node;
         let entries = fs::read_dir(images().join("node")).expect("listed");
-        let names: BTreeSet<_> = entries
-            .map(|entry| entry.expect("an entry").file_name())
-            .collect();
+        let names: BTreeSet<_> =
+            entries.map(|entry| entry.expect("an entry").file_name()).collect();
         for name in names {
             let file = Path::new("node").join(&name);
             let after = changed(&file.to_string_lossy()).node;
