@@ -11,6 +11,10 @@ use sha2::{Digest as _, Sha256};
 /// The environment variable by which the integration tests learn the image.
 pub(crate) const ENVIRONMENT: &str = "CONTROL_PLANE_IMAGE";
 
+/// How many of the integration tests run at the same time. They wait most of the time, and libtest's
+/// own number, one for each core, would have them wait one after another.
+pub(crate) const TEST_THREADS: &str = "16";
+
 const REPOSITORY: &str = "daemonset-job/control-plane";
 
 /// `docker pull` and `docker build`; the images of Kubernetes have some hundred megabytes.
@@ -51,10 +55,7 @@ impl Sources {
         [
             ("ETCD_IMAGE", &self.etcd),
             ("KUBE_APISERVER_IMAGE", &self.kube_apiserver),
-            (
-                "KUBE_CONTROLLER_MANAGER_IMAGE",
-                &self.kube_controller_manager,
-            ),
+            ("KUBE_CONTROLLER_MANAGER_IMAGE", &self.kube_controller_manager),
             ("BUSYBOX_IMAGE", &self.busybox),
         ]
     }
@@ -127,10 +128,7 @@ fn tag(inputs: &[String]) -> String {
         hash.update(input);
     }
     let digest = hash.finalize();
-    digest[..6]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    digest[..6].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -40,8 +40,7 @@ pub(crate) async fn run(Args {}: Args, cx: &Context) -> Result<Verdict> {
     for failure in &run.failures {
         run.progress.say(format_args!("FAILED {failure}"));
     }
-    run.progress
-        .say(format_args!("total {:.1?}", started.elapsed()));
+    run.progress.say(format_args!("total {:.1?}", started.elapsed()));
     run.tally.print();
     Ok(match (run.tally.failed, verdict) {
         (0, verdict) => verdict,
@@ -62,14 +61,8 @@ impl Run {
     async fn checks(&mut self, cx: &Context) {
         let fmt = cargo().args(["fmt", "--all", "--check"]);
         self.check("fmt", fmt).await;
-        let clippy = cargo().args([
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "--deny",
-            "warnings",
-        ]);
+        let clippy =
+            cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]);
         self.check("clippy", clippy).await;
         self.codegen().await;
         // Integration tests are targets of their own, which these two leave out.
@@ -83,10 +76,7 @@ impl Run {
     /// Runs a command that either passes or fails.
     async fn check(&mut self, name: &str, cmd: Cmd) {
         let cmd = cmd.timeout(TIMEOUT).name(name);
-        let result = self
-            .progress
-            .phase(name, async |_| cmd.run(&self.logs).await)
-            .await;
+        let result = self.progress.phase(name, async |_| cmd.run(&self.logs).await).await;
         self.count(name, result.map(|_| ()).map_err(Into::into));
     }
 
@@ -153,15 +143,9 @@ impl Run {
         match image {
             Ok(image) => {
                 let integration = cargo()
-                    .args([
-                        "test",
-                        "--package",
-                        "e2e",
-                        "--test",
-                        "integration",
-                        "--no-fail-fast",
-                    ])
-                    .env(control_plane::ENVIRONMENT, image);
+                    .args(["test", "--package", "e2e", "--test", "integration", "--no-fail-fast"])
+                    .env(control_plane::ENVIRONMENT, image)
+                    .env("RUST_TEST_THREADS", control_plane::TEST_THREADS);
                 self.tests("integration", integration).await;
             }
             Err(error) => self.count("integration tests did not run", Err(error)),

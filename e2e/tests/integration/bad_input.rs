@@ -57,11 +57,7 @@ fn bad_values_are_refused_at_apply_and_nothing_is_created() {
 /// A change of the spec, and the message on the condition.
 fn refused_by_the_operator() -> Vec<(&'static str, Value, &'static str)> {
     vec![
-        (
-            "empty-image",
-            json!({"image": ""}),
-            "spec.image: must not be empty",
-        ),
+        ("empty-image", json!({"image": ""}), "spec.image: must not be empty"),
         (
             "relative",
             json!({"image": "x", "mountPath": "tmp"}),
@@ -87,24 +83,17 @@ const DEFINITION: &str = "jobs.daemonset.darkowlzz.space";
 #[test]
 fn bad_job_says_what_is_wrong_with_it_and_holds_up_nothing() {
     alone(async |cx| {
-        let strict = Api::<CustomResourceDefinition>::all(cx.client.clone())
-            .get(DEFINITION)
-            .await?;
+        let strict =
+            Api::<CustomResourceDefinition>::all(cx.client.clone()).get(DEFINITION).await?;
         replace_schema(cx, &without_checks(&strict)?).await?;
         let result = judge_bad_jobs(cx).await;
-        for job in cx
-            .api::<Job>()
-            .list_metadata(&ListParams::default())
-            .await?
-        {
+        for job in cx.api::<Job>().list_metadata(&ListParams::default()).await? {
             let request = http::Request::delete(format!(
                 "/apis/daemonset.darkowlzz.space/v1beta1/namespaces/{}/jobs/{}",
                 cx.namespace,
                 job.name_any()
             ));
-            cx.client
-                .request::<Value>(request.body(Vec::new())?)
-                .await?;
+            cx.client.request::<Value>(request.body(Vec::new())?).await?;
         }
         replace_schema(cx, &serde_json::to_value(&strict.spec)?).await?;
         refuses(cx).await?;
@@ -130,10 +119,7 @@ async fn judge_bad_jobs(cx: &Test) -> Result<()> {
         let failed = failed_condition(cx, name).await?;
         let (reason, told) = (&failed["reason"], failed["message"].as_str());
         ensure!(reason == "InvalidSpec", "{name}: {failed}");
-        ensure!(
-            told.unwrap_or_default().contains(message),
-            "{name}: {failed}"
-        );
+        ensure!(told.unwrap_or_default().contains(message), "{name}: {failed}");
     }
     let daemon_sets = cx.api::<DaemonSet>().list(&ListParams::default()).await?;
     ensure!(daemon_sets.items.is_empty());
@@ -178,10 +164,8 @@ async fn apply_raw(cx: &Test, manifest: &Value) -> kube::Result<()> {
 
 /// The condition `Failed` of what need not be a Job to us.
 async fn failed_condition(cx: &Test, name: &str) -> Result<Value> {
-    let path = format!(
-        "/apis/daemonset.darkowlzz.space/v1beta1/namespaces/{}/jobs/{name}",
-        cx.namespace
-    );
+    let path =
+        format!("/apis/daemonset.darkowlzz.space/v1beta1/namespaces/{}/jobs/{name}", cx.namespace);
     let mut last = Value::Null;
     for _ in 0..100 {
         let request = http::Request::get(&path).body(Vec::new())?;
@@ -202,9 +186,8 @@ async fn failed_condition(cx: &Test, name: &str) -> Result<Value> {
 /// The definition's spec with a schema that lets everything in.
 fn without_checks(definition: &CustomResourceDefinition) -> Result<Value> {
     let mut spec = serde_json::to_value(&definition.spec)?;
-    let properties = spec
-        .pointer_mut("/versions/0/schema/openAPIV3Schema/properties")
-        .context("a schema")?;
+    let properties =
+        spec.pointer_mut("/versions/0/schema/openAPIV3Schema/properties").context("a schema")?;
     properties["spec"] = json!({
         "type": "object",
         "x-kubernetes-preserve-unknown-fields": true,
@@ -215,8 +198,6 @@ fn without_checks(definition: &CustomResourceDefinition) -> Result<Value> {
 async fn replace_schema(cx: &Test, spec: &Value) -> Result<()> {
     let definitions: Api<CustomResourceDefinition> = Api::all(cx.client.clone());
     let patch = json!({"spec": {"versions": spec["versions"]}});
-    definitions
-        .patch(DEFINITION, &PatchParams::default(), &Patch::Merge(patch))
-        .await?;
+    definitions.patch(DEFINITION, &PatchParams::default(), &Patch::Merge(patch)).await?;
     Ok(())
 }

@@ -106,10 +106,7 @@ fn nothing_is_written_when_nothing_changes() {
             let daemon_set = job.daemon_set_name();
             Ok((
                 job.api::<Job>().get(&job.name).await?.resource_version(),
-                job.api::<DaemonSet>()
-                    .get(&daemon_set)
-                    .await?
-                    .resource_version(),
+                job.api::<DaemonSet>().get(&daemon_set).await?.resource_version(),
             ))
         };
         let before = versions().await?;

@@ -24,9 +24,7 @@ const IMAGE: &str = "CONTROL_PLANE_IMAGE";
 
 /// One runtime for all tests: clients and simulated kubelets belong to the runtime they start in.
 pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .expect("no other provider");
+    rustls::crypto::ring::default_provider().install_default().expect("no other provider");
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env()
@@ -69,17 +67,11 @@ impl Cluster {
             format!("{IMAGE} is not set: run these tests with `cargo xtask test`, which builds it")
         })?;
         let control_plane = ControlPlane::start(&image).await?;
-        control_plane
-            .apply(&paths::workspace().join("deploy"))
-            .await?;
+        control_plane.apply(&paths::workspace().join("deploy")).await?;
         control_plane.start_controllers().await?;
         let sim = Simulation::start(&control_plane)?;
         let service_account = service_account(&control_plane).await?;
-        let this = Self {
-            control_plane,
-            sim,
-            service_account,
-        };
+        let this = Self { control_plane, sim, service_account };
         this.restore_nodes().await?;
         Ok(this)
     }
@@ -117,10 +109,7 @@ fn nodes() -> [NodeSpec; 4] {
 async fn service_account(control_plane: &ControlPlane) -> Result<ServiceAccount> {
     let deployments: Api<Deployment> = Api::all(control_plane.client()?);
     let deployments = deployments.list(&ListParams::default()).await?;
-    let deployment = deployments
-        .iter()
-        .next()
-        .context("deploy/ has no Deployment")?;
+    let deployment = deployments.iter().next().context("deploy/ has no Deployment")?;
     let object = serde_json::to_value(deployment)?;
     let name = object.pointer("/spec/template/spec/serviceAccountName");
     let name = name.and_then(|name| name.as_str()).map(str::to_owned);

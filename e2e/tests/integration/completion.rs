@@ -31,10 +31,7 @@ fn job_is_deleted_with_all_that_belongs_to_it_once_every_node_is_done() {
         ensure!(deletions.len() == 1, "{deletions:?}");
         let options: DeleteOptions = serde_json::from_slice(&deletions[0].body)?;
         ensure!(options.preconditions.uid == uid, "{options:?}");
-        ensure!(
-            options.preconditions.resource_version.is_some(),
-            "an edit would be lost"
-        );
+        ensure!(options.preconditions.resource_version.is_some(), "an edit would be lost");
         Ok(())
     });
 }
@@ -82,10 +79,7 @@ fn status_and_daemon_set_count_the_nodes_that_are_done() {
             let status = job.until_completed(&format!("{done}/3")).await?;
             let status = status.status.context("a status")?;
             ensure!(status.phase == Some(Phase::Running), "{status:?}");
-            ensure!(
-                (status.desired, status.succeeded) == (3, done),
-                "{status:?}"
-            );
+            ensure!((status.desired, status.succeeded) == (3, done), "{status:?}");
             ensure!(status.start_time.is_some(), "{status:?}");
             ensure!(status.observed_generation == Some(1), "{status:?}");
             let what = format!("{done} pods ready");
@@ -97,9 +91,7 @@ fn status_and_daemon_set_count_the_nodes_that_are_done() {
         }
         let running = job
             .until("one active node", |job| {
-                job.status
-                    .as_ref()
-                    .is_some_and(|s| (s.succeeded, s.active) == (2, 1))
+                job.status.as_ref().is_some_and(|s| (s.succeeded, s.active) == (2, 1))
             })
             .await?;
         ensure!(running.status.context("a status")?.completed.as_deref() == Some("2/3"));
@@ -157,9 +149,7 @@ fn pod_deleted_before_it_is_done_is_replaced_and_waited_for() {
         let _processes = cx.both().await?;
         let job = cx.apply(&manifest("replaced")).await?;
         let [first, second, third] = job.pods().await?;
-        cx.api::<Pod>()
-            .delete(&third.name(), &DeleteParams::default())
-            .await?;
+        cx.api::<Pod>().delete(&third.name(), &DeleteParams::default()).await?;
         let replacement = job.pod_other_than("worker-2", &[third]).await?;
         first.log("done\n")?;
         second.log("done\n")?;

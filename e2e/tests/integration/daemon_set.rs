@@ -2,13 +2,14 @@
 
 use anyhow::{Context as _, Result, ensure};
 use api::conditions::FAILED;
+use api::v1beta1::Phase;
 use e2e::paths;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::job::manifest;
+use crate::job::{condition, manifest, phase};
 use crate::test::{Test, shared};
 use crate::wait::settle;
 
@@ -123,10 +124,13 @@ fn daemon_set_of_someone_else_is_left_alone_until_it_is_gone() {
         ensure!(now.metadata.labels == foreign.metadata.labels);
         ensure!(now.metadata.owner_references.is_none());
 
-        cx.api::<DaemonSet>()
-            .delete("taken-daemonset-job", &DeleteParams::background())
-            .await?;
-        for pod in job.pods().await? {
+        cx.api::<DaemonSet>().delete("taken-daemonset-job", &DeleteParams::background()).await?;
+        let pods = job.pods().await?;
+        job.until("running, and failed no longer", |job| {
+            phase(job) == Some(Phase::Running) && condition(job, FAILED).is_none()
+        })
+        .await?;
+        for pod in pods {
             pod.log("done\n")?;
         }
         job.until_gone().await

@@ -49,15 +49,9 @@ impl Test {
         manifest: &Value,
     ) -> Result<JobHandle<'_>> {
         let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
-        let job = JobHandle {
-            name: name.to_owned(),
-            namespace: namespace.to_owned(),
-            test: self,
-        };
+        let job = JobHandle { name: name.to_owned(), namespace: namespace.to_owned(), test: self };
         let params = PatchParams::apply("a-user").force();
-        job.api::<Job>()
-            .patch(name, &params, &Patch::Apply(manifest))
-            .await?;
+        job.api::<Job>().patch(name, &params, &Patch::Apply(manifest)).await?;
         Ok(job)
     }
 }
@@ -113,9 +107,7 @@ impl JobHandle<'_> {
     /// Waits until a condition is true.
     pub(crate) async fn until_condition(&self, type_: &str) -> Result<Condition> {
         let what = format!("condition {type_}");
-        let job = self
-            .until(&what, |job| condition(job, type_).is_some())
-            .await?;
+        let job = self.until(&what, |job| condition(job, type_).is_some()).await?;
         Ok(condition(&job, type_).expect("just seen").clone())
     }
 

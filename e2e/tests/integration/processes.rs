@@ -42,12 +42,8 @@ impl Test {
     pub(crate) async fn operator_of(&self, namespace: Option<String>) -> Result<Process> {
         let (clients, requests) = self.clients().await?;
         let (health, shutdown) = (Health::default(), CancellationToken::new());
-        let work = operator::run(
-            clients,
-            namespace,
-            health.clone(),
-            shutdown.clone().cancelled_owned(),
-        );
+        let work =
+            operator::run(clients, namespace, health.clone(), shutdown.clone().cancelled_owned());
         let task = tokio::spawn(async { work.await.context("the operator has failed") });
         Process::ready(task, shutdown, health, requests).await
     }
@@ -86,11 +82,7 @@ impl Process {
         health: Health,
         requests: Requests,
     ) -> Result<Self> {
-        let this = Self {
-            task,
-            shutdown,
-            requests,
-        };
+        let this = Self { task, shutdown, requests };
         let ready = async {
             while !health.is_ready() && !this.task.is_finished() {
                 tokio::time::sleep(Duration::from_millis(10)).await;

@@ -21,10 +21,7 @@ fn terminator_killed_in_the_middle_loses_nothing() {
         job.until_recorded(&meanwhile).await?;
         after.log("done\n")?;
         job.until_gone().await?;
-        ensure!(
-            before.log_requests() == requests,
-            "what is recorded is not read again"
-        );
+        ensure!(before.log_requests() == requests, "what is recorded is not read again");
         Ok(())
     });
 }

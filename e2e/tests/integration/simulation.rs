@@ -30,9 +30,7 @@ async fn create_daemon_set(cx: &Test) -> Result<()> {
             },
         },
     }))?;
-    cx.api::<DaemonSet>()
-        .create(&PostParams::default(), &object)
-        .await?;
+    cx.api::<DaemonSet>().create(&PostParams::default(), &object).await?;
     Ok(())
 }
 
@@ -56,10 +54,7 @@ fn daemon_set_runs_on_every_linux_node_and_on_no_other() {
         }
         let pods = cx.sim().pods(&cx.namespace);
         ensure!(pods.len() == NODES.len(), "{} pods", pods.len());
-        ensure!(
-            pods.iter()
-                .all(|pod| pod.node().as_deref() != Some(WINDOWS_NODE))
-        );
+        ensure!(pods.iter().all(|pod| pod.node().as_deref() != Some(WINDOWS_NODE)));
         Ok(())
     });
 }
@@ -70,28 +65,18 @@ fn pod_is_ready_once_its_readiness_gate_is_true() {
         create_daemon_set(cx).await?;
         let pod = pod_on(cx, "worker-1").await?;
         let daemon_sets = cx.api::<DaemonSet>();
-        until(
-            &daemon_sets,
-            "simulated",
-            "3 scheduled, 0 ready",
-            |object| scheduled_and_ready(object) == Some((3, 0)),
-        )
+        until(&daemon_sets, "simulated", "3 scheduled, 0 ready", |object| {
+            scheduled_and_ready(object) == Some((3, 0))
+        })
         .await?;
         let gate = json!({"type": "example.com/Done", "status": "True"});
         let patch = json!({"metadata": {"uid": pod.uid()}, "status": {"conditions": [gate]}});
         cx.api::<Pod>()
-            .patch_status(
-                &pod.name(),
-                &PatchParams::default(),
-                &Patch::Strategic(patch),
-            )
+            .patch_status(&pod.name(), &PatchParams::default(), &Patch::Strategic(patch))
             .await?;
-        until(
-            &daemon_sets,
-            "simulated",
-            "3 scheduled, 1 ready",
-            |object| scheduled_and_ready(object) == Some((3, 1)),
-        )
+        until(&daemon_sets, "simulated", "3 scheduled, 1 ready", |object| {
+            scheduled_and_ready(object) == Some((3, 1))
+        })
         .await?;
         Ok(())
     });
@@ -103,10 +88,7 @@ fn log_is_followed_through_the_api_server_until_the_container_exits() {
         create_daemon_set(cx).await?;
         let pod = pod_on(cx, "worker-1").await?;
         pod.log("before\n")?;
-        let params = LogParams {
-            follow: true,
-            ..LogParams::default()
-        };
+        let params = LogParams { follow: true, ..LogParams::default() };
         let api: Api<Pod> = cx.api();
         let mut lines = api.log_stream(&pod.name(), &params).await?.lines();
         ensure!(lines.try_next().await?.as_deref() == Some("before"));
@@ -135,17 +117,11 @@ fn restarted_container_has_a_new_log_and_counts() {
         });
         let object = restarted.await?;
         let status = container_status(&object).context("a status")?;
-        let last = status
-            .last_state
-            .as_ref()
-            .and_then(|s| s.terminated.as_ref());
+        let last = status.last_state.as_ref().and_then(|s| s.terminated.as_ref());
         ensure!(last.context("a last state")?.exit_code == 7);
         let current = api.logs(&pod.name(), &LogParams::default()).await?;
         ensure!(current == "second run\n", "{current:?}");
-        let previous = LogParams {
-            previous: true,
-            ..LogParams::default()
-        };
+        let previous = LogParams { previous: true, ..LogParams::default() };
         let previous = api.logs(&pod.name(), &previous).await?;
         ensure!(previous == "first run\n", "{previous:?}");
         Ok(())
@@ -157,10 +133,7 @@ fn deleted_pod_goes_away_ends_its_log_and_is_replaced() {
     shared(async |cx| {
         create_daemon_set(cx).await?;
         let pod = pod_on(cx, "worker-1").await?;
-        let params = LogParams {
-            follow: true,
-            ..LogParams::default()
-        };
+        let params = LogParams { follow: true, ..LogParams::default() };
         let api: Api<Pod> = cx.api();
         let mut log = api.log_stream(&pod.name(), &params).await?;
         api.delete(&pod.name(), &DeleteParams::default()).await?;

@@ -47,10 +47,9 @@ async fn run(test: impl AsyncFnOnce(&Test) -> Result<()>) {
     let cx = Test::start().await.expect("a namespace to test in");
     let result = AssertUnwindSafe(test(&cx)).catch_unwind().await;
     match result {
-        Ok(Ok(())) => cx
-            .delete_namespace(&cx.namespace)
-            .await
-            .expect("the namespace can be deleted"),
+        Ok(Ok(())) => {
+            cx.delete_namespace(&cx.namespace).await.expect("the namespace can be deleted")
+        }
         Ok(Err(error)) => panic!("{error:#}\n{}", cx.dump().await),
         Err(panic) => {
             eprintln!("{}", cx.dump().await);
@@ -63,11 +62,7 @@ impl Test {
     async fn start() -> Result<Self> {
         let cluster = Cluster::get().await?;
         let client = cluster.control_plane.client()?;
-        let this = Self {
-            namespace: namespace_name(),
-            client,
-            cluster,
-        };
+        let this = Self { namespace: namespace_name(), client, cluster };
         this.create_namespace(&this.namespace).await?;
         Ok(this)
     }
@@ -75,9 +70,7 @@ impl Test {
     /// Creates a namespace, and waits until pods can run in it.
     pub(crate) async fn create_namespace(&self, name: &str) -> Result<()> {
         let object = serde_json::from_value(json!({"metadata": {"name": name}}))?;
-        Api::<Namespace>::all(self.client.clone())
-            .create(&PostParams::default(), &object)
-            .await?;
+        Api::<Namespace>::all(self.client.clone()).create(&PostParams::default(), &object).await?;
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), name);
         until(&accounts, "default", "to exist", |_| true).await?;
         Ok(())

@@ -102,9 +102,6 @@ where
     };
     match tokio::time::timeout(TIMEOUT, search).await {
         Ok(()) => Ok(()),
-        Err(_) => bail!(
-            "still there after {TIMEOUT:?}: {left:?} of {}",
-            api.resource_url()
-        ),
+        Err(_) => bail!("still there after {TIMEOUT:?}: {left:?} of {}", api.resource_url()),
     }
 }
