@@ -68,11 +68,9 @@ impl Deployed {
         let deployments = Api::<Deployment>::namespaced(client.clone(), &self.namespace);
         let config = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
         let expected = format!("Deployment {}/{} available", self.namespace, self.name);
-        wait.watch(deployments, config, &expected, |found| {
-            match found.values().next() {
-                None => State::Waiting("no such Deployment".to_owned()),
-                Some(deployment) => rollout(deployment),
-            }
+        wait.watch(deployments, config, &expected, |found| match found.values().next() {
+            None => State::Waiting("no such Deployment".to_owned()),
+            Some(deployment) => rollout(deployment),
         })
         .await
     }
@@ -101,10 +99,7 @@ impl Deployed {
 }
 
 fn restarts(pod: &Pod) -> impl Iterator<Item = (String, i32)> {
-    let statuses = pod
-        .status
-        .iter()
-        .flat_map(|status| &status.container_statuses);
+    let statuses = pod.status.iter().flat_map(|status| &status.container_statuses);
     statuses.flatten().map(|container| {
         let name = format!("{}/{}", pod.name_any(), container.name);
         (name, container.restart_count)
@@ -113,19 +108,12 @@ fn restarts(pod: &Pod) -> impl Iterator<Item = (String, i32)> {
 
 /// The reading that `kubectl rollout status` uses.
 fn rollout(deployment: &Deployment) -> State<()> {
-    let wanted = deployment
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.replicas)
-        .unwrap_or(1);
+    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     let status = deployment.status.clone().unwrap_or_default();
     let current = status.observed_generation >= deployment.metadata.generation;
-    let [updated, total, available] = [
-        status.updated_replicas,
-        status.replicas,
-        status.available_replicas,
-    ]
-    .map(Option::unwrap_or_default);
+    let [updated, total, available] =
+        [status.updated_replicas, status.replicas, status.available_replicas]
+            .map(Option::unwrap_or_default);
     if current && updated == wanted && total == wanted && available == wanted {
         State::Reached(())
     } else {
@@ -156,20 +144,15 @@ struct AppliedMetadata {
 
 impl Applied {
     fn deployment(self) -> Result<Deployed> {
-        let deployments: Vec<_> = self
-            .items
-            .into_iter()
-            .filter(|item| item.kind == "Deployment")
-            .collect();
+        let deployments: Vec<_> =
+            self.items.into_iter().filter(|item| item.kind == "Deployment").collect();
         match <[_; 1]>::try_from(deployments) {
-            Ok([AppliedObject { metadata, .. }]) => Ok(Deployed {
-                namespace: metadata.namespace,
-                name: metadata.name,
-            }),
-            Err(other) => bail!(
-                "{MANIFESTS} holds {} Deployments, and one is expected",
-                other.len()
-            ),
+            Ok([AppliedObject { metadata, .. }]) => {
+                Ok(Deployed { namespace: metadata.namespace, name: metadata.name })
+            }
+            Err(other) => {
+                bail!("{MANIFESTS} holds {} Deployments, and one is expected", other.len())
+            }
         }
     }
 }
@@ -188,10 +171,7 @@ mod tests {
         ]}"#;
         let applied: Applied = serde_json::from_str(list).expect("a list");
         let deployed = applied.deployment().expect("a Deployment");
-        assert_eq!(
-            (deployed.namespace.as_str(), deployed.name.as_str()),
-            ("system", "operator")
-        );
+        assert_eq!((deployed.namespace.as_str(), deployed.name.as_str()), ("system", "operator"));
         let none: Applied = serde_json::from_str(r#"{"items": []}"#).expect("a list");
         assert!(none.deployment().is_err());
     }
@@ -215,11 +195,7 @@ mod tests {
     #[test]
     fn available_pods_of_an_older_template_do_not_count() {
         assert_eq!(rollout(&deployment(2, 2, 1, 1)), State::Reached(()));
-        for old in [
-            deployment(2, 1, 1, 1),
-            deployment(2, 2, 0, 1),
-            deployment(2, 2, 1, 2),
-        ] {
+        for old in [deployment(2, 1, 1, 1), deployment(2, 2, 0, 1), deployment(2, 2, 1, 2)] {
             assert!(matches!(rollout(&old), State::Waiting(_)));
         }
     }

@@ -55,10 +55,7 @@ impl LogDir {
                 last = last.max(number);
             }
         }
-        Ok(Self {
-            path,
-            next: Arc::new(AtomicU32::new(last + 1)),
-        })
+        Ok(Self { path, next: Arc::new(AtomicU32::new(last + 1)) })
     }
 
     /// The folder.
@@ -144,16 +141,14 @@ impl Cmd {
     /// Adds arguments.
     #[must_use]
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
-        self.args
-            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
     /// Sets an environment variable; the rest of the environment is inherited.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.env
-            .push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
+        self.env.push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
         self
     }
 
@@ -228,28 +223,17 @@ impl Cmd {
         append(&log, &format!("# {ending}, after {elapsed:.1?}\n"));
         let (stdout, tail) = recorder.into_parts();
         match cause {
-            None => Ok(Output {
-                stdout,
-                log,
-                elapsed,
-            }),
-            Some(cause) => Err(CommandError {
-                command: self.to_string(),
-                cause,
-                elapsed,
-                log,
-                tail,
-                stdout,
-            }),
+            None => Ok(Output { stdout, log, elapsed }),
+            Some(cause) => {
+                Err(CommandError { command: self.to_string(), cause, elapsed, log, tail, stdout })
+            }
         }
     }
 
     async fn execute(&self, log: &Path, recorder: &mut Recorder) -> Result<ExitStatus, Cause> {
         let mut file = File::create(log).await.map_err(Cause::Log)?;
         let header = format!("$ {self}\n");
-        file.write_all(header.as_bytes())
-            .await
-            .map_err(Cause::Log)?;
+        file.write_all(header.as_bytes()).await.map_err(Cause::Log)?;
 
         let mut command = Command::new(&self.program);
         command
@@ -308,10 +292,7 @@ impl Cmd {
             );
             words.join("-")
         });
-        name.chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-            .take(48)
-            .collect()
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(48).collect()
     }
 }
 
@@ -592,9 +573,7 @@ mod tests {
     #[tokio::test]
     async fn output_is_captured_and_logged_with_the_command_line() {
         let (_dir, logs) = logs();
-        let cmd = sh("cat; echo $X; echo problem >&2")
-            .stdin("in ")
-            .env("X", "a b");
+        let cmd = sh("cat; echo $X; echo problem >&2").stdin("in ").env("X", "a b");
         let output = cmd.run(&logs).await.expect("success");
         assert_eq!(output.text(), "in a b");
         let log = std::fs::read_to_string(&output.log).expect("a log");
@@ -613,13 +592,7 @@ mod tests {
         assert_eq!(error.code(), Some(3));
         assert_eq!(error.tail.len(), TAIL_LINES);
         let text = error.to_string();
-        for part in [
-            "exit status: 3",
-            "| 100",
-            "| broken",
-            "| unfinished",
-            "001-sh",
-        ] {
+        for part in ["exit status: 3", "| 100", "| broken", "| unfinished", "001-sh"] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }
@@ -629,10 +602,7 @@ mod tests {
         let (_dir, logs) = logs();
         let error = Cmd::new("no-such-program").run(&logs).await;
         let error = error.expect_err("failure").to_string();
-        assert!(
-            error.contains("`no-such-program`: cannot be started"),
-            "{error}"
-        );
+        assert!(error.contains("`no-such-program`: cannot be started"), "{error}");
     }
 
     #[tokio::test]
@@ -687,10 +657,7 @@ mod tests {
 
     #[test]
     fn log_is_named_after_program_and_verb() {
-        assert_eq!(
-            Cmd::new("/usr/bin/docker").arg("build").log_name(),
-            "docker-build"
-        );
+        assert_eq!(Cmd::new("/usr/bin/docker").arg("build").log_name(), "docker-build");
         assert_eq!(Cmd::new("uname").arg("-r").log_name(), "uname");
     }
 

@@ -45,10 +45,7 @@ impl Progress {
     #[must_use]
     pub fn new() -> Self {
         let live = std::io::stderr().is_terminal().then(MultiProgress::new);
-        Self(Arc::new(Inner {
-            live,
-            timings: Mutex::default(),
-        }))
+        Self(Arc::new(Inner { live, timings: Mutex::default() }))
     }
 
     /// Runs one phase. Its work may tell through [`Phase::detail`] what it waits for, and through
@@ -79,11 +76,7 @@ impl Progress {
     /// The phases so far, in the order of their ends.
     #[must_use]
     pub fn timings(&self) -> Vec<Timing> {
-        self.0
-            .timings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.timings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -143,10 +136,7 @@ impl Phase {
             return;
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state
-            .last_detail
-            .is_none_or(|last| last.elapsed() >= DETAIL_INTERVAL)
-        {
+        if state.last_detail.is_none_or(|last| last.elapsed() >= DETAIL_INTERVAL) {
             state.last_detail = Some(Instant::now());
             self.progress.say(format_args!("{}: {text}", self.name));
         }
@@ -165,20 +155,11 @@ impl Phase {
             bar.finish_and_clear();
         }
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.progress.say(format!(
-            "{:<12} {verdict:<7} {elapsed:>8.1?}  {}",
-            self.name, state.outcome
-        ));
-        let timing = Timing {
-            name: self.name.clone(),
-            elapsed,
-            ok: verdict == "ok",
-        };
+        self.progress
+            .say(format!("{:<12} {verdict:<7} {elapsed:>8.1?}  {}", self.name, state.outcome));
+        let timing = Timing { name: self.name.clone(), elapsed, ok: verdict == "ok" };
         let timings = &self.progress.0.timings;
-        timings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(timing);
+        timings.lock().unwrap_or_else(PoisonError::into_inner).push(timing);
     }
 }
 
@@ -242,16 +223,11 @@ mod tests {
         let progress = Progress::new();
         let good: Result<u8, ()> = progress.phase("good", async |_| Ok(1)).await;
         let bad: Result<(), &str> = progress.phase("bad", async |_| Err("broken")).await;
-        let endless = progress.phase("endless", async |_| {
-            std::future::pending::<Result<(), ()>>().await
-        });
+        let endless =
+            progress.phase("endless", async |_| std::future::pending::<Result<(), ()>>().await);
         let cut = tokio::time::timeout(Duration::from_millis(10), endless).await;
         assert_eq!((good, bad, cut.is_err()), (Ok(1), Err("broken"), true));
-        let timings: Vec<_> = progress
-            .timings()
-            .into_iter()
-            .map(|t| (t.name, t.ok))
-            .collect();
+        let timings: Vec<_> = progress.timings().into_iter().map(|t| (t.name, t.ok)).collect();
         let expected = [("good", true), ("bad", false), ("endless", false)];
         assert_eq!(timings, expected.map(|(name, ok)| (name.to_owned(), ok)));
     }
@@ -260,10 +236,7 @@ mod tests {
     fn tally_reads_as_the_last_line_of_a_run() {
         let mut tally = Tally::default();
         tally.count(true);
-        tally += Tally {
-            passed: 2,
-            failed: 1,
-        };
+        tally += Tally { passed: 2, failed: 1 };
         assert_eq!(tally.to_string(), "3 passed, 1 failed");
     }
 }

@@ -90,12 +90,7 @@ impl<'a> Waiter<'a> {
         namespace: &'a str,
         deadline: Deadline,
     ) -> Self {
-        Self {
-            client,
-            phase,
-            namespace,
-            deadline,
-        }
+        Self { client, phase, namespace, deadline }
     }
 
     /// The point in time at which these waits end.
@@ -284,13 +279,7 @@ pub async fn recent_events(client: &Client, namespace: &str) -> Vec<String> {
 fn event_time(event: &Event) -> Option<Timestamp> {
     let series = event.last_timestamp.as_ref().map(|time| time.0);
     let single = event.event_time.as_ref().map(|time| time.0);
-    series.max(single).max(
-        event
-            .metadata
-            .creation_timestamp
-            .as_ref()
-            .map(|time| time.0),
-    )
+    series.max(single).max(event.metadata.creation_timestamp.as_ref().map(|time| time.0))
 }
 
 fn event_line(event: &Event) -> String {
@@ -356,13 +345,8 @@ mod tests {
 
     #[tokio::test]
     async fn objects_that_vanished_while_the_watch_was_broken_are_forgotten() {
-        let script = vec![
-            Ok(Init),
-            Ok(InitApply(object("a"))),
-            Ok(InitDone),
-            Ok(Init),
-            Ok(InitDone),
-        ];
+        let script =
+            vec![Ok(Init), Ok(InitApply(object("a"))), Ok(InitDone), Ok(Init), Ok(InitDone)];
         assert_eq!(until_empty(script).await, Ok(()));
     }
 

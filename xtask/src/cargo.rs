@@ -40,13 +40,7 @@ mod tests {
         for gone in ["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR", "CARGO"] {
             assert!(is_set_by_cargo(gone), "{gone}");
         }
-        for kept in [
-            "CARGO_HOME",
-            "CARGO_TARGET_DIR",
-            "CARGO_NET_OFFLINE",
-            "PATH",
-            "RUSTFLAGS",
-        ] {
+        for kept in ["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_NET_OFFLINE", "PATH", "RUSTFLAGS"] {
             assert!(!is_set_by_cargo(kept), "{kept}");
         }
     }

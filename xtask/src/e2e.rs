@@ -66,13 +66,7 @@ pub(crate) struct Options {
 /// The defaults of the command line.
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            nodes: 3,
-            node_image: None,
-            keep: Keep::Never,
-            reuse: false,
-            repeat: 1,
-        }
+        Self { nodes: 3, node_image: None, keep: Keep::Never, reuse: false, repeat: 1 }
     }
 }
 
@@ -145,14 +139,8 @@ pub(crate) async fn scenarios(options: Options, cx: &Context) -> Result<(Tally, 
         ending = work(&session, cx, &mut tally) => ending,
         () = cx.interrupted.cancelled() => Ending::Interrupted,
     };
-    session
-        .clean_up(matches!(ending, Ending::Scenario | Ending::Infrastructure))
-        .await;
-    session.say(format_args!(
-        "total {:.1?}, logs {}",
-        started.elapsed(),
-        session.folder.display()
-    ));
+    session.clean_up(matches!(ending, Ending::Scenario | Ending::Infrastructure)).await;
+    session.say(format_args!("total {:.1?}, logs {}", started.elapsed(), session.folder.display()));
     let verdict = match ending {
         Ending::Passed => Verdict::Passed,
         Ending::Scenario => Verdict::Failed,
@@ -178,6 +166,7 @@ async fn work(session: &Session, cx: &Context, tally: &mut Tally) -> Ending {
         Err(error) => {
             tally.count(false);
             session.report_failure(&error).await;
+            session.show_pod_logs(&ready.deployed.namespace);
             Ending::Scenario
         }
     }
@@ -209,7 +198,7 @@ async fn main_job(session: &Session, ready: &Ready, tally: &mut Tally) -> Result
     }
     if let Some((median, maximum)) = median_and_maximum(&deletions) {
         session.say(format_args!(
-            "apply to deletion request, {} runs: median {median:.2?}, maximum {maximum:.2?}",
+            "from apply to the deletion request: median {median:.2?}, maximum {maximum:.2?}, runs {}",
             deletions.len()
         ));
     }
@@ -226,15 +215,8 @@ async fn memory(ready: &Ready) -> Result<String> {
         }
     }
     let mib = |kib: u64| format!("{:.1} MiB", kib as f64 / 1024.0);
-    let each: Vec<_> = total
-        .iter()
-        .map(|(name, &kib)| format!("{name} {}", mib(kib)))
-        .collect();
-    Ok(format!(
-        "{}, together {}",
-        each.join(", "),
-        mib(total.values().sum())
-    ))
+    let each: Vec<_> = total.iter().map(|(name, &kib)| format!("{name} {}", mib(kib))).collect();
+    Ok(format!("{}, together {}", each.join(", "), mib(total.values().sum())))
 }
 
 #[cfg(test)]

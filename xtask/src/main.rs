@@ -94,10 +94,7 @@ async fn until_interrupted(
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let cx = Context {
-        provision: !cli.no_provision,
-        interrupted: CancellationToken::new(),
-    };
+    let cx = Context { provision: !cli.no_provision, interrupted: CancellationToken::new() };
     if let Err(error) = listen(cx.interrupted.clone()) {
         eprintln!("error: cannot listen for signals: {error}");
         return ExitCode::from(EXIT_INFRASTRUCTURE);

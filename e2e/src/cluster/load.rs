@@ -70,10 +70,7 @@ pub(super) async fn load(
             .run(logs)
             .await
             .with_context(|| format!("there is no image {reference}: run `cargo xtask image`"))?;
-        images.push(Image {
-            reference: reference.clone(),
-            id: id.text(),
-        });
+        images.push(Image { reference: reference.clone(), id: id.text() });
     }
     let nodes = cluster.nodes().await?;
     let lacking = try_join_all(nodes.iter().map(|node| lacking(node, &images, logs))).await?;
@@ -98,10 +95,7 @@ pub(super) async fn load(
         )
         .await?;
     }
-    Ok(Loaded {
-        loaded,
-        present: nodes.len() * images.len() - loaded,
-    })
+    Ok(Loaded { loaded, present: nodes.len() * images.len() - loaded })
 }
 
 /// The images that a node does not have.
@@ -138,10 +132,7 @@ mod tests {
 
     #[test]
     fn image_is_loaded_again_only_when_its_id_changed() {
-        let image = |name: &str, id: &str| Image {
-            reference: name.to_owned(),
-            id: id.to_owned(),
-        };
+        let image = |name: &str, id: &str| Image { reference: name.to_owned(), id: id.to_owned() };
         let notes = "sha256:1 darkowlzz/a:v1\nsha256:2 darkowlzz/b:v1\n";
         let images = [
             image("darkowlzz/a:v1", "sha256:1"),

@@ -50,15 +50,8 @@ impl Cluster {
     /// # Errors
     /// When kind fails, or the folder cannot be written.
     pub async fn create(record: Record, folder: &Path, logs: &LogDir) -> Result<Self> {
-        let cluster = Self {
-            record,
-            folder: folder.to_owned(),
-            logs: logs.clone(),
-        };
-        ensure!(
-            cluster.record.nodes > 0,
-            "a cluster has at least one node, its control plane"
-        );
+        let cluster = Self { record, folder: folder.to_owned(), logs: logs.clone() };
+        ensure!(cluster.record.nodes > 0, "a cluster has at least one node, its control plane");
         let config = folder.join("kind.yaml");
         std::fs::write(&config, config::render(cluster.record.nodes))
             .with_context(|| format!("cannot write {}", config.display()))?;
@@ -75,18 +68,22 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The cluster whose record lies in `folder`, when its nodes still exist.
+    /// The cluster whose record lies in `folder`, whatever state it is in.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub fn recorded(folder: &Path, logs: &LogDir) -> Result<Option<Self>> {
+        let record = Record::load(folder)?;
+        Ok(record.map(|record| Self { record, folder: folder.to_owned(), logs: logs.clone() }))
+    }
+
+    /// The cluster whose record lies in `folder`, when all its nodes still exist.
     ///
     /// # Errors
     /// When Docker does not answer.
     pub async fn open(folder: &Path, logs: &LogDir) -> Result<Option<Self>> {
-        let Some(record) = Record::load(folder)? else {
+        let Some(cluster) = Self::recorded(folder, logs)? else {
             return Ok(None);
-        };
-        let cluster = Self {
-            record,
-            folder: folder.to_owned(),
-            logs: logs.clone(),
         };
         let complete = cluster.nodes().await?.len() == cluster.record.nodes;
         let usable = complete && cluster.kubeconfig().exists();
@@ -98,20 +95,11 @@ impl Cluster {
     /// # Errors
     /// When kind fails.
     pub async fn delete(folder: &Path, logs: &LogDir) -> Result<()> {
-        let Some(record) = Record::load(folder)? else {
+        let Some(cluster) = Self::recorded(folder, logs)? else {
             return Ok(());
         };
-        let cluster = Self {
-            record,
-            folder: folder.to_owned(),
-            logs: logs.clone(),
-        };
         loop {
-            cluster
-                .kind(["delete", "cluster"])
-                .timeout(DELETE_TIMEOUT)
-                .run(logs)
-                .await?;
+            cluster.kind(["delete", "cluster"]).timeout(DELETE_TIMEOUT).run(logs).await?;
             // Docker finishes a node that it was starting when kind was killed.
             if cluster.nodes().await?.is_empty() {
                 return Record::remove(folder);
@@ -156,7 +144,7 @@ impl Cluster {
             .cwd(crate::paths::workspace())
     }
 
-    /// The nodes, by name; control planes are among them.
+    /// The nodes, stopped ones and control planes included, by name.
     ///
     /// # Errors
     /// When Docker does not answer.
@@ -166,11 +154,8 @@ impl Cluster {
             .args(["ps", "--all", "--filter", &filter, "--format", "{{.Names}}"])
             .run(&self.logs)
             .await?;
-        let mut nodes: Vec<_> = list
-            .text()
-            .lines()
-            .map(|name| Node::new(name, &self.logs))
-            .collect();
+        let mut nodes: Vec<_> =
+            list.text().lines().map(|name| Node::new(name, &self.logs)).collect();
         nodes.sort_by(|a, b| a.name().cmp(b.name()));
         Ok(nodes)
     }
@@ -188,16 +173,9 @@ impl Cluster {
             if ready == wanted {
                 return State::Reached(());
             }
-            let waiting: Vec<_> = nodes
-                .values()
-                .filter(|node| !is_ready(node))
-                .map(|node| node.name_any())
-                .collect();
-            State::Waiting(format!(
-                "{ready} ready, {} not: {}",
-                waiting.len(),
-                waiting.join(" ")
-            ))
+            let waiting: Vec<_> =
+                nodes.values().filter(|node| !is_ready(node)).map(|node| node.name_any()).collect();
+            State::Waiting(format!("{ready} ready, {} not: {}", waiting.len(), waiting.join(" ")))
         })
         .await
     }
@@ -215,11 +193,7 @@ impl Cluster {
     /// # Errors
     /// When kind fails or takes longer than `timeout`.
     pub async fn export_logs(&self, folder: &Path, timeout: Duration) -> Result<()> {
-        self.kind(["export", "logs"])
-            .arg(folder)
-            .timeout(timeout)
-            .run(&self.logs)
-            .await?;
+        self.kind(["export", "logs"]).arg(folder).timeout(timeout).run(&self.logs).await?;
         Ok(())
     }
 
@@ -241,7 +215,5 @@ impl Cluster {
 
 fn is_ready(node: &KubeNode) -> bool {
     let conditions = node.status.iter().flat_map(|status| &status.conditions);
-    conditions
-        .flatten()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    conditions.flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }

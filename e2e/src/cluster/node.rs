@@ -46,10 +46,7 @@ pub struct Node {
 
 impl Node {
     pub(super) fn new(name: &str, logs: &LogDir) -> Self {
-        Self {
-            name: name.to_owned(),
-            logs: logs.clone(),
-        }
+        Self { name: name.to_owned(), logs: logs.clone() }
     }
 
     /// Its name, in Kubernetes and in Docker.
@@ -76,9 +73,7 @@ impl Node {
     /// # Errors
     /// When the node cannot be reached or refuses.
     pub async fn touch(&self, paths: &[&str]) -> Result<()> {
-        self.exec(["touch", "--"].iter().chain(paths))
-            .run(&self.logs)
-            .await?;
+        self.exec(["touch", "--"].iter().chain(paths)).run(&self.logs).await?;
         Ok(())
     }
 
@@ -87,9 +82,7 @@ impl Node {
     /// # Errors
     /// When the node cannot be reached or refuses.
     pub async fn remove(&self, paths: &[&str]) -> Result<()> {
-        self.exec(["rm", "-rf", "--"].iter().chain(paths))
-            .run(&self.logs)
-            .await?;
+        self.exec(["rm", "-rf", "--"].iter().chain(paths)).run(&self.logs).await?;
         Ok(())
     }
 
@@ -98,10 +91,7 @@ impl Node {
     /// # Errors
     /// When the node cannot be reached.
     pub async fn has(&self, path: &str) -> Result<bool> {
-        let test = self.script(
-            r#"if [ -e "$1" ]; then echo yes; else echo no; fi"#,
-            &[path],
-        );
+        let test = self.script(r#"if [ -e "$1" ]; then echo yes; else echo no; fi"#, &[path]);
         match test.run(&self.logs).await?.text().as_str() {
             "yes" => Ok(true),
             "no" => Ok(false),
@@ -131,8 +121,7 @@ impl Node {
             other => other?,
         };
         let text = output.text();
-        text.parse()
-            .with_context(|| format!("{}: no time: {text}", self.name))
+        text.parse().with_context(|| format!("{}: no time: {text}", self.name))
     }
 
     /// The resident memory of the node's processes of these names.

@@ -92,11 +92,7 @@ impl FileLock {
                 return Ok(lock);
             }
             if deadline.remaining().is_zero() {
-                bail!(
-                    "another process has held {} for {:.0?}",
-                    path.display(),
-                    deadline.elapsed()
-                );
+                bail!("another process has held {} for {:.0?}", path.display(), deadline.elapsed());
             }
             // Polled: a blocking lock could not be given up at an interrupt.
             tokio::time::sleep(Duration::from_millis(200)).await;

@@ -72,9 +72,7 @@ pub async fn run(cx: Context<'_>) -> Result<Measured> {
 
     let (watching, started_watching) = oneshot::channel();
     let apply = async {
-        started_watching
-            .await
-            .context("the watch of the Job ended early")?;
+        started_watching.await.context("the watch of the Job ended early")?;
         let start = Start::now();
         cx.cluster
             .kubectl(["apply", "--namespace", NAMESPACE, "--filename", MANIFEST])
@@ -102,10 +100,7 @@ pub async fn run(cx: Context<'_>) -> Result<Measured> {
         );
     }
     let after = cx.deployed.restarts(cx.client).await?;
-    ensure!(
-        after == restarts,
-        "operator or terminator restarted: {restarts:?} became {after:?}"
-    );
+    ensure!(after == restarts, "operator or terminator restarted: {restarts:?} became {after:?}");
     try_join_all(nodes.iter().map(|node| node.remove(&[CANARY]))).await?;
     Ok(Measured {
         deletion: life.deletion.duration_since(start.instant),
@@ -164,30 +159,23 @@ async fn watch_job(
     let mut watching = Some(watching);
     let mut last: Option<(Job, Instant)> = None;
     let (job, creation) = wait
-        .watch(
-            jobs,
-            config,
-            "the Job deletes itself",
-            |jobs: &Objects<Job>| {
-                if let Some(watching) = watching.take() {
-                    // Nobody listens any more only when the scenario has failed already.
-                    let _ = watching.send(());
-                }
-                let job = jobs.values().next();
-                if let Some(job) = job {
-                    let creation = last
-                        .take()
-                        .map_or_else(Instant::now, |(_, creation)| creation);
-                    last = Some((job.clone(), creation));
-                }
-                let ending = job.is_none_or(|job| job.metadata.deletion_timestamp.is_some());
-                match &last {
-                    Some(last) if ending => State::Reached(last.clone()),
-                    Some((job, _)) => State::Waiting(describe(job)),
-                    None => State::Waiting("no Job".to_owned()),
-                }
-            },
-        )
+        .watch(jobs, config, "the Job deletes itself", |jobs: &Objects<Job>| {
+            if let Some(watching) = watching.take() {
+                // Nobody listens any more only when the scenario has failed already.
+                let _ = watching.send(());
+            }
+            let job = jobs.values().next();
+            if let Some(job) = job {
+                let creation = last.take().map_or_else(Instant::now, |(_, creation)| creation);
+                last = Some((job.clone(), creation));
+            }
+            let ending = job.is_none_or(|job| job.metadata.deletion_timestamp.is_some());
+            match &last {
+                Some(last) if ending => State::Reached(last.clone()),
+                Some((job, _)) => State::Waiting(describe(job)),
+                None => State::Waiting("no Job".to_owned()),
+            }
+        })
         .await?;
     let deletion = Instant::now();
     let status = job.status.clone().unwrap_or_default();
@@ -197,11 +185,7 @@ async fn watch_job(
         "the Job was deleted before its status said Completed, {all}: {}",
         describe(&job)
     );
-    Ok(Life {
-        uid: job.uid().context("the Job has no UID")?,
-        creation,
-        deletion,
-    })
+    Ok(Life { uid: job.uid().context("the Job has no UID")?, creation, deletion })
 }
 
 fn describe(job: &Job) -> String {
@@ -236,11 +220,9 @@ async fn watch_daemon_set(cx: Context<'_>, wait: &Waiter<'_>) -> Result<String> 
     let name = names::daemon_set(JOB);
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let expected = format!("DaemonSet {name}");
-    wait.watch(sets, config, &expected, |sets| {
-        match sets.values().find_map(|set| set.uid()) {
-            Some(uid) => State::Reached(uid),
-            None => State::Waiting("no such DaemonSet".to_owned()),
-        }
+    wait.watch(sets, config, &expected, |sets| match sets.values().find_map(|set| set.uid()) {
+        Some(uid) => State::Reached(uid),
+        None => State::Waiting("no such DaemonSet".to_owned()),
     })
     .await
 }

@@ -58,10 +58,7 @@ pub(super) async fn prepare(session: &Session, cx: &Context) -> Result<Ready> {
         .phase("load", async |phase| {
             let references: Vec<_> = images.into_iter().map(|image| image.reference).collect();
             let loaded = cluster.load(&references).await?;
-            phase.outcome(format_args!(
-                "{} loaded, {} were there",
-                loaded.loaded, loaded.present
-            ));
+            phase.outcome(format_args!("{} loaded, {} were there", loaded.loaded, loaded.present));
             anyhow::Ok(loaded)
         })
         .await?;
@@ -78,20 +75,14 @@ pub(super) async fn prepare(session: &Session, cx: &Context) -> Result<Ready> {
             anyhow::Ok(deployed)
         })
         .await?;
-    Ok(Ready {
-        cluster,
-        client,
-        deployed,
-    })
+    Ok(Ready { cluster, client, deployed })
 }
 
 async fn build_images(session: &Session, provision: &Provision) -> Result<Vec<Built>> {
     let all = Image::value_variants();
     session
         .progress
-        .phase("images", async |phase| {
-            image::build(all, &Names::default(), provision, phase).await
-        })
+        .phase("images", async |phase| image::build(all, &Names::default(), provision, phase).await)
         .await
 }
 
@@ -107,10 +98,7 @@ async fn make_cluster(
         && let Some(cluster) = Cluster::open(&session.cluster_folder, &session.logs).await?
     {
         let record = cluster.record();
-        let same_image = options
-            .node_image
-            .as_ref()
-            .is_none_or(|image| *image == record.image);
+        let same_image = options.node_image.as_ref().is_none_or(|image| *image == record.image);
         ensure!(
             record.nodes == options.nodes && same_image,
             "the cluster that stays has {} nodes of {}: `cargo xtask e2e down` deletes it, or ask for the same",
@@ -153,11 +141,7 @@ async fn make_cluster(
             let deadline = Deadline::after(NODES_LIMIT);
             let wait = Waiter::new(&client, phase, "kube-system", deadline);
             cluster.wait_for_nodes(&client, &wait).await?;
-            phase.outcome(format_args!(
-                "{}, {} nodes",
-                cluster.record().name,
-                options.nodes
-            ));
+            phase.outcome(format_args!("{}, {} nodes", cluster.record().name, options.nodes));
             anyhow::Ok((cluster, true))
         })
         .await

@@ -47,28 +47,21 @@ impl Session {
         let lock = FileLock::try_take(&cluster_folder.join(LOCK))?.context(
             "another `cargo xtask e2e` is using the cluster that stays: wait for its end, or run without --reuse",
         )?;
-        Ok(Self {
-            options,
-            folder,
-            cluster_folder,
-            logs,
-            progress: Progress::new(),
-            _lock: lock,
-        })
+        Ok(Self { options, folder, cluster_folder, logs, progress: Progress::new(), _lock: lock })
     }
 
     pub(super) fn say(&self, text: impl Display) {
         self.progress.say(text);
     }
 
-    /// Tells what went wrong, and collects the cluster's state when there is a cluster.
+    /// Tells what went wrong, and collects the state of the cluster, or what there is of one.
     pub(super) async fn report_failure(&self, error: &anyhow::Error) {
         self.say(format_args!("FAILED: {error:#}"));
         let folder = self.folder.join("artifacts");
         let collected = self
             .progress
             .phase("artifacts", async |phase| {
-                let Some(cluster) = Cluster::open(&self.cluster_folder, &self.logs).await? else {
+                let Some(cluster) = Cluster::recorded(&self.cluster_folder, &self.logs)? else {
                     phase.outcome("no cluster to collect from");
                     return Ok(());
                 };
@@ -79,6 +72,17 @@ impl Session {
             .await;
         if let Err(error) = collected {
             self.say(format_args!("artifacts cannot be collected: {error:#}"));
+        }
+    }
+
+    /// Shows the ends of the logs that were collected from the pods of a namespace.
+    pub(super) fn show_pod_logs(&self, namespace: &str) {
+        let tails = artifacts::pod_log_tails(&self.folder.join("artifacts"), namespace);
+        for (file, lines) in tails {
+            self.say(format_args!("{}:", file.display()));
+            for line in lines {
+                self.say(format_args!("  | {line}"));
+            }
         }
     }
 
@@ -104,9 +108,7 @@ impl Session {
         }
         let deleted = self
             .progress
-            .phase("tear down", async |_| {
-                Cluster::delete(&self.cluster_folder, &self.logs).await
-            })
+            .phase("tear down", async |_| Cluster::delete(&self.cluster_folder, &self.logs).await)
             .await;
         if let Err(error) = deleted {
             self.say(format_args!(

@@ -25,9 +25,8 @@ pub(super) fn parse(output: &str) -> Report {
                 }
             }
         } else if let Some(test) = line.strip_prefix("test ")
-            && let Some((name, _)) = test
-                .split_once(" ... FAILED")
-                .or(test.split_once(" ... ignored"))
+            && let Some((name, _)) =
+                test.split_once(" ... FAILED").or(test.split_once(" ... ignored"))
         {
             report.failed.push(name.to_owned());
         }
@@ -49,13 +48,7 @@ mod tests {
             ...\n\
             test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 5 filtered out; finished in 0.00s\n";
         let report = parse(output);
-        assert_eq!(
-            report.tally,
-            Tally {
-                passed: 4,
-                failed: 1
-            }
-        );
+        assert_eq!(report.tally, Tally { passed: 4, failed: 1 });
         assert_eq!(report.failed, ["a::c"]);
     }
 
@@ -64,13 +57,7 @@ mod tests {
         let output = "test slow ... ignored, takes long\n\
             test result: ok. 0 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
         let report = parse(output);
-        assert_eq!(
-            report.tally,
-            Tally {
-                passed: 0,
-                failed: 1
-            }
-        );
+        assert_eq!(report.tally, Tally { passed: 0, failed: 1 });
         assert_eq!(report.failed, ["slow"]);
     }
 

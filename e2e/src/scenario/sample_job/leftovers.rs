@@ -51,26 +51,15 @@ where
             .filter(|meta| belongs(meta, owners))
             .filter_map(|meta| meta.name.as_deref())
             .collect();
-        if left.is_empty() {
-            State::Reached(())
-        } else {
-            State::Waiting(left.join(" "))
-        }
+        if left.is_empty() { State::Reached(()) } else { State::Waiting(left.join(" ")) }
     })
     .await
 }
 
 fn belongs(meta: &ObjectMeta, owners: &[String]) -> bool {
-    let is_owned = meta
-        .owner_references
-        .iter()
-        .flatten()
-        .any(|owner| owners.contains(&owner.uid));
+    let is_owned = meta.owner_references.iter().flatten().any(|owner| owners.contains(&owner.uid));
     let is_it = meta.uid.as_ref().is_some_and(|uid| owners.contains(uid));
-    let label = meta
-        .labels
-        .as_ref()
-        .and_then(|labels| labels.get(api::names::LABEL_JOB));
+    let label = meta.labels.as_ref().and_then(|labels| labels.get(api::names::LABEL_JOB));
     is_owned || is_it || label.is_some_and(|job| *job == api::names::label_value(JOB))
 }
 
@@ -84,10 +73,7 @@ mod tests {
         ObjectMeta {
             uid: Some(uid.to_owned()),
             owner_references: owner.map(|uid| {
-                vec![OwnerReference {
-                    uid: uid.to_owned(),
-                    ..OwnerReference::default()
-                }]
+                vec![OwnerReference { uid: uid.to_owned(), ..OwnerReference::default() }]
             }),
             labels: job.map(|job| [("job".to_owned(), job.to_owned())].into()),
             ..ObjectMeta::default()
