@@ -69,24 +69,14 @@ impl Container {
 
         let host = container.get_host().await?;
         let port = container.get_host_port_ipv4(LIFELINE_PORT.tcp()).await?;
-        let lifeline = tokio::time::timeout(
-            Duration::from_secs(20),
-            hold_lifeline(&format!("{host}:{port}")),
-        )
-        .await
-        .with_context(|| {
-            format!(
-                "the control plane does not start; its log is {}",
-                log.display()
-            )
-        })??;
+        let lifeline =
+            tokio::time::timeout(Duration::from_secs(20), hold_lifeline(&format!("{host}:{port}")))
+                .await
+                .with_context(|| {
+                    format!("the control plane does not start; its log is {}", log.display())
+                })??;
         let port = container.get_host_port_ipv4(API_PORT.tcp()).await?;
-        Ok(Self {
-            container,
-            url: format!("https://{host}:{port}"),
-            log,
-            _lifeline: lifeline,
-        })
+        Ok(Self { container, url: format!("https://{host}:{port}"), log, _lifeline: lifeline })
     }
 
     /// Where the API server is reached from here.
@@ -139,18 +129,9 @@ async fn hold_lifeline(address: &str) -> Result<std::net::TcpStream> {
 fn files(pki: &Pki) -> Vec<(String, String)> {
     let mut files = vec![
         ("ca.crt".to_owned(), pki.ca_pem.clone()),
-        (
-            "service-account.key".to_owned(),
-            pki.service_account.serialize_pem(),
-        ),
-        (
-            "service-account.pub".to_owned(),
-            pki.service_account.public_key_pem(),
-        ),
-        (
-            "controller-manager.kubeconfig".to_owned(),
-            kubeconfig("controller-manager"),
-        ),
+        ("service-account.key".to_owned(), pki.service_account.serialize_pem()),
+        ("service-account.pub".to_owned(), pki.service_account.public_key_pem()),
+        ("controller-manager.kubeconfig".to_owned(), kubeconfig("controller-manager")),
     ];
     let identities: [(&str, &Identity); 3] = [
         ("apiserver", &pki.api_server),

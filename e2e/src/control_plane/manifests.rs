@@ -36,9 +36,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
     }
     let entries =
         std::fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut files = entries
-        .map(|entry| Ok(entry?.path()))
-        .collect::<std::io::Result<Vec<_>>>()?;
+    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
     files.retain(|file| {
         let extension = file.extension().unwrap_or_default();
         file.is_file() && (extension == "yaml" || extension == "yml")
@@ -108,11 +106,8 @@ mod tests {
     #[test]
     fn several_documents_and_empty_ones_are_read() {
         let text = "# nothing but a comment\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n";
-        let names: Vec<_> = parse(text)
-            .expect("parsed")
-            .iter()
-            .map(|object| object.name_any())
-            .collect();
+        let names: Vec<_> =
+            parse(text).expect("parsed").iter().map(|object| object.name_any()).collect();
         assert_eq!(names, ["a", "b"]);
     }
 

@@ -129,13 +129,10 @@ impl ControlPlane {
             .create_subresource("token", name, &PostParams::default(), &request)
             .await
             .with_context(|| format!("no token for service account {namespace}/{name}"))?;
-        let token = answer["status"]["token"]
-            .as_str()
-            .context("a token request without a token")?;
-        let config = self.config(AuthInfo {
-            token: Some(token.to_owned().into()),
-            ..AuthInfo::default()
-        })?;
+        let token =
+            answer["status"]["token"].as_str().context("a token request without a token")?;
+        let config =
+            self.config(AuthInfo { token: Some(token.to_owned().into()), ..AuthInfo::default() })?;
         let requests = requests.clone();
         let record = MapRequestLayer::new(move |request| requests.record(request));
         let builder = ClientBuilder::try_from(config).context("cannot make a client")?;
@@ -173,9 +170,7 @@ impl ControlPlane {
             .with_safe_default_protocol_versions()?
             .with_client_cert_verifier(clients)
             .with_single_cert(
-                vec![CertificateDer::from_pem_slice(
-                    identity.certificate.as_bytes(),
-                )?],
+                vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes())?],
                 PrivateKeyDer::from_pem_slice(identity.key.as_bytes())?,
             )?;
         Ok(config)

@@ -43,9 +43,7 @@ impl Pki {
     pub(crate) fn generate(api_server_names: &[&str], kubelet_names: &[&str]) -> Result<Self> {
         let key = KeyPair::generate().context("cannot make a key")?;
         let mut params = CertificateParams::default();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "daemonset-job test CA");
+        params.distinguished_name.push(DnType::CommonName, "daemonset-job test CA");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key)?;
@@ -90,13 +88,7 @@ fn server(ca: &Issuer<'_, KeyPair>, name: &str, names: &[&str]) -> Result<Identi
 /// Kubernetes takes the user's name from the common name and their group from the organization.
 fn client(ca: &Issuer<'_, KeyPair>, user: &str, group: &str) -> Result<Identity> {
     let params = CertificateParams::default();
-    leaf(
-        ca,
-        params,
-        user,
-        Some(group),
-        ExtendedKeyUsagePurpose::ClientAuth,
-    )
+    leaf(ca, params, user, Some(group), ExtendedKeyUsagePurpose::ClientAuth)
 }
 
 fn leaf(
@@ -108,9 +100,7 @@ fn leaf(
 ) -> Result<Identity> {
     params.distinguished_name.push(DnType::CommonName, name);
     if let Some(organization) = organization {
-        params
-            .distinguished_name
-            .push(DnType::OrganizationName, organization);
+        params.distinguished_name.push(DnType::OrganizationName, organization);
     }
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -119,8 +109,5 @@ fn leaf(
     let certificate = params
         .signed_by(&key, ca)
         .with_context(|| format!("cannot sign the certificate of {name}"))?;
-    Ok(Identity {
-        certificate: certificate.pem(),
-        key: key.serialize_pem(),
-    })
+    Ok(Identity { certificate: certificate.pem(), key: key.serialize_pem() })
 }

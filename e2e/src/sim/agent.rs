@@ -46,12 +46,7 @@ enum Step {
 
 impl Agent {
     pub(super) fn new(client: Client, pods: Arc<Pods>, stop: CancellationToken) -> Self {
-        Self {
-            client,
-            pods,
-            stop,
-            calls: Semaphore::new(MAX_CALLS),
-        }
+        Self { client, pods, stop, calls: Semaphore::new(MAX_CALLS) }
     }
 
     /// Watches all pods until it is stopped.
@@ -174,8 +169,7 @@ impl Agent {
             Step::Report(status) => {
                 let patch = status_patch(object, &status)?;
                 let params = PatchParams::default();
-                api.patch_status(&name, &params, &Patch::Strategic(patch))
-                    .await?;
+                api.patch_status(&name, &params, &Patch::Strategic(patch)).await?;
             }
             Step::Remove => {
                 let params = DeleteParams {
@@ -221,9 +215,8 @@ async fn bind(api: &Api<Pod>, object: &Pod, node: &str) -> kube::Result<()> {
         },
     };
     // Answers with a Status.
-    let _: serde_json::Value = api
-        .create_subresource("binding", &name, &PostParams::default(), &binding)
-        .await?;
+    let _: serde_json::Value =
+        api.create_subresource("binding", &name, &PostParams::default(), &binding).await?;
     Ok(())
 }
 
@@ -257,10 +250,7 @@ mod tests {
             status: "True".to_owned(),
             ..PodCondition::default()
         };
-        let status = PodStatus {
-            conditions: Some(vec![condition]),
-            ..PodStatus::default()
-        };
+        let status = PodStatus { conditions: Some(vec![condition]), ..PodStatus::default() };
         let patch = status_patch(&Pod::default(), &status).expect("a patch");
         let condition = &patch["status"]["conditions"][0];
         let fields = condition.as_object().expect("an object");

@@ -59,11 +59,7 @@ impl Log {
                 let bytes = rest.split_to(end.map_or(rest.len(), |end| end + 1));
                 let last = content.entries.last();
                 let starts_line = last.is_none_or(|last| last.bytes.ends_with(b"\n"));
-                content.entries.push(Entry {
-                    time,
-                    bytes,
-                    starts_line,
-                });
+                content.entries.push(Entry { time, bytes, starts_line });
             }
         });
     }
@@ -119,15 +115,12 @@ impl Reader {
     fn new(query: &Query, content: &Content, now: Timestamp) -> Self {
         // As the kubelet: the tail is counted in entries of the log file, parts of lines included,
         // and before the time is looked at.
-        let skipped = query
-            .tail_lines
-            .map_or(0, |lines| content.entries.len().saturating_sub(lines));
+        let skipped =
+            query.tail_lines.map_or(0, |lines| content.entries.len().saturating_sub(lines));
         let seconds = query.since_seconds.map(SignedDuration::from_secs);
         Self {
             next: skipped,
-            since: query
-                .since_time
-                .or_else(|| seconds.map(|seconds| now - seconds)),
+            since: query.since_time.or_else(|| seconds.map(|seconds| now - seconds)),
             remaining: query.limit_bytes,
             timestamps: query.timestamps,
             follow: query.follow,
@@ -181,11 +174,8 @@ mod tests {
     }
 
     fn all(log: &Log, json: serde_json::Value) -> String {
-        let chunks: Vec<Bytes> = log
-            .read(&query(json))
-            .collect()
-            .now_or_never()
-            .expect("a stream that ends");
+        let chunks: Vec<Bytes> =
+            log.read(&query(json)).collect().now_or_never().expect("a stream that ends");
         String::from_utf8(chunks.concat()).expect("text")
     }
 
@@ -206,15 +196,9 @@ mod tests {
     #[test]
     fn tail_counts_lines_from_the_end() {
         let log = log(&["one\ntwo\nthree\n"]);
-        assert_eq!(
-            all(&log, serde_json::json!({"tailLines": 2})),
-            "two\nthree\n"
-        );
+        assert_eq!(all(&log, serde_json::json!({"tailLines": 2})), "two\nthree\n");
         assert_eq!(all(&log, serde_json::json!({"tailLines": 0})), "");
-        assert_eq!(
-            all(&log, serde_json::json!({"tailLines": 9})),
-            "one\ntwo\nthree\n"
-        );
+        assert_eq!(all(&log, serde_json::json!({"tailLines": 9})), "one\ntwo\nthree\n");
     }
 
     #[test]
@@ -232,10 +216,7 @@ mod tests {
         assert_eq!(all(&log, serde_json::json!({"sinceTime": since})), "new\n");
         let later = since + SignedDuration::from_secs(1);
         assert_eq!(all(&log, serde_json::json!({"sinceTime": later})), "");
-        assert_eq!(
-            all(&log, serde_json::json!({"sinceSeconds": 60})),
-            "old\nnew\n"
-        );
+        assert_eq!(all(&log, serde_json::json!({"sinceSeconds": 60})), "old\nnew\n");
     }
 
     #[test]
@@ -243,10 +224,7 @@ mod tests {
         let log = log(&["a", "b\n"]);
         let time = format!("{:.9}", log.0.borrow().entries[0].time);
         assert_eq!(time.len(), "2026-01-31T10:00:00.123456789Z".len());
-        assert_eq!(
-            all(&log, serde_json::json!({"timestamps": true})),
-            format!("{time} ab\n")
-        );
+        assert_eq!(all(&log, serde_json::json!({"timestamps": true})), format!("{time} ab\n"));
     }
 
     #[tokio::test]

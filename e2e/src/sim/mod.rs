@@ -67,12 +67,7 @@ impl Simulation {
         });
         let agent = Agent::new(client.clone(), pods.clone(), stop.clone());
         tokio::spawn(Arc::new(agent).run());
-        Ok(Self {
-            client,
-            pods,
-            port,
-            _stop: stop.drop_guard(),
-        })
+        Ok(Self { client, pods, port, _stop: stop.drop_guard() })
     }
 
     /// Adds a node to the cluster.
@@ -106,9 +101,8 @@ impl Simulation {
         for pod in pods.list(&on_node).await? {
             let pods: Api<Pod> =
                 Api::namespaced(self.client.clone(), &pod.namespace().unwrap_or_default());
-            let deleted = pods
-                .delete(&pod.name_any(), &DeleteParams::default().grace_period(0))
-                .await;
+            let deleted =
+                pods.delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await;
             match deleted {
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
                 result => drop(result?),
@@ -170,8 +164,5 @@ impl Simulation {
 }
 
 fn place(namespace: &str, node: &str) -> Place {
-    Place {
-        namespace: namespace.to_owned(),
-        node: node.to_owned(),
-    }
+    Place { namespace: namespace.to_owned(), node: node.to_owned() }
 }

@@ -16,30 +16,19 @@ impl NodeSpec {
     /// A Linux worker.
     #[must_use]
     pub fn linux(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            os: "linux",
-            taint: None,
-            unschedulable: false,
-        }
+        Self { name: name.into(), os: "linux", taint: None, unschedulable: false }
     }
 
     /// A Windows worker.
     #[must_use]
     pub fn windows(name: impl Into<String>) -> Self {
-        Self {
-            os: "windows",
-            ..Self::linux(name)
-        }
+        Self { os: "windows", ..Self::linux(name) }
     }
 
     /// Adds a taint without a value.
     #[must_use]
     pub fn tainted(self, key: &'static str, effect: &'static str) -> Self {
-        Self {
-            taint: Some((key, effect)),
-            ..self
-        }
+        Self { taint: Some((key, effect)), ..self }
     }
 
     /// Marks the node as `kubectl cordon` does, taint included, as there is no node lifecycle
@@ -61,11 +50,8 @@ impl NodeSpec {
     /// The object as a kubelet would register it: with its status, and with the address and the port
     /// under which the API server asks for logs.
     pub(super) fn object(&self, host: &str, port: u16) -> serde_json::Result<Node> {
-        let taints: Vec<_> = self
-            .taint
-            .iter()
-            .map(|(key, effect)| json!({"key": key, "effect": effect}))
-            .collect();
+        let taints: Vec<_> =
+            self.taint.iter().map(|(key, effect)| json!({"key": key, "effect": effect})).collect();
         let resources = json!({"cpu": "4", "memory": "8Gi", "pods": "110"});
         serde_json::from_value(json!({
             "metadata": {

@@ -127,9 +127,7 @@ impl Pods {
 
     pub(super) fn find(&self, namespace: &str, name: &str) -> Option<SimPod> {
         let state = self.lock();
-        let uid = state
-            .by_name
-            .get(&(namespace.to_owned(), name.to_owned()))?;
+        let uid = state.by_name.get(&(namespace.to_owned(), name.to_owned()))?;
         state.by_uid.get(uid).cloned()
     }
 
@@ -137,8 +135,6 @@ impl Pods {
     pub(super) fn of(&self, namespace: &str) -> Vec<SimPod> {
         let state = self.lock();
         let in_namespace = state.by_name.iter().filter(|((ns, _), _)| ns == namespace);
-        in_namespace
-            .filter_map(|(_, uid)| state.by_uid.get(uid).cloned())
-            .collect()
+        in_namespace.filter_map(|(_, uid)| state.by_uid.get(uid).cloned()).collect()
     }
 }

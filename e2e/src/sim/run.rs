@@ -90,10 +90,7 @@ impl Run {
     }
 
     pub(super) fn container(&self, name: &str) -> Option<&Container> {
-        self.init
-            .iter()
-            .chain(&self.main)
-            .find(|container| container.name == name)
+        self.init.iter().chain(&self.main).find(|container| container.name == name)
     }
 
     fn running(&mut self, name: &str) -> Result<&mut Execution> {
@@ -124,9 +121,7 @@ impl Run {
     /// Starts a container that has ended anew.
     pub(super) fn restart(&mut self, uid: &str, name: &str) -> Result<()> {
         let container = self.container_mut(name)?;
-        let ended = container
-            .current
-            .take_if(|execution| execution.exit.is_some());
+        let ended = container.current.take_if(|execution| execution.exit.is_some());
         container.previous =
             Some(ended.with_context(|| format!("container {name} has not ended"))?);
         container.restarts += 1;
@@ -163,9 +158,7 @@ impl Container {
 
     /// Whether it runs now.
     pub(super) fn is_running(&self) -> bool {
-        self.current
-            .as_ref()
-            .is_some_and(|execution| execution.exit.is_none())
+        self.current.as_ref().is_some_and(|execution| execution.exit.is_none())
     }
 }
 
@@ -183,10 +176,7 @@ mod tests {
 
     fn run(init: &[&str], main: &[&str]) -> Run {
         let containers = |names: &[&str]| -> Vec<_> {
-            names
-                .iter()
-                .map(|name| json!({"name": name, "image": "x"}))
-                .collect()
+            names.iter().map(|name| json!({"name": name, "image": "x"})).collect()
         };
         let spec = json!({"initContainers": containers(init), "containers": containers(main)});
         Run::start("uid", &serde_json::from_value(spec).expect("a spec"))

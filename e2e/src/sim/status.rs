@@ -23,9 +23,7 @@ pub(super) fn update(pod: &Pod, run: &Run, pod_ip: &str) -> Option<PodStatus> {
             .then(|| run.init.iter().map(container_status).collect()),
         host_ip: Some("127.0.0.1".to_owned()),
         pod_ip: Some(pod_ip.to_owned()),
-        pod_ips: Some(vec![PodIP {
-            ip: pod_ip.to_owned(),
-        }]),
+        pod_ips: Some(vec![PodIP { ip: pod_ip.to_owned() }]),
         start_time: Some(Time(run.started)),
         ..PodStatus::default()
     };
@@ -33,11 +31,7 @@ pub(super) fn update(pod: &Pod, run: &Run, pod_ip: &str) -> Option<PodStatus> {
 }
 
 fn phase(run: &Run) -> &'static str {
-    if run.initialized() {
-        "Running"
-    } else {
-        "Pending"
-    }
+    if run.initialized() { "Running" } else { "Pending" }
 }
 
 /// The conditions that a kubelet owns.
@@ -63,10 +57,8 @@ fn open_gate(pod: &Pod) -> Option<(&'static str, String)> {
     let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_deref());
     let gate = gates.iter().find_map(|gate| {
         let name = &gate.condition_type;
-        let found = conditions
-            .unwrap_or_default()
-            .iter()
-            .find(|condition| condition.type_ == *name);
+        let found =
+            conditions.unwrap_or_default().iter().find(|condition| condition.type_ == *name);
         match found {
             None => Some(format!(
                 "corresponding condition of pod readiness gate {name:?} does not exist."
@@ -104,9 +96,8 @@ fn keep_times(
             .unwrap_or_default()
             .iter()
             .find(|old| old.type_ == condition.type_ && old.status == condition.status);
-        condition.last_transition_time = old
-            .and_then(|old| old.last_transition_time.clone())
-            .or_else(|| now.clone());
+        condition.last_transition_time =
+            old.and_then(|old| old.last_transition_time.clone()).or_else(|| now.clone());
     }
     conditions
 }
@@ -148,9 +139,7 @@ fn state(execution: Option<&Execution>) -> ContainerState {
         }
         Some(run) => match run.exit {
             None => {
-                state.running = Some(ContainerStateRunning {
-                    started_at: Some(Time(run.started)),
-                });
+                state.running = Some(ContainerStateRunning { started_at: Some(Time(run.started)) });
             }
             Some(exit) => {
                 let reason = if exit.code == 0 { "Completed" } else { "Error" };
@@ -192,10 +181,7 @@ mod tests {
     use super::*;
 
     fn pod(gates: &[&str], conditions: serde_json::Value) -> Pod {
-        let gates: Vec<_> = gates
-            .iter()
-            .map(|gate| json!({"conditionType": gate}))
-            .collect();
+        let gates: Vec<_> = gates.iter().map(|gate| json!({"conditionType": gate})).collect();
         serde_json::from_value(json!({
             "spec": {"readinessGates": gates, "containers": [{"name": "main", "image": "x"}]},
             "status": {"conditions": conditions},
@@ -242,10 +228,7 @@ mod tests {
         let mut status = update(&pod, &run, "10.0.0.1").expect("an update");
         // What a strategic merge makes of it.
         let others = pod.status.clone().expect("a status").conditions;
-        status
-            .conditions
-            .get_or_insert_default()
-            .extend(others.unwrap_or_default());
+        status.conditions.get_or_insert_default().extend(others.unwrap_or_default());
         let round_trip = serde_json::to_value(&status).expect("json");
         pod.status = Some(serde_json::from_value(round_trip).expect("a status"));
         assert_eq!(update(&pod, &run, "10.0.0.1"), None);
