@@ -5,8 +5,6 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-use crate::v1beta1::Job;
-
 /// Type of the condition of a Job whose work is done on every wanted node.
 pub const COMPLETE: &str = "Complete";
 /// Type of the condition of a Job that cannot be, or was not, done.
@@ -19,6 +17,12 @@ pub enum Reason {
     Completed,
     /// `Complete`: no node is wanted, most often for a typo in a selector.
     NoMatchingNodes,
+    /// `Failed`: it was not done in time.
+    DeadlineExceeded,
+    /// `Failed`: more nodes have failed than the Job bears.
+    MaxFailedNodesExceeded,
+    /// `Failed`: every node ran to its end, and some failed.
+    NodesFailed,
     /// `Failed`: a field of the spec is refused; lifts when it is mended.
     InvalidSpec,
     /// `Failed`: a DaemonSet of that name belongs to someone else; lifts when it is gone.
@@ -32,6 +36,9 @@ impl Reason {
         match self {
             Self::Completed => "Completed",
             Self::NoMatchingNodes => "NoMatchingNodes",
+            Self::DeadlineExceeded => "DeadlineExceeded",
+            Self::MaxFailedNodesExceeded => "MaxFailedNodesExceeded",
+            Self::NodesFailed => "NodesFailed",
             Self::InvalidSpec => "InvalidSpec",
             Self::NameConflict => "NameConflict",
         }
@@ -42,10 +49,13 @@ impl Reason {
     pub fn condition(self) -> &'static str {
         match self {
             Self::Completed | Self::NoMatchingNodes => COMPLETE,
-            Self::InvalidSpec | Self::NameConflict => FAILED,
+            _ => FAILED,
         }
     }
 }
+
+/// The reasons that lift when their cause does. The others are final, unless the work changes.
+const LIFTING: [Reason; 2] = [Reason::InvalidSpec, Reason::NameConflict];
 
 /// The condition for `reason` of a Job of this generation, true since `now`, or since it first was
 /// true according to `previous`.
@@ -58,9 +68,8 @@ pub fn condition(
     now: Timestamp,
 ) -> Condition {
     let type_ = reason.condition();
-    let since = find_true(previous, type_).map_or(Time(now), |condition| {
-        condition.last_transition_time.clone()
-    });
+    let since = find_true(previous, type_)
+        .map_or(Time(now), |condition| condition.last_transition_time.clone());
     Condition {
         type_: type_.to_owned(),
         status: "True".to_owned(),
@@ -74,16 +83,14 @@ pub fn condition(
 /// The condition of this type, if it is there and true.
 #[must_use]
 pub fn find_true<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
-    conditions
-        .iter()
-        .find(|condition| condition.type_ == type_ && condition.status == "True")
+    conditions.iter().find(|condition| condition.type_ == type_ && condition.status == "True")
 }
 
-/// The condition `Complete` of `job`, if it is true and was written for the spec as it is now.
+/// The condition among `conditions` that says that a Job is finished: complete, or failed for good.
 #[must_use]
-pub fn complete(job: &Job) -> Option<&Condition> {
-    let status = job.status.as_ref()?;
-    let current = status.observed_generation.is_some()
-        && status.observed_generation == job.metadata.generation;
-    find_true(&status.conditions, COMPLETE).filter(|_| current)
+pub fn finished(conditions: &[Condition]) -> Option<&Condition> {
+    find_true(conditions, COMPLETE).or_else(|| {
+        find_true(conditions, FAILED)
+            .filter(|condition| !LIFTING.iter().any(|reason| reason.as_str() == condition.reason))
+    })
 }

@@ -11,6 +11,8 @@ pub const LABEL_DAEMON_SET: &str = "daemonset";
 pub const LABEL_JOB: &str = "job";
 /// Label on DaemonSet and pods of every Job, with the value `true`.
 pub const LABEL_DAEMON_SET_JOB: &str = "daemonset-job";
+/// The labels that belong to us.
+pub const LABELS: [&str; 3] = [LABEL_DAEMON_SET, LABEL_JOB, LABEL_DAEMON_SET_JOB];
 /// Selects the pods of all Jobs.
 pub const POD_SELECTOR: &str = "daemonset-job=true";
 
@@ -59,8 +61,7 @@ pub fn daemon_set(job: &str) -> String {
 /// [`daemon_set`] for names that were not shortened.
 #[must_use]
 pub fn job_of_daemon_set(name: &str) -> Option<&str> {
-    name.strip_suffix(DAEMON_SET_SUFFIX)
-        .filter(|job| !job.is_empty())
+    name.strip_suffix(DAEMON_SET_SUFFIX).filter(|job| !job.is_empty())
 }
 
 /// `name` as the value of a label: itself where it fits, else its beginning and a hash of the whole.
@@ -79,10 +80,7 @@ pub fn event(job: &str, identity: &str) -> String {
 
 /// The first `digits` hexadecimal digits of the SHA-256 of `bytes`.
 pub(crate) fn hex_digest(bytes: &[u8], digits: usize) -> String {
-    let mut hex: String = Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let mut hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     hex.truncate(digits);
     hex
 }
@@ -106,10 +104,7 @@ mod tests {
     #[test]
     fn a_short_job_gives_the_documented_name() {
         assert_eq!(daemon_set("job-sample"), "job-sample-daemonset-job");
-        assert_eq!(
-            job_of_daemon_set("job-sample-daemonset-job"),
-            Some("job-sample")
-        );
+        assert_eq!(job_of_daemon_set("job-sample-daemonset-job"), Some("job-sample"));
         assert_eq!(label_value("job-sample"), "job-sample");
     }
 

@@ -8,8 +8,10 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+
+use crate::node_set::NodeSet;
 
 /// A task that runs once on every node.
 #[derive(CustomResource, Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -32,11 +34,9 @@ use serde::{Deserialize, Serialize};
         json_path = ".status.completed",
         description = "Nodes done / nodes wanted"
     ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "Failed", type_ = "integer", json_path = ".status.failed"),
+    printcolumn(name = "Duration", type_ = "string", json_path = ".status.duration"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct JobSpec {
@@ -68,6 +68,82 @@ pub struct JobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), regex(pattern = r"^[^\r\n]*\S[^\r\n]*$"))]
     pub termination_word: Option<String>,
+
+    /// How the work on a node is known to be done. TerminationWord: when the container has logged
+    /// the word; it then has to keep running, for a DaemonSet restarts what exits. ExitCode: when
+    /// the container has exited with code 0, so that any ordinary image works.
+    /// Default: TerminationWord.
+    #[serde(default, skip_serializing_if = "CompletionMode::is_default")]
+    pub completion_mode: CompletionMode,
+
+    /// Pod template that is merged over the generated one, as a strategic merge: node selector,
+    /// affinity, tolerations, environment, resources, security context, pull secrets, service
+    /// account, host namespaces, further volumes and containers, under their usual names. The
+    /// container "job-container" in it stands for the one that does the work. Tolerations given
+    /// here replace the default, which is to tolerate every taint. Default: nothing is merged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "any_object")]
+    pub template: Option<serde_json::Value>,
+
+    /// Number of failed runs on a node that are forgiven: the node has failed, for good, when the
+    /// run after as many ends without success. Default: 6, which with the kubelet's growing waits
+    /// takes over five minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub backoff_limit_per_node: Option<i32>,
+
+    /// Number of failed nodes that are borne: one more ends the Job as failed at once. Default:
+    /// every node runs to its end. Any failed node makes the Job failed in the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub max_failed_nodes: Option<i32>,
+
+    /// Seconds from status.startTime after which the Job is failed and its pods are stopped.
+    /// Default: no deadline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub active_deadline_seconds: Option<i64>,
+
+    /// Seconds for which the Job stays when it is finished. Default: a completed Job is deleted at
+    /// once, a failed one stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub ttl_seconds_after_finished: Option<i64>,
+}
+
+/// Failed runs on a node that are forgiven unless the Job says otherwise, as in batch/v1.
+const DEFAULT_BACKOFF_LIMIT: i32 = 6;
+
+impl JobSpec {
+    /// [`JobSpec::backoff_limit_per_node`], or its default.
+    #[must_use]
+    pub fn backoff_limit(&self) -> i32 {
+        self.backoff_limit_per_node.unwrap_or(DEFAULT_BACKOFF_LIMIT)
+    }
+}
+
+/// How the work on a node is known to be done.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum CompletionMode {
+    /// The container logs the termination word.
+    #[default]
+    TerminationWord,
+    /// The container exits with code 0.
+    ExitCode,
+}
+
+impl CompletionMode {
+    /// Whether it need not be written.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A full pod schema would pass the 256 KiB that `kubectl apply` may put into an annotation: the
+/// operator checks the template instead, see [`crate::template`].
+fn any_object(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }
 
 /// What is known of a Job. Written by the operator only.
@@ -94,6 +170,25 @@ pub struct JobStatus {
     #[serde(default)]
     pub succeeded: i32,
 
+    /// Number of nodes that have failed.
+    #[serde(default)]
+    pub failed: i32,
+
+    /// Nodes that are not done: at most 100, failed ones first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub nodes: Vec<NodeStatus>,
+
+    /// The set of nodes that are done. It outlives pods: what is in it is never taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub completed_nodes: Option<NodeSet>,
+
+    /// The set of nodes that have failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub failed_nodes: Option<NodeSet>,
+
     /// The metadata.generation of the Job that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
@@ -109,6 +204,10 @@ pub struct JobStatus {
     /// When the last node was seen to be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
+
+    /// Time from startTime until the Job was finished, for people: "1m 12s".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<String>,
 
     /// Complete and Failed, as in batch/v1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -128,4 +227,38 @@ pub enum Phase {
     Completed,
     /// It cannot be, or was not, done; the condition `Failed` says why.
     Failed,
+}
+
+/// What is known of a node that is not done.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// Name of the node.
+    pub name: String,
+    /// Failed: it is not waited for any more. Pending: the container does not run. Running: it
+    /// does.
+    pub state: NodeState,
+    /// How often the container has been restarted.
+    #[serde(default)]
+    pub restarts: i32,
+    /// Exit code of the last run of the container that has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Why the container does not run, or how its last run ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// What the working container of a node does, in the order in which nodes are listed.
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
+)]
+pub enum NodeState {
+    /// It is not waited for any more.
+    Failed,
+    /// It does not run: it is not started yet, or waits to be started again.
+    #[default]
+    Pending,
+    /// It runs.
+    Running,
 }

@@ -3,14 +3,17 @@
 
 use std::fmt;
 
-use crate::v1beta1::JobSpec;
+use crate::{
+    template::{self, Refusal},
+    v1beta1::JobSpec,
+};
 
 /// A field of a Job that cannot be accepted, in the words of `kubectl`: path, then reason.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{field}: {message}")]
 pub struct InvalidField {
     /// Path of the field, such as `spec.mountPath`.
-    pub field: &'static str,
+    pub field: String,
     /// What is wrong with its value.
     pub message: String,
 }
@@ -34,40 +37,45 @@ impl fmt::Display for InvalidSpec {
 /// # Errors
 /// Every field that is wrong, so that the user mends all of them at once.
 pub fn validate(spec: &JobSpec) -> Result<(), InvalidSpec> {
+    let seconds = |minimum| move |value| at_least(minimum, value);
+    let nodes = |value: i32| at_least(0, value.into());
     let checks = [
         ("spec.image", image(&spec.image)),
-        (
-            "spec.mountPath",
-            optional(spec.mount_path.as_deref(), mount_path),
-        ),
-        (
-            "spec.terminationWord",
-            optional(spec.termination_word.as_deref(), termination_word),
-        ),
+        ("spec.mountPath", optional(spec.mount_path.as_deref(), mount_path)),
+        ("spec.terminationWord", optional(spec.termination_word.as_deref(), termination_word)),
+        ("spec.backoffLimitPerNode", optional(spec.backoff_limit_per_node, nodes)),
+        ("spec.maxFailedNodes", optional(spec.max_failed_nodes, nodes)),
+        ("spec.activeDeadlineSeconds", optional(spec.active_deadline_seconds, seconds(1))),
+        ("spec.ttlSecondsAfterFinished", optional(spec.ttl_seconds_after_finished, seconds(0))),
     ];
-    let invalid: Vec<_> = checks
+    let mut invalid: Vec<_> = checks
         .into_iter()
         .filter_map(|(field, result)| {
-            Some(InvalidField {
-                field,
-                message: result.err()?,
-            })
+            Some(InvalidField { field: field.to_owned(), message: result.err()? })
         })
         .collect();
-    if invalid.is_empty() {
-        Ok(())
-    } else {
-        Err(InvalidSpec(invalid))
+    if let Some(Err(Refusal { path, message })) = spec.template.as_ref().map(template::parse) {
+        let separator = if path.is_empty() { "" } else { "." };
+        invalid.push(InvalidField { field: format!("spec.template{separator}{path}"), message });
     }
+    if invalid.is_empty() { Ok(()) } else { Err(InvalidSpec(invalid)) }
 }
 
 type Check = Result<(), String>;
 
-fn optional(value: Option<&str>, check: fn(&str) -> Check) -> Check {
+fn optional<T>(value: Option<T>, check: impl FnOnce(T) -> Check) -> Check {
     value.map_or(Ok(()), check)
 }
 
-fn image(image: &str) -> Check {
+fn at_least(minimum: i64, value: i64) -> Check {
+    if value < minimum { Err(format!("must be at least {minimum}: {value}")) } else { Ok(()) }
+}
+
+/// Checks the name of an image, of a Job or of the operator's settings.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn image(image: &str) -> Result<(), String> {
     if image.is_empty() {
         return Err("must not be empty".into());
     }
@@ -108,10 +116,7 @@ mod tests {
     type Change = fn(&mut JobSpec);
 
     fn messages(change: Change) -> String {
-        let mut spec = JobSpec {
-            image: "busybox".into(),
-            ..JobSpec::default()
-        };
+        let mut spec = JobSpec { image: "busybox".into(), ..JobSpec::default() };
         change(&mut spec);
         validate(&spec).map_or_else(|error| error.to_string(), |()| String::new())
     }
@@ -123,15 +128,7 @@ mod tests {
 
     #[test]
     fn mount_paths_are_accepted_as_the_node_sees_them() {
-        for path in [
-            "/",
-            "/tmp",
-            "/tmp/",
-            "/var/lib/..data",
-            "/a.b/.../c",
-            "/a//b",
-            "/./a",
-        ] {
+        for path in ["/", "/tmp", "/tmp/", "/var/lib/..data", "/a.b/.../c", "/a//b", "/./a"] {
             let spec = JobSpec {
                 image: "busybox".into(),
                 mount_path: Some(path.into()),
@@ -145,10 +142,7 @@ mod tests {
     fn each_bad_field_is_named() {
         let table: [(Change, &str); 8] = [
             (|spec| spec.image.clear(), "spec.image: must not be empty"),
-            (
-                |spec| spec.image = "a b".into(),
-                "spec.image: must not contain white space: \"a b\"",
-            ),
+            (|spec| spec.image = "a b".into(), "spec.image: must not contain white space: \"a b\""),
             (
                 |spec| spec.mount_path = Some("tmp".into()),
                 "spec.mountPath: must be an absolute path: \"tmp\"",

@@ -6,14 +6,14 @@
 use k8s_openapi::{
     api::{
         apps::v1::DaemonSetStatus,
-        core::v1::{ContainerStatus, NodeAffinity, PodCondition},
+        core::v1::{ContainerStatus, Node, NodeAffinity, PodCondition},
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
-use kube::{Resource, ResourceExt};
+use kube::{Resource, ResourceExt, core::PartialObjectMeta};
 use serde::Deserialize;
 
-use crate::names;
+use crate::{names, v1beta1::CompletionMode};
 
 /// A DaemonSet without its pod template.
 #[derive(Clone, Debug, Default, Deserialize, Resource)]
@@ -72,6 +72,9 @@ pub struct PodStatusView {
     /// The kubelet's conditions, and ours.
     #[serde(default)]
     pub conditions: Vec<PodCondition>,
+    /// State of the init containers.
+    #[serde(default)]
+    pub init_container_statuses: Vec<ContainerStatus>,
     /// State of the containers.
     #[serde(default)]
     pub container_statuses: Vec<ContainerStatus>,
@@ -122,41 +125,40 @@ impl PodView {
             .map(String::as_str)
     }
 
-    /// Whether the work of the pod is done, as recorded by the terminator.
+    /// Whether the termination word was logged, as recorded by the terminator.
     #[must_use]
-    pub fn is_completed(&self) -> bool {
+    pub fn has_logged_word(&self) -> bool {
         self.status
             .conditions
             .iter()
             .any(|condition| condition.type_ == names::POD_COMPLETED && condition.status == "True")
     }
 
-    /// Status of the container that does the work.
+    /// Status of the container that does the work, in this mode: in `ExitCode` mode it is an init
+    /// container.
     #[must_use]
-    pub fn job_container(&self) -> Option<&ContainerStatus> {
-        self.status
-            .container_statuses
-            .iter()
-            .find(|status| status.name == names::JOB_CONTAINER)
+    pub fn job_container(&self, mode: CompletionMode) -> Option<&ContainerStatus> {
+        let statuses = match mode {
+            CompletionMode::TerminationWord => &self.status.container_statuses,
+            CompletionMode::ExitCode => &self.status.init_container_statuses,
+        };
+        statuses.iter().find(|status| status.name == names::JOB_CONTAINER)
     }
 }
+
+/// What is known of a node: its name and its UID.
+pub type NodeView = PartialObjectMeta<Node>;
 
 /// The owner that controls an object.
 #[must_use]
 pub fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
-    metadata
-        .owner_references
-        .iter()
-        .flatten()
-        .find(|owner| owner.controller == Some(true))
+    metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
 }
 
 /// Drops from a watched object what is never read, before it is cached.
 pub fn prune<K: Resource>(object: &mut K) {
     object.managed_fields_mut().clear();
-    object
-        .annotations_mut()
-        .retain(|key, _| key.starts_with(names::GROUP));
+    object.annotations_mut().retain(|key, _| key.starts_with(names::GROUP));
 }
 
 fn annotation<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {

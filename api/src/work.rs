@@ -1,8 +1,12 @@
 //! The work of a Job: the part of its spec whose change starts a new run.
 
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::{names, v1beta1::JobSpec};
+use crate::{
+    names,
+    v1beta1::{CompletionMode, JobSpec},
+};
 
 /// Hexadecimal digits of a work hash: 64 bits tell the works of one Job apart.
 const DIGITS: usize = 16;
@@ -21,6 +25,10 @@ struct Work<'a> {
     mount_path: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     termination_word: Option<&'a str>,
+    #[serde(skip_serializing_if = "CompletionMode::is_default")]
+    completion_mode: CompletionMode,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<&'a Value>,
 }
 
 /// Hash of the work that `spec` describes: equal for specs that run the same thing.
@@ -32,8 +40,10 @@ pub fn hash(spec: &JobSpec) -> String {
         args: &spec.args,
         mount_path: spec.mount_path.as_deref(),
         termination_word: spec.termination_word.as_deref(),
+        completion_mode: spec.completion_mode,
+        template: spec.template.as_ref(),
     };
-    // Plain strings and lists of them always serialize.
+    // Strings, lists and maps of strings always serialize, maps in the order of their keys.
     let bytes = serde_json::to_vec(&work).unwrap_or_default();
     names::hex_digest(&bytes, DIGITS)
 }
@@ -41,6 +51,7 @@ pub fn hash(spec: &JobSpec) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn spec() -> JobSpec {
         JobSpec {
@@ -59,17 +70,34 @@ mod tests {
 
     #[test]
     fn every_field_of_the_work_changes_the_hash() {
-        let changes: [fn(&mut JobSpec); 5] = [
+        let changes: [fn(&mut JobSpec); 7] = [
             |spec| spec.image.push('1'),
             |spec| spec.command = vec!["sh".into()],
             |spec| spec.args.push("-v".into()),
             |spec| spec.mount_path = None,
             |spec| spec.termination_word = Some("done".into()),
+            |spec| spec.completion_mode = CompletionMode::ExitCode,
+            |spec| spec.template = Some(json!({"spec": {}})),
         ];
         for change in changes {
             let mut changed = spec();
             change(&mut changed);
             assert_ne!(hash(&changed), hash(&spec()), "{changed:?}");
         }
+    }
+
+    #[test]
+    fn limits_do_not_change_the_hash_and_nor_does_the_order_of_a_template() {
+        let mut edited = spec();
+        edited.ttl_seconds_after_finished = Some(1);
+        edited.active_deadline_seconds = Some(1);
+        edited.backoff_limit_per_node = Some(1);
+        edited.max_failed_nodes = Some(1);
+        assert_eq!(hash(&edited), hash(&spec()));
+        let with = |template: &str| JobSpec {
+            template: serde_json::from_str(template).unwrap(),
+            ..spec()
+        };
+        assert_eq!(hash(&with(r#"{"a": 1, "b": 2}"#)), hash(&with(r#"{"b": 2, "a": 1}"#)));
     }
 }

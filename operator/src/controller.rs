@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc};
 
 use api::{
     names,
-    runtime::{Backoff, Clients, Health, watch},
+    runtime::{Backoff, Clients, Health, watch, watch_cluster},
     v1beta1::Job,
     views::{self, DaemonSetView, PodView},
 };
@@ -13,7 +13,7 @@ use kube::{
     Resource, ResourceExt,
     core::DeserializeGuard,
     runtime::{
-        Config, Controller, WatchStreamExt,
+        Controller, WatchStreamExt,
         controller::{self, Action},
         reflector::{self, ObjectRef, Store},
         watcher,
@@ -21,7 +21,12 @@ use kube::{
 };
 use tracing::{debug, info, warn};
 
-use crate::reconcile::{Error, Reconciler};
+use crate::{
+    config::Config,
+    observe::Observer,
+    reconcile::{Error, Reconciler},
+    write::StatusWriter,
+};
 
 /// Jobs that are reconciled at the same time.
 const CONCURRENCY: u16 = 16;
@@ -41,81 +46,67 @@ struct Context {
 pub async fn run(
     clients: Clients,
     namespace: Option<String>,
+    config: Config,
     health: Health,
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) -> Result<(), Error> {
     let namespace = namespace.as_deref();
+    let stream = &clients.stream;
     let all = watcher::Config::default();
     let of_jobs = watcher::Config::default().labels(names::POD_SELECTOR);
-    let (jobs, job_events) = cache(watch::<MaybeJob>(&clients.stream, namespace, all.clone()));
-    let (daemon_sets, daemon_set_events) =
-        cache(watch::<DaemonSetView>(&clients.stream, namespace, all));
-    let (pods, pod_events) = cache(watch::<PodView>(&clients.stream, namespace, of_jobs));
+    let (jobs, job_events) = cache(watch::<MaybeJob>(stream, namespace, all.clone()));
+    let (daemon_sets, daemon_set_events) = cache(watch(stream, namespace, all.clone()));
+    let (pods, pod_events) = cache(watch::<PodView>(stream, namespace, of_jobs));
+    let (nodes, node_events) = cache(watch_cluster(stream, all));
 
-    let reconciler = Reconciler {
-        client: clients.call,
-        daemon_sets: daemon_sets.clone(),
-        pods: pods.clone(),
-        last_writes: Default::default(),
-    };
-    let context = Arc::new(Context {
-        reconciler,
-        backoff: Backoff::default(),
-    });
+    let client = clients.call;
     let owners = daemon_sets.clone();
+    let observer = Observer { client: client.clone(), daemon_sets, pods, nodes };
+    let writer = StatusWriter::new(client.clone());
+    let reconciler = Reconciler { client, observer, writer, pause_image: config.pause_image };
+    let context = Arc::new(Context { reconciler, backoff: Backoff::default() });
     let results = Controller::for_stream(job_events.applied_objects(), jobs.clone())
         .watches_stream(daemon_set_events.touched_objects(), |daemon_set| {
             jobs_of_daemon_set(&daemon_set)
         })
-        .watches_stream(pod_events.touched_objects(), move |pod| {
-            job_of_pod(&pod, &owners)
-        })
-        .with_config(Config::default().concurrency(CONCURRENCY))
+        .watches_stream(pod_events.touched_objects(), move |pod| job_of_pod(&pod, &owners))
+        .with_config(controller::Config::default().concurrency(CONCURRENCY))
         .graceful_shutdown_on(shutdown)
         .run(reconcile, error_policy, Arc::clone(&context))
         .for_each(|result| {
             report(&context, result);
             std::future::ready(())
         });
+    // No Job is reconciled for a node: those that matter change the DaemonSet's status or its pods.
+    let nodes = node_events.for_each(|event| {
+        if let Err(error) = event {
+            warn!("watch of nodes: {error}");
+        }
+        std::future::ready(())
+    });
     let ready = async {
-        synced(&jobs, &daemon_sets, &pods).await?;
-        info!("caches are synced");
-        health.set_ready();
-        std::future::pending::<Result<(), Error>>().await
+        if jobs.wait_until_ready().await.is_ok() && context.reconciler.observer.synced().await {
+            info!("caches are synced");
+            health.set_ready();
+        }
+        std::future::pending::<()>().await
     };
     tokio::select! {
         () = results => Ok(()),
-        result = ready => result,
+        () = nodes => Err(Error::WatchEnded),
+        () = ready => Ok(()),
     }
 }
 
 /// A cache of the objects of one kind, and the events that fill it as they are polled.
 fn cache<K>(
     events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
-) -> (
-    Store<K>,
-    impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
-)
+) -> (Store<K>, impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static)
 where
     K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
     (store, events.reflect(writer))
-}
-
-async fn synced(
-    jobs: &Store<MaybeJob>,
-    daemon_sets: &Store<DaemonSetView>,
-    pods: &Store<PodView>,
-) -> Result<(), Error> {
-    jobs.wait_until_ready()
-        .await
-        .map_err(|_| Error::WatchEnded)?;
-    daemon_sets
-        .wait_until_ready()
-        .await
-        .map_err(|_| Error::WatchEnded)?;
-    pods.wait_until_ready().await.map_err(|_| Error::WatchEnded)
 }
 
 /// The Job that owns a DaemonSet, and the Job that it may be in the way of.
@@ -127,8 +118,7 @@ fn jobs_of_daemon_set(daemon_set: &DaemonSetView) -> Vec<ObjectRef<MaybeJob>> {
         .map(str::to_owned)
         .filter(|job| Some(job) != owner.as_ref());
     let jobs = owner.into_iter().chain(in_the_way_of);
-    jobs.map(|job| ObjectRef::new(&job).within(&namespace))
-        .collect()
+    jobs.map(|job| ObjectRef::new(&job).within(&namespace)).collect()
 }
 
 fn owning_job(daemon_set: &DaemonSetView) -> Option<String> {
@@ -148,16 +138,9 @@ fn job_of_pod(pod: &PodView, daemon_sets: &Store<DaemonSetView>) -> Option<Objec
 
 async fn reconcile(job: Arc<MaybeJob>, context: Arc<Context>) -> Result<Action, Error> {
     let reconciler = &context.reconciler;
-    reconciler
-        .daemon_sets
-        .wait_until_ready()
-        .await
-        .map_err(|_| Error::WatchEnded)?;
-    reconciler
-        .pods
-        .wait_until_ready()
-        .await
-        .map_err(|_| Error::WatchEnded)?;
+    if !reconciler.observer.synced().await {
+        return Err(Error::WatchEnded);
+    }
     let action = match &job.0 {
         Ok(job) => reconciler.reconcile(job).await?,
         Err(invalid) => reconciler.report_undecodable(invalid).await?,
@@ -166,10 +149,7 @@ async fn reconcile(job: Arc<MaybeJob>, context: Arc<Context>) -> Result<Action, 
     Ok(action)
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the signature that the controller asks for"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the controller asks for")]
 fn error_policy(job: Arc<MaybeJob>, _: &Error, context: Arc<Context>) -> Action {
     Action::requeue(context.backoff.failed(ObjectRef::from_obj(&*job)))
 }

@@ -1,11 +1,16 @@
 //! What an observation of a Job means: a pure function.
 
+use std::time::Duration;
+
 use api::{
     conditions::{self, Reason},
     names,
-    v1beta1::{Job, JobStatus, Phase},
-    validation, work,
+    v1beta1::{Job, JobStatus, NodeState, NodeStatus, Phase},
+    validation,
+    views::DaemonSetView,
+    work,
 };
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::{
@@ -14,6 +19,9 @@ use crate::{
     progress::{Progress, progress},
     status,
 };
+
+/// Nodes that a message names.
+const NAMED_NODES: usize = 5;
 
 /// What is to be done about a Job.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +45,8 @@ pub struct Act {
     pub notes: Vec<Note>,
     /// then the status, which makes them things of the past.
     pub status: JobStatus,
+    /// When to decide again, should nothing happen before: the deadline.
+    pub again_after: Option<Duration>,
 }
 
 /// What is to be done about the DaemonSet.
@@ -60,84 +70,102 @@ pub fn decide(observed: &Observed<'_>) -> Decision {
         return Decision::Nothing;
     }
     let base = status::base(job, now);
+    let ownership = ownership(job, observed.daemon_set);
+    if conditions::finished(&base.conditions).is_some() {
+        let action = match ownership {
+            Ownership::Own(daemon_set) => DaemonSetAction::Delete(uid(daemon_set)),
+            _ => DaemonSetAction::Keep,
+        };
+        return act(job, action, base, now);
+    }
     if let Err(invalid) = validation::validate(&job.spec) {
         // What already runs goes on: the edit may be mended, and nothing is lost by then.
-        return blocked(
-            job,
-            base,
-            Reason::InvalidSpec,
-            invalid.to_string(),
-            observed,
-        );
+        return blocked(observed, base, Reason::InvalidSpec, invalid.to_string());
     }
-    let is_finished = conditions::find_true(&base.conditions, conditions::COMPLETE).is_some();
-    match ownership(job, observed.daemon_set) {
+    match ownership {
+        Ownership::Own(daemon_set) => running(observed, base, daemon_set),
         Ownership::Foreign => {
             let name = names::daemon_set(&job.name_any());
             let message = format!("DaemonSet {name:?} exists and does not belong to this Job");
-            blocked(job, base, Reason::NameConflict, message, observed)
+            blocked(observed, base, Reason::NameConflict, message)
         }
-        Ownership::Own(daemon_set) if is_finished => act(
-            DaemonSetAction::Delete(daemon_set.metadata.uid.clone().unwrap_or_default()),
-            base,
-            job,
-        ),
-        Ownership::Absent | Ownership::Leaving if is_finished => {
-            act(DaemonSetAction::Keep, base, job)
+        Ownership::Absent | Ownership::Leaving if is_overdue(job, &base, now) => {
+            exceeded(observed, base, Progress::default())
         }
-        Ownership::Leaving => act(
-            DaemonSetAction::Keep,
-            status::running(base, Progress::default()),
-            job,
-        ),
+        Ownership::Leaving => waiting(job, DaemonSetAction::Keep, base, now),
         // A cache that has not seen the DaemonSet yet must not lead to a second one: the name may
         // be that of an earlier Job's DaemonSet, which an apply would take over.
         Ownership::Absent if observed.source == Source::Caches => Decision::ObserveLive,
-        Ownership::Absent => act(
-            DaemonSetAction::Create,
-            status::running(base, Progress::default()),
-            job,
-        ),
-        Ownership::Own(daemon_set) => {
-            let work_hash = work::hash(&job.spec);
-            let progress = progress(daemon_set, &work_hash, observed.pods);
-            if daemon_set.work_hash() != Some(&work_hash) {
-                let uid = daemon_set.metadata.uid.clone().unwrap_or_default();
-                return act(
-                    DaemonSetAction::Update(uid),
-                    status::running(base, progress),
-                    job,
-                );
-            }
-            if !progress.is_complete {
-                return act(DaemonSetAction::Keep, status::running(base, progress), job);
-            }
-            // Caches lag each on its own: the pods may be from before the nodes that the
-            // DaemonSet's status has counted.
-            if observed.source == Source::Caches {
-                return Decision::ObserveLive;
-            }
-            let (reason, message) = if progress.desired == 0 {
-                (
-                    Reason::NoMatchingNodes,
-                    "no node matches, so there was nothing to do".to_owned(),
-                )
-            } else {
-                (
-                    Reason::Completed,
-                    format!(
-                        "done on {} of {} nodes",
-                        progress.succeeded, progress.desired
-                    ),
-                )
-            };
-            act(
-                DaemonSetAction::Keep,
-                status::complete(base, progress, reason, message, now),
-                job,
-            )
-        }
+        Ownership::Absent => waiting(job, DaemonSetAction::Create, base, now),
     }
+}
+
+/// The Job has its DaemonSet.
+fn running(observed: &Observed<'_>, base: JobStatus, daemon_set: &DaemonSetView) -> Decision {
+    let Observed { job, now, .. } = *observed;
+    let progress = progress(&job.spec, &base, daemon_set, observed.pods, observed.nodes);
+    if daemon_set.work_hash() != Some(&work::hash(&job.spec)) {
+        let action = DaemonSetAction::Update(uid(daemon_set));
+        return act(job, action, status::running(base, progress), now);
+    }
+    let bears = job.spec.max_failed_nodes.unwrap_or(i32::MAX);
+    if progress.failed > bears {
+        let message = format!(
+            "{} nodes failed, more than the {bears} of spec.maxFailedNodes: {}",
+            progress.failed,
+            named(&progress.nodes, |node| node.state == NodeState::Failed)
+        );
+        return finish(observed, base, progress, Reason::MaxFailedNodesExceeded, message);
+    }
+    if progress.has_ended {
+        let (reason, message) = outcome(&progress);
+        return finish(observed, base, progress, reason, message);
+    }
+    if is_overdue(job, &base, now) {
+        return exceeded(observed, base, progress);
+    }
+    act(job, DaemonSetAction::Keep, status::running(base, progress), now)
+}
+
+/// How a Job went whose nodes have all ended.
+fn outcome(progress: &Progress) -> (Reason, String) {
+    let Progress { desired, succeeded, failed, .. } = *progress;
+    if failed > 0 {
+        let failed_nodes = named(&progress.nodes, |node| node.state == NodeState::Failed);
+        let message = format!("done on {succeeded} of {desired} nodes, failed on: {failed_nodes}");
+        return (Reason::NodesFailed, message);
+    }
+    if desired == 0 {
+        return (Reason::NoMatchingNodes, "no node matches, so there is nothing to do".to_owned());
+    }
+    (Reason::Completed, format!("done on {succeeded} of {desired} nodes"))
+}
+
+/// The Job is finished, unless the caches are mistaken: they lag, each on its own, so that the pods
+/// may be from before the nodes that the DaemonSet's status has counted.
+fn finish(
+    observed: &Observed<'_>,
+    base: JobStatus,
+    progress: Progress,
+    reason: Reason,
+    message: String,
+) -> Decision {
+    if observed.source == Source::Caches {
+        return Decision::ObserveLive;
+    }
+    let Observed { job, now, .. } = *observed;
+    // Its DaemonSet is deleted when that is known: a status that is lost must not take results along.
+    let status = status::finished(base, progress, reason, message, now);
+    act(job, DaemonSetAction::Keep, status, now)
+}
+
+fn exceeded(observed: &Observed<'_>, base: JobStatus, progress: Progress) -> Decision {
+    let seconds = observed.job.spec.active_deadline_seconds.unwrap_or_default();
+    let unfinished = named(&progress.nodes, |_| true);
+    let nodes =
+        if unfinished.is_empty() { String::new() } else { format!("; not done: {unfinished}") };
+    let message = format!("not done within the {seconds} s of spec.activeDeadlineSeconds{nodes}");
+    finish(observed, base, progress, Reason::DeadlineExceeded, message)
 }
 
 /// The Job's status when the API server has refused its DaemonSet with `message`.
@@ -145,30 +173,58 @@ pub fn decide(observed: &Observed<'_>) -> Decision {
 pub fn refused(observed: &Observed<'_>, message: &str) -> Decision {
     let base = status::base(observed.job, observed.now);
     let message = format!("the API server refuses the DaemonSet: {message}");
-    blocked(observed.job, base, Reason::InvalidSpec, message, observed)
+    blocked(observed, base, Reason::InvalidSpec, message)
 }
 
-fn blocked(
-    job: &Job,
-    base: JobStatus,
-    reason: Reason,
-    message: String,
-    observed: &Observed<'_>,
-) -> Decision {
-    act(
-        DaemonSetAction::Keep,
-        status::blocked(base, reason, message, observed.now),
-        job,
-    )
+fn blocked(observed: &Observed<'_>, base: JobStatus, reason: Reason, message: String) -> Decision {
+    let Observed { job, now, .. } = *observed;
+    act(job, DaemonSetAction::Keep, status::blocked(base, reason, message, now), now)
 }
 
-fn act(daemon_set: DaemonSetAction, status: JobStatus, job: &Job) -> Decision {
+/// The Job has no pod, and keeps what it has come to before.
+fn waiting(job: &Job, action: DaemonSetAction, base: JobStatus, now: Timestamp) -> Decision {
+    let progress = Progress {
+        completed_nodes: base.completed_nodes.clone().unwrap_or_default(),
+        failed_nodes: base.failed_nodes.clone().unwrap_or_default(),
+        ..Progress::default()
+    };
+    act(job, action, status::running(base, progress), now)
+}
+
+fn act(job: &Job, daemon_set: DaemonSetAction, status: JobStatus, now: Timestamp) -> Decision {
     let notes = notes(job, &daemon_set, &status);
-    Decision::Act(Box::new(Act {
-        daemon_set,
-        notes,
-        status,
-    }))
+    let is_finished = conditions::finished(&status.conditions).is_some();
+    let again_after = deadline(job, &status)
+        .filter(|_| !is_finished)
+        .map(|deadline| Duration::try_from(deadline.duration_since(now)).unwrap_or_default());
+    Decision::Act(Box::new(Act { daemon_set, notes, status, again_after }))
+}
+
+/// The time by which a Job must be done.
+fn deadline(job: &Job, status: &JobStatus) -> Option<Timestamp> {
+    let seconds = job.spec.active_deadline_seconds?;
+    let start = status.start_time.as_ref()?.0;
+    // Beyond the end of the calendar there is no deadline.
+    start.checked_add(k8s_openapi::jiff::SignedDuration::from_secs(seconds)).ok()
+}
+
+fn is_overdue(job: &Job, status: &JobStatus, now: Timestamp) -> bool {
+    deadline(job, status).is_some_and(|deadline| deadline <= now)
+}
+
+fn uid(daemon_set: &DaemonSetView) -> String {
+    daemon_set.metadata.uid.clone().unwrap_or_default()
+}
+
+/// The names of the first few of these nodes.
+fn named(nodes: &[NodeStatus], is_meant: fn(&NodeStatus) -> bool) -> String {
+    let meant: Vec<_> =
+        nodes.iter().filter(|node| is_meant(node)).map(|node| node.name.as_str()).collect();
+    let shown = meant.get(..NAMED_NODES).unwrap_or(&meant).join(", ");
+    match meant.len().saturating_sub(NAMED_NODES) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 /// What is worth an event when this is done about the DaemonSet and the status of `job` becomes
@@ -180,13 +236,15 @@ fn notes(job: &Job, daemon_set: &DaemonSetAction, next: &JobStatus) -> Vec<Note>
         *daemon_set == DaemonSetAction::Keep && next.phase == Some(Phase::Running);
     let mut notes = Vec::new();
     match daemon_set {
-        DaemonSetAction::Create => notes.push(Note::created(&names::daemon_set(&job.name_any()))),
+        DaemonSetAction::Create => {
+            notes.push(Note::created(&names::daemon_set(&job.name_any())));
+        }
         DaemonSetAction::Update(_) => notes.push(Note::restarted()),
         _ if was_interrupted && known_work.is_none() => {
             notes.push(Note::created(&names::daemon_set(&job.name_any())));
         }
         _ if was_interrupted && known_work != next.work_hash.as_ref() => {
-            notes.push(Note::restarted())
+            notes.push(Note::restarted());
         }
         _ => {}
     }

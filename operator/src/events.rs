@@ -73,10 +73,7 @@ impl Note {
             reporting_controller: Some(names::OPERATOR.to_owned()),
             // The API demands an instance; replicas are told apart in the log.
             reporting_instance: Some(names::OPERATOR.to_owned()),
-            regarding: Some(ObjectReference {
-                resource_version: None,
-                ..regarding
-            }),
+            regarding: Some(ObjectReference { resource_version: None, ..regarding }),
             ..Event::default()
         }
     }
@@ -100,10 +97,8 @@ impl Note {
 /// the log, for an event must not hold up the Job.
 pub async fn publish(client: &Client, job: &Job, note: &Note, now: Timestamp) -> kube::Result<()> {
     let events: Api<Event> = Api::namespaced(client.clone(), &job.namespace().unwrap_or_default());
-    let params = PostParams {
-        field_manager: Some(names::OPERATOR.to_owned()),
-        ..PostParams::default()
-    };
+    let params =
+        PostParams { field_manager: Some(names::OPERATOR.to_owned()), ..PostParams::default() };
     match events.create(&params, &note.event(job, now)).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(refusal)) if refusal.code == 409 => Ok(()),
@@ -129,20 +124,14 @@ mod tests {
     #[test]
     fn the_same_note_is_the_same_event_and_another_is_not() {
         let job = Job {
-            metadata: ObjectMeta {
-                name: Some("a".into()),
-                ..ObjectMeta::default()
-            },
+            metadata: ObjectMeta { name: Some("a".into()), ..ObjectMeta::default() },
             ..Job::default()
         };
         assert_eq!(Note::created("x").name(&job), Note::created("x").name(&job));
         assert_ne!(Note::created("x").name(&job), Note::restarted().name(&job));
         let mut recreated = job.clone();
         recreated.metadata.uid = Some("2".into());
-        assert_ne!(
-            Note::created("x").name(&job),
-            Note::created("x").name(&recreated)
-        );
+        assert_ne!(Note::created("x").name(&job), Note::created("x").name(&recreated));
     }
 
     #[test]

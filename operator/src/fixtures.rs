@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use api::{
     names,
     v1beta1::{Job, JobSpec},
-    views::{DaemonSetView, PodSpecView, PodStatusView, PodView},
+    views::{DaemonSetView, NodeView, PodSpecView, PodStatusView, PodView},
     work,
 };
 use k8s_openapi::{
@@ -28,10 +28,7 @@ pub(crate) fn job() -> Job {
             generation: Some(1),
             ..ObjectMeta::default()
         },
-        spec: JobSpec {
-            image: "busybox".into(),
-            ..JobSpec::default()
-        },
+        spec: JobSpec { image: "busybox".into(), ..JobSpec::default() },
         status: None,
     }
 }
@@ -99,6 +96,16 @@ impl DaemonSetBuilder {
     }
 }
 
+/// The node `name`, whose UID is derived from its name.
+pub(crate) fn node(name: &str) -> Arc<NodeView> {
+    let metadata = ObjectMeta {
+        name: Some(name.into()),
+        uid: Some(format!("uid-of-{name}")),
+        ..ObjectMeta::default()
+    };
+    Arc::new(NodeView { metadata, ..NodeView::default() })
+}
+
 pub(crate) struct PodBuilder(PodView);
 
 /// A pod of [`daemon_set`] on `node` that is not done; on none when `node` is empty.
@@ -117,10 +124,7 @@ pub(crate) fn pod(node: &str) -> PodBuilder {
     annotate(&mut metadata, "w1");
     PodBuilder(PodView {
         metadata,
-        spec: PodSpecView {
-            node_name: Some(node.into()),
-            affinity: None,
-        },
+        spec: PodSpecView { node_name: Some(node.into()), affinity: None },
         status: PodStatusView::default(),
     })
 }
@@ -132,6 +136,18 @@ impl PodBuilder {
             status: "True".into(),
             ..PodCondition::default()
         });
+        self
+    }
+
+    /// With this status of the working container.
+    pub(crate) fn container(mut self, status: serde_json::Value) -> Self {
+        self.0.status.container_statuses.push(serde_json::from_value(status).unwrap());
+        self
+    }
+
+    /// With this status of the working container in `ExitCode` mode.
+    pub(crate) fn init_container(mut self, status: serde_json::Value) -> Self {
+        self.0.status.init_container_statuses.push(serde_json::from_value(status).unwrap());
         self
     }
 
@@ -158,8 +174,6 @@ impl PodBuilder {
 }
 
 fn annotate(metadata: &mut ObjectMeta, hash: &str) {
-    metadata.annotations = Some(BTreeMap::from([(
-        names::ANNOTATION_WORK_HASH.into(),
-        hash.into(),
-    )]));
+    metadata.annotations =
+        Some(BTreeMap::from([(names::ANNOTATION_WORK_HASH.into(), hash.into())]));
 }

@@ -3,15 +3,20 @@
 //! The way of the data: a change of a Job, of its DaemonSet or of one of its pods makes the
 //! [`controller`] observe all of them, [`decide`] what they mean (a pure function), and apply that.
 
+pub mod config;
 pub mod controller;
 pub mod daemon_set;
 pub mod decide;
 pub mod events;
 #[cfg(test)]
 mod fixtures;
+mod observe;
 pub mod observed;
 pub mod progress;
 pub mod reconcile;
+mod run;
 pub mod status;
+mod write;
 
+pub use config::Config;
 pub use controller::run;

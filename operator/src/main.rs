@@ -3,24 +3,34 @@
 use std::process::ExitCode;
 
 use api::runtime::{self, Options};
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use operator::Config;
 
 /// Turns Jobs (daemonset.darkowlzz.space/v1beta1) into DaemonSets and reports their status.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, disable_help_subcommand = true)]
 struct Cli {
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    config: Config,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Do nothing until SIGTERM: what the pods of ExitCode Jobs idle on.
+    Pause,
 }
 
 fn main() -> ExitCode {
-    let Cli { options } = Cli::parse();
-    runtime::run("operator", &options, |context| {
-        operator::run(
-            context.clients,
-            options.namespace().map(str::to_owned),
-            context.health,
-            context.shutdown,
-        )
-    })
+    let Cli { options, config, command } = Cli::parse();
+    match command {
+        Some(Command::Pause) => runtime::pause(),
+        None => runtime::run("operator", &options, |context| {
+            let namespace = options.namespace().map(str::to_owned);
+            operator::run(context.clients, namespace, config, context.health, context.shutdown)
+        }),
+    }
 }

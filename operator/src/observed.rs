@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::{
     names,
     v1beta1::Job,
-    views::{self, DaemonSetView, PodView},
+    views::{self, DaemonSetView, NodeView, PodView},
 };
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -15,8 +15,9 @@ use kube::ResourceExt;
 pub enum Source {
     /// The caches of the watches. Each is consistent in itself, but they lag, each on its own.
     Caches,
-    /// The API server, the DaemonSet read before its pods: the pods are at least as new as what the
-    /// DaemonSet's status counted.
+    /// The API server, the DaemonSet read before its pods and those before the nodes: the pods are at
+    /// least as new as what the DaemonSet's status counted, and no pod runs on a node that was
+    /// created after the nodes were read.
     Live,
 }
 
@@ -29,7 +30,9 @@ pub struct Observed<'a> {
     pub daemon_set: Option<&'a DaemonSetView>,
     /// Pods among which those of the DaemonSet are.
     pub pods: &'a [Arc<PodView>],
-    /// Where DaemonSet and pods come from.
+    /// The nodes of the cluster.
+    pub nodes: &'a [Arc<NodeView>],
+    /// Where DaemonSet, pods and nodes come from.
     pub source: Source,
     /// The time.
     pub now: Timestamp,

@@ -1,62 +1,145 @@
 //! How far the work of a DaemonSet has come.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
-use api::views::{DaemonSetView, PodView};
+use api::{
+    node_set::NodeSet,
+    v1beta1::{JobSpec, JobStatus, NodeState, NodeStatus},
+    views::{DaemonSetView, NodeView, PodView},
+    work,
+};
+
+use crate::run::{Run, run};
 
 /// How far the work has come, in nodes.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Progress {
     /// Nodes that the DaemonSet controller wants a pod on.
     pub desired: i32,
-    /// Nodes with a pod that is not done.
+    /// Nodes with a pod that are neither done nor failed.
     pub active: i32,
-    /// Nodes with a pod that is done.
+    /// Nodes that are done.
     pub succeeded: i32,
-    /// Whether every wanted node is done.
-    pub is_complete: bool,
+    /// Nodes that have failed.
+    pub failed: i32,
+    /// The nodes that are not done, failed ones first.
+    pub nodes: Vec<NodeStatus>,
+    /// All nodes that ever were done.
+    pub completed_nodes: NodeSet,
+    /// All nodes that ever failed.
+    pub failed_nodes: NodeSet,
+    /// Whether there is nothing to wait for: every wanted node is done or has failed.
+    pub has_ended: bool,
 }
 
-/// How far `daemon_set` has come with the work of the hash `work_hash`.
+/// How far `daemon_set` has come with the work of `spec`, given what `known` has recorded of it.
 ///
 /// Nodes are compared, not counts: with {A, B} done and {B, C} wanted, as many are done as are
-/// wanted, and C is not. So each node that holds a pod of this DaemonSet must be done, pods that are
-/// being deleted included, and as many nodes as are wanted; and the DaemonSet controller must have
-/// caught up, or it might be about to create the next pod.
+/// wanted, and C is not. So each node that holds a pod of this DaemonSet must have ended, pods that
+/// are being deleted included, and as many nodes as are wanted; and the DaemonSet controller must
+/// have caught up, or it might be about to create the next pod.
 #[must_use]
-pub fn progress(daemon_set: &DaemonSetView, work_hash: &str, pods: &[Arc<PodView>]) -> Progress {
-    let mut nodes: BTreeMap<&str, bool> = BTreeMap::new();
-    // Not bound, and not meant for any node that we can tell: each is a node of its own.
+pub fn progress(
+    spec: &JobSpec,
+    known: &JobStatus,
+    daemon_set: &DaemonSetView,
+    pods: &[Arc<PodView>],
+    nodes: &[Arc<NodeView>],
+) -> Progress {
+    let work_hash = work::hash(spec);
+    let (held, homeless) = nodes_with_pods(spec, &work_hash, daemon_set, pods);
+    let uids: HashMap<&str, &str> = nodes
+        .iter()
+        .filter_map(|node| Some((node.metadata.name.as_deref()?, node.metadata.uid.as_deref()?)))
+        .collect();
+
+    let mut completed_nodes = known.completed_nodes.clone().unwrap_or_default();
+    let mut failed_nodes = known.failed_nodes.clone().unwrap_or_default();
+    // Done by an earlier pod, which is gone, and has no successor yet.
+    let mut succeeded = uids
+        .iter()
+        .filter(|(name, uid)| completed_nodes.contains(uid) && !held.contains_key(*name))
+        .count();
+    let (mut active, mut failed, mut ended) = (homeless, 0, 0);
+    let mut unfinished = Vec::new();
+    for (name, run) in held {
+        let uid = uids.get(name).copied();
+        let is_in = |set: &NodeSet| uid.is_some_and(|uid| set.contains(uid));
+        // What was first stays: a failed node that succeeds in a later run has failed.
+        let has_failed = is_in(&failed_nodes) || run.has_failed && !is_in(&completed_nodes);
+        if has_failed {
+            failed += 1;
+            ended += 1;
+            uid.into_iter().for_each(|uid| failed_nodes.insert(uid));
+        } else if run.is_done || is_in(&completed_nodes) {
+            succeeded += 1;
+            ended += 1;
+            uid.into_iter().for_each(|uid| completed_nodes.insert(uid));
+            continue;
+        } else {
+            active += 1;
+        }
+        let state = if has_failed { NodeState::Failed } else { run.report.state };
+        unfinished.push(NodeStatus { name: name.to_owned(), state, ..run.report });
+    }
+    unfinished.sort_by(|a, b| (a.state, &a.name).cmp(&(b.state, &b.name)));
+
+    let desired = daemon_set.status.as_ref().map_or(0, |status| status.desired_number_scheduled);
+    Progress {
+        desired,
+        active: count(active),
+        // A node that was done and holds no pod may not be wanted any more.
+        succeeded: count(succeeded).min((desired - count(active) - count(failed)).max(0)),
+        failed: count(failed),
+        nodes: unfinished,
+        completed_nodes,
+        failed_nodes,
+        has_ended: is_caught_up(daemon_set, &work_hash) && active == 0 && count(ended) >= desired,
+    }
+}
+
+/// What the pods of each node have come to, and the number of pods that are not bound, nor meant for
+/// any node that we can tell.
+fn nodes_with_pods<'a>(
+    spec: &JobSpec,
+    work_hash: &str,
+    daemon_set: &DaemonSetView,
+    pods: &'a [Arc<PodView>],
+) -> (BTreeMap<&'a str, Run>, usize) {
+    let own = pods.iter().filter(|pod| belongs_to(pod, daemon_set));
+    let (leaving, staying): (Vec<_>, Vec<_>) =
+        own.partition(|pod| pod.metadata.deletion_timestamp.is_some());
+    let mut nodes: BTreeMap<&str, Run> = BTreeMap::new();
     let mut homeless = 0;
-    for pod in pods.iter().filter(|pod| belongs_to(pod, daemon_set)) {
-        let done = pod.is_completed() && pod.work_hash() == Some(work_hash);
+    for pod in leaving.into_iter().chain(staying) {
+        // Results of other work do not count, but the node is not done while such a pod is alone.
+        let is_current = pod.work_hash() == Some(work_hash);
+        let run = if is_current { run(spec, pod) } else { Run::default() };
         match pod.node() {
-            Some(node) => *nodes.entry(node).or_default() |= done,
+            Some(node) => nodes.entry(node).or_default().follow(run),
             None => homeless += 1,
         }
     }
-    let succeeded = count(nodes.values().filter(|done| **done).count());
-    let active = count(nodes.len() + homeless) - succeeded;
-
-    let status = daemon_set.status.clone().unwrap_or_default();
-    let desired = status.desired_number_scheduled;
-    let is_caught_up = status.observed_generation == daemon_set.metadata.generation
-        && status.observed_generation.is_some()
-        && daemon_set.work_hash() == Some(work_hash)
-        && status.current_number_scheduled == desired
-        && status.number_misscheduled == 0;
-    Progress {
-        desired,
-        active,
-        succeeded,
-        is_complete: is_caught_up && active == 0 && succeeded >= desired,
-    }
+    (nodes, homeless)
 }
 
 /// By UID: the pods of an earlier DaemonSet of the same name do not count.
 fn belongs_to(pod: &PodView, daemon_set: &DaemonSetView) -> bool {
-    pod.daemon_set()
-        .is_some_and(|owner| Some(&owner.uid) == daemon_set.metadata.uid.as_ref())
+    pod.daemon_set().is_some_and(|owner| Some(&owner.uid) == daemon_set.metadata.uid.as_ref())
+}
+
+fn is_caught_up(daemon_set: &DaemonSetView, work_hash: &str) -> bool {
+    let Some(status) = &daemon_set.status else {
+        return false;
+    };
+    status.observed_generation.is_some()
+        && status.observed_generation == daemon_set.metadata.generation
+        && daemon_set.work_hash() == Some(work_hash)
+        && status.current_number_scheduled == status.desired_number_scheduled
+        && status.number_misscheduled == 0
 }
 
 fn count(nodes: usize) -> i32 {
@@ -64,89 +147,4 @@ fn count(nodes: usize) -> i32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fixtures::{daemon_set, pod};
-
-    const HASH: &str = "w1";
-
-    #[test]
-    fn all_wanted_nodes_done_is_complete() {
-        let pods = [pod("a").done(), pod("b").done()].map(|pod| pod.build());
-        let progress = progress(&daemon_set().scheduled(2, 2).build(), HASH, &pods);
-        assert_eq!(
-            progress,
-            Progress {
-                desired: 2,
-                active: 0,
-                succeeded: 2,
-                is_complete: true
-            }
-        );
-    }
-
-    #[test]
-    fn as_many_done_as_wanted_is_not_complete_while_a_node_with_a_pod_is_not_done() {
-        let pods = [pod("a").done(), pod("b").done(), pod("c")].map(|pod| pod.build());
-        let progress = progress(&daemon_set().scheduled(2, 2).build(), HASH, &pods);
-        assert_eq!(
-            (progress.succeeded, progress.active, progress.is_complete),
-            (2, 1, false)
-        );
-    }
-
-    #[test]
-    fn a_daemon_set_that_is_not_caught_up_is_not_complete() {
-        let pods = [pod("a").done()].map(|pod| pod.build());
-        let behind = [
-            daemon_set().scheduled(1, 0),
-            daemon_set().scheduled(2, 2),
-            daemon_set().scheduled(1, 1).observed_generation(None),
-            daemon_set().scheduled(1, 1).observed_generation(Some(0)),
-            daemon_set().scheduled(1, 1).misscheduled(1),
-            daemon_set().scheduled(1, 1).work_hash("w0"),
-        ];
-        for daemon_set in behind {
-            let daemon_set = daemon_set.build();
-            assert!(
-                !progress(&daemon_set, HASH, &pods).is_complete,
-                "{daemon_set:?}"
-            );
-        }
-        assert!(progress(&daemon_set().scheduled(1, 1).build(), HASH, &pods).is_complete);
-    }
-
-    #[test]
-    fn pods_of_another_daemon_set_of_the_same_name_do_not_count() {
-        let pods = [pod("a").done().owner("an-earlier-uid")].map(|pod| pod.build());
-        let progress = progress(&daemon_set().scheduled(1, 1).build(), HASH, &pods);
-        assert_eq!((progress.succeeded, progress.is_complete), (0, false));
-    }
-
-    #[test]
-    fn results_of_other_work_do_not_count() {
-        let pods = [pod("a").done().work_hash("w0")].map(|pod| pod.build());
-        let progress = progress(&daemon_set().scheduled(1, 1).build(), HASH, &pods);
-        assert_eq!(
-            (progress.succeeded, progress.active, progress.is_complete),
-            (0, 1, false)
-        );
-    }
-
-    #[test]
-    fn a_node_whose_done_pod_is_being_replaced_stays_done() {
-        let pods = [pod("a").done().deleted(), pod("a")].map(|pod| pod.build());
-        let progress = progress(&daemon_set().scheduled(1, 1).build(), HASH, &pods);
-        assert_eq!(
-            (progress.succeeded, progress.active, progress.is_complete),
-            (1, 0, true)
-        );
-    }
-
-    #[test]
-    fn a_pod_that_is_bound_to_no_node_is_waited_for() {
-        let pods = [pod("a").done(), pod("").done()].map(|pod| pod.build());
-        let progress = progress(&daemon_set().scheduled(1, 1).build(), HASH, &pods);
-        assert_eq!((progress.active, progress.is_complete), (1, false));
-    }
-}
+mod tests;

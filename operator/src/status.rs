@@ -17,6 +17,9 @@ use crate::progress::Progress;
 /// Progress of one Job is written at most this often; changes of phase and conditions at once.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Nodes that are listed in a status: with messages of 256 bytes, some 40 KB.
+const MAX_NODES: usize = 100;
+
 /// What the status of `job` has to build on: itself, or nothing when it describes other work.
 #[must_use]
 pub fn base(job: &Job, now: Timestamp) -> JobStatus {
@@ -25,10 +28,7 @@ pub fn base(job: &Job, now: Timestamp) -> JobStatus {
         .status
         .clone()
         .filter(|status| status.work_hash.as_deref() == Some(&work_hash))
-        .unwrap_or_else(|| JobStatus {
-            work_hash: Some(work_hash),
-            ..JobStatus::default()
-        });
+        .unwrap_or_else(|| JobStatus { work_hash: Some(work_hash), ..JobStatus::default() });
     status.start_time.get_or_insert(Time(now));
     status.observed_generation = job.metadata.generation;
     status
@@ -37,20 +37,15 @@ pub fn base(job: &Job, now: Timestamp) -> JobStatus {
 /// `status` of a Job that runs, or is about to.
 #[must_use]
 pub fn running(mut status: JobStatus, progress: Progress) -> JobStatus {
-    let has_begun = progress.active + progress.succeeded > 0;
-    status.phase = Some(if has_begun {
-        Phase::Running
-    } else {
-        Phase::Pending
-    });
+    let has_begun = progress.active + progress.succeeded + progress.failed > 0;
+    status.phase = Some(if has_begun { Phase::Running } else { Phase::Pending });
     status.conditions = Vec::new();
-    status.completion_time = None;
     counted(status, progress)
 }
 
-/// `status` of a Job that is done.
+/// `status` of a Job that is finished for `reason`.
 #[must_use]
-pub fn complete(
+pub fn finished(
     status: JobStatus,
     progress: Progress,
     reason: Reason,
@@ -58,8 +53,14 @@ pub fn complete(
     now: Timestamp,
 ) -> JobStatus {
     let mut status = counted(status, progress);
-    status.phase = Some(Phase::Completed);
-    status.completion_time.get_or_insert(Time(now));
+    if reason.condition() == conditions::COMPLETE {
+        status.phase = Some(Phase::Completed);
+        status.completion_time = Some(Time(now));
+    } else {
+        status.phase = Some(Phase::Failed);
+    }
+    let since = status.start_time.as_ref().map_or(now, |start| start.0);
+    status.duration = Some(told(now.duration_since(since).unsigned_abs()));
     with_condition(status, reason, message, now)
 }
 
@@ -79,14 +80,8 @@ pub fn blocked(
 /// before cannot be decoded either.
 #[must_use]
 pub fn undecodable(job: &ObjectMeta, error: &str) -> JobStatus {
-    let status = JobStatus {
-        observed_generation: job.generation,
-        ..JobStatus::default()
-    };
-    let since = job
-        .creation_timestamp
-        .as_ref()
-        .map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+    let status = JobStatus { observed_generation: job.generation, ..JobStatus::default() };
+    let since = job.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
     blocked(status, Reason::InvalidSpec, error.to_owned(), since)
 }
 
@@ -94,7 +89,12 @@ fn counted(mut status: JobStatus, progress: Progress) -> JobStatus {
     status.desired = progress.desired;
     status.active = progress.active;
     status.succeeded = progress.succeeded;
+    status.failed = progress.failed;
     status.completed = Some(format!("{}/{}", progress.succeeded, progress.desired));
+    status.nodes = progress.nodes;
+    status.nodes.truncate(MAX_NODES);
+    status.completed_nodes = Some(progress.completed_nodes).filter(|set| !set.is_empty());
+    status.failed_nodes = Some(progress.failed_nodes).filter(|set| !set.is_empty());
     status
 }
 
@@ -104,15 +104,21 @@ fn with_condition(
     message: String,
     now: Timestamp,
 ) -> JobStatus {
-    let condition = conditions::condition(
-        reason,
-        message,
-        status.observed_generation,
-        &status.conditions,
-        now,
-    );
+    let generation = status.observed_generation;
+    let condition = conditions::condition(reason, message, generation, &status.conditions, now);
     status.conditions = vec![condition];
     status
+}
+
+/// As kubectl shows the duration of a Job.
+fn told(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{hours}h{minutes}m"),
+    }
 }
 
 /// When a changed status is to be written.
@@ -154,63 +160,58 @@ mod tests {
     use super::*;
 
     fn status(succeeded: i32) -> JobStatus {
-        JobStatus {
-            phase: Some(Phase::Running),
-            succeeded,
-            ..JobStatus::default()
-        }
+        JobStatus { phase: Some(Phase::Running), succeeded, ..JobStatus::default() }
     }
 
     #[test]
     fn an_unchanged_status_is_not_written() {
-        assert_eq!(
-            when_to_write(Some(&status(1)), &status(1), None),
-            Write::Never
-        );
+        assert_eq!(when_to_write(Some(&status(1)), &status(1), None), Write::Never);
     }
 
     #[test]
     fn progress_is_written_at_most_once_a_second() {
         let ago = |millis| Some(Duration::from_millis(millis));
-        assert_eq!(
-            when_to_write(Some(&status(1)), &status(2), ago(300)),
-            Write::After(Duration::from_millis(700))
-        );
-        assert_eq!(
-            when_to_write(Some(&status(1)), &status(2), ago(1000)),
-            Write::Now
-        );
-        assert_eq!(
-            when_to_write(Some(&status(1)), &status(2), None),
-            Write::Now
-        );
+        let write = |since_last| when_to_write(Some(&status(1)), &status(2), since_last);
+        assert_eq!(write(ago(300)), Write::After(Duration::from_millis(700)));
+        assert_eq!(write(ago(1000)), Write::Now);
+        assert_eq!(write(None), Write::Now);
     }
 
     #[test]
     fn a_changed_phase_is_written_at_once() {
-        let done = JobStatus {
-            phase: Some(Phase::Completed),
-            ..status(3)
-        };
-        assert_eq!(
-            when_to_write(Some(&status(2)), &done, Some(Duration::ZERO)),
-            Write::Now
-        );
+        let done = JobStatus { phase: Some(Phase::Completed), ..status(3) };
+        assert_eq!(when_to_write(Some(&status(2)), &done, Some(Duration::ZERO)), Write::Now);
         assert_eq!(when_to_write(None, &done, Some(Duration::ZERO)), Write::Now);
     }
 
     #[test]
     fn the_status_of_other_work_is_not_built_on() {
-        let other = JobStatus {
-            work_hash: Some("other".into()),
-            ..status(3)
-        };
-        let job = Job {
-            status: Some(other),
-            ..Job::default()
-        };
+        let other = JobStatus { work_hash: Some("other".into()), ..status(3) };
+        let job = Job { status: Some(other), ..Job::default() };
         let base = base(&job, Timestamp::UNIX_EPOCH);
         assert_eq!((base.succeeded, base.phase), (0, None));
         assert_eq!(base.work_hash, Some(work::hash(&job.spec)));
+    }
+
+    #[test]
+    fn the_status_of_five_thousand_nodes_is_far_from_the_limit_of_etcd() {
+        let mut progress = Progress { desired: 10_000, ..Progress::default() };
+        for node in 0..5000 {
+            let name = format!("ip-10-0-{node}.eu-central-1.compute.internal");
+            progress.completed_nodes.insert(&name);
+            let message = Some("x".repeat(256));
+            let node = api::v1beta1::NodeStatus { name, message, ..Default::default() };
+            progress.nodes.push(node);
+        }
+        let status = running(JobStatus::default(), progress);
+        let size = serde_json::to_string(&status).unwrap().len();
+        assert_eq!(status.nodes.len(), MAX_NODES);
+        assert!(size < 100_000, "{size} bytes of the 1.5 MiB that etcd takes");
+    }
+
+    #[test]
+    fn durations_read_as_kubectls() {
+        let told = |seconds| super::told(Duration::from_secs(seconds));
+        assert_eq!([told(7), told(72), told(7260)], ["7s", "1m12s", "2h1m"]);
     }
 }

@@ -53,9 +53,7 @@ fn seconds(value: &str) -> Result<Duration, String> {
 /// The rest is for the API server to judge, see [`Error::Selector`](crate::Error::Selector).
 fn selector(value: &str) -> Result<String, String> {
     if value.trim().is_empty() {
-        return Err(
-            "must not be empty: that would select the pods of the whole cluster".to_owned(),
-        );
+        return Err("must not be empty: that would select the pods of the whole cluster".to_owned());
     }
     Ok(value.to_owned())
 }
@@ -90,13 +88,10 @@ mod tests {
             ("--max-followers=0", "MAX_FOLLOWERS"),
         ];
         for (flag, variable) in bad {
-            let error = Cli::try_parse_from(["terminator", flag])
-                .err()
-                .map(|error| error.to_string());
+            let error =
+                Cli::try_parse_from(["terminator", flag]).err().map(|error| error.to_string());
             assert!(
-                error
-                    .as_deref()
-                    .is_some_and(|error| error.contains(variable)),
+                error.as_deref().is_some_and(|error| error.contains(variable)),
                 "{flag}: {error:?}"
             );
         }

@@ -1,6 +1,6 @@
-//! Deletes Jobs that are complete.
+//! Deletes Jobs that are finished.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use api::{
     conditions::{self, Reason},
@@ -8,6 +8,7 @@ use api::{
     v1beta1::Job,
 };
 use futures::StreamExt;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, Preconditions},
@@ -28,13 +29,45 @@ const CONCURRENCY: u16 = 16;
 /// A Job that may not be decodable: one of those must not stop the watch of the others.
 type MaybeJob = DeserializeGuard<Job>;
 
-/// Whether `job` is to be deleted: its status says of its spec as it is now that all is done. A Job
-/// that no node matched is kept for its user to see.
+/// When a Job is to be deleted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Due {
+    /// Not as it is now.
+    Never,
+    /// After this time.
+    After(Duration),
+    /// Now.
+    Now,
+}
+
+/// When `job` is to be deleted: once its status says, of its spec as it is now, that it is finished,
+/// and after its TTL. Without one a completed Job goes at once; one that failed, or that no node
+/// matched, stays for its user to see.
 #[must_use]
-pub fn is_due(job: &Job) -> bool {
-    job.metadata.deletion_timestamp.is_none()
-        && conditions::complete(job)
-            .is_some_and(|condition| condition.reason != Reason::NoMatchingNodes.as_str())
+pub fn due(job: &Job, now: Timestamp) -> Due {
+    let Some(status) = &job.status else {
+        return Due::Never;
+    };
+    let is_current = status.observed_generation.is_some()
+        && status.observed_generation == job.metadata.generation;
+    let finished = conditions::finished(&status.conditions)
+        .filter(|_| is_current && job.metadata.deletion_timestamp.is_none());
+    let Some(condition) = finished else {
+        return Due::Never;
+    };
+    match job.spec.ttl_seconds_after_finished {
+        Some(ttl) => {
+            let passed = now.duration_since(condition.last_transition_time.0);
+            let rest = SignedDuration::from_secs(ttl).saturating_sub(passed);
+            // What is left of it; an error when it is over.
+            Duration::try_from(rest).map_or(Due::Now, |rest| match rest {
+                Duration::ZERO => Due::Now,
+                rest => Due::After(rest),
+            })
+        }
+        None if condition.reason == Reason::Completed.as_str() => Due::Now,
+        None => Due::Never,
+    }
 }
 
 struct Context {
@@ -42,7 +75,7 @@ struct Context {
     backoff: Backoff<ObjectRef<MaybeJob>>,
 }
 
-/// Deletes the Jobs of `namespace`, or of all namespaces, as they complete, until `shutdown`
+/// Deletes the Jobs of `namespace`, or of all namespaces, as they become due, until `shutdown`
 /// resolves. Tells `synced` when all Jobs have been seen.
 pub async fn run(
     clients: Clients,
@@ -53,10 +86,7 @@ pub async fn run(
     let (jobs, writer) = reflector::store();
     let events =
         watch::<MaybeJob>(&clients.stream, namespace, watcher::Config::default()).reflect(writer);
-    let context = Arc::new(Context {
-        client: clients.call,
-        backoff: Backoff::default(),
-    });
+    let context = Arc::new(Context { client: clients.call, backoff: Backoff::default() });
     let results = Controller::for_stream(events.applied_objects(), jobs.clone())
         .with_config(Config::default().concurrency(CONCURRENCY))
         .graceful_shutdown_on(shutdown)
@@ -75,13 +105,17 @@ pub async fn run(
 }
 
 async fn finish(job: Arc<MaybeJob>, context: Arc<Context>) -> Result<Action, kube::Error> {
-    if let Ok(job) = &job.0
-        && is_due(job)
-    {
-        delete(&context.client, job).await?;
-    }
+    let due = job.0.as_ref().map_or(Due::Never, |job| due(job, Timestamp::now()));
+    let action = match (due, &job.0) {
+        (Due::Now, Ok(job)) => {
+            delete(&context.client, job).await?;
+            Action::await_change()
+        }
+        (Due::After(rest), _) => Action::requeue(rest),
+        _ => Action::await_change(),
+    };
     context.backoff.succeeded(&ObjectRef::from_obj(&*job));
-    Ok(Action::await_change())
+    Ok(action)
 }
 
 /// Deletes exactly the Job that was seen: another one of its name stays, and so does one that has
@@ -94,15 +128,9 @@ async fn delete(client: &Client, job: &Job) -> Result<(), kube::Error> {
         uid: job.metadata.uid.clone(),
         resource_version: job.metadata.resource_version.clone(),
     };
-    match jobs
-        .delete(
-            &name,
-            &DeleteParams::background().preconditions(preconditions),
-        )
-        .await
-    {
+    match jobs.delete(&name, &DeleteParams::background().preconditions(preconditions)).await {
         Ok(_) => {
-            info!(namespace, job = name, "deleted the completed Job");
+            info!(namespace, job = name, "deleted the finished Job");
             Ok(())
         }
         // Gone, or changed: then an event of that is on its way.
@@ -114,10 +142,7 @@ async fn delete(client: &Client, job: &Job) -> Result<(), kube::Error> {
     }
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the signature that the controller asks for"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the controller asks for")]
 fn error_policy(job: Arc<MaybeJob>, _: &kube::Error, context: Arc<Context>) -> Action {
     Action::requeue(context.backoff.failed(ObjectRef::from_obj(&*job)))
 }
@@ -144,50 +169,77 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn job(reason: &str, observed_generation: i64) -> Job {
+    /// Seconds after the epoch at which the Jobs of these tests were finished.
+    const FINISHED: i64 = 1000;
+
+    fn job(condition: &str, reason: &str, ttl: Option<i64>) -> Job {
         serde_json::from_value(json!({
             "apiVersion": "daemonset.darkowlzz.space/v1beta1",
             "kind": "Job",
             "metadata": {"name": "j", "namespace": "n", "generation": 2},
-            "spec": {"image": "busybox"},
+            "spec": {"image": "busybox", "ttlSecondsAfterFinished": ttl},
             "status": {
-                "observedGeneration": observed_generation,
+                "observedGeneration": 2,
                 "conditions": [{
-                    "type": "Complete", "status": "True", "reason": reason, "message": "",
-                    "lastTransitionTime": "2026-01-01T00:00:00Z",
+                    "type": condition, "status": "True", "reason": reason, "message": "",
+                    "lastTransitionTime": "1970-01-01T00:16:40Z",
                 }],
             },
         }))
         .unwrap()
     }
 
-    #[test]
-    fn a_complete_job_is_due() {
-        assert!(is_due(&job("Completed", 2)));
+    fn due_after(job: &Job, seconds: i64) -> Due {
+        due(job, Timestamp::from_second(FINISHED + seconds).unwrap())
     }
 
     #[test]
-    fn a_job_that_was_edited_since_it_completed_is_not_due() {
-        assert!(!is_due(&job("Completed", 1)));
+    fn without_a_ttl_only_a_completed_job_is_deleted_and_at_once() {
+        assert_eq!(due_after(&job("Complete", "Completed", None), 0), Due::Now);
+        assert_eq!(due_after(&job("Complete", "NoMatchingNodes", None), 9999), Due::Never);
+        assert_eq!(due_after(&job("Failed", "NodesFailed", None), 9999), Due::Never);
     }
 
     #[test]
-    fn a_job_that_no_node_matched_is_kept() {
-        assert!(!is_due(&job("NoMatchingNodes", 2)));
+    fn a_finished_job_is_deleted_after_its_ttl() {
+        for (condition, reason) in [
+            ("Complete", "Completed"),
+            ("Complete", "NoMatchingNodes"),
+            ("Failed", "NodesFailed"),
+            ("Failed", "DeadlineExceeded"),
+        ] {
+            let job = job(condition, reason, Some(60));
+            assert_eq!(due_after(&job, 20), Due::After(Duration::from_secs(40)), "{reason}");
+            assert_eq!(due_after(&job, 60), Due::Now, "{reason}");
+            assert_eq!(due_after(&job, 61), Due::Now, "{reason}");
+        }
+        assert_eq!(due_after(&job("Complete", "Completed", Some(0)), 0), Due::Now);
+        let forever = job("Complete", "Completed", Some(i64::MAX));
+        assert!(matches!(due_after(&forever, 0), Due::After(_)));
+    }
+
+    #[test]
+    fn a_failure_that_may_lift_ignores_the_ttl() {
+        for reason in ["InvalidSpec", "NameConflict"] {
+            assert_eq!(due_after(&job("Failed", reason, Some(0)), 9999), Due::Never, "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_was_edited_since_it_was_finished_is_not_due() {
+        let mut edited = job("Complete", "Completed", None);
+        edited.metadata.generation = Some(3);
+        assert_eq!(due_after(&edited, 0), Due::Never);
     }
 
     #[test]
     fn a_job_without_a_true_condition_is_not_due() {
-        let mut running = job("Completed", 2);
-        for condition in running
-            .status
-            .iter_mut()
-            .flat_map(|status| &mut status.conditions)
-        {
+        let mut running = job("Complete", "Completed", None);
+        for condition in running.status.iter_mut().flat_map(|status| &mut status.conditions) {
             condition.status = "False".into();
         }
-        assert!(!is_due(&running));
+        assert_eq!(due_after(&running, 0), Due::Never);
         running.status = None;
-        assert!(!is_due(&running));
+        assert_eq!(due_after(&running, 0), Due::Never);
     }
 }

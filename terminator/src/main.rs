@@ -20,12 +20,6 @@ fn main() -> ExitCode {
     let Cli { options, config } = Cli::parse();
     runtime::run("terminator", &options, |context| {
         let namespace = options.namespace().map(str::to_owned);
-        terminator::run(
-            context.clients,
-            namespace,
-            config,
-            context.health,
-            context.shutdown,
-        )
+        terminator::run(context.clients, namespace, config, context.health, context.shutdown)
     })
 }

@@ -114,12 +114,8 @@ impl Plan {
         let Some(listed) = self.listed.take() else {
             return Vec::new();
         };
-        let gone: Vec<Uid> = self
-            .pods
-            .keys()
-            .filter(|uid| !listed.contains(*uid))
-            .cloned()
-            .collect();
+        let gone: Vec<Uid> =
+            self.pods.keys().filter(|uid| !listed.contains(*uid)).cloned().collect();
         gone.iter().filter_map(|uid| self.remove(uid)).collect()
     }
 
@@ -130,14 +126,7 @@ impl Plan {
             listed.insert(Arc::clone(&uid));
         }
         let Some(entry) = self.pods.get_mut(&uid) else {
-            self.pods.insert(
-                Arc::clone(&uid),
-                Entry {
-                    target,
-                    state: State::Queued,
-                    failures: 0,
-                },
-            );
+            self.pods.insert(Arc::clone(&uid), Entry { target, state: State::Queued, failures: 0 });
             self.queue.push_back(uid);
             return;
         };
@@ -169,23 +158,15 @@ impl Plan {
 
     /// Following the log of a pod has ended by itself.
     pub fn ended(&mut self, uid: &str, outcome: Outcome, now: Instant) {
-        let Some((uid, entry)) = self
-            .pods
-            .get_key_value(uid)
-            .map(|(uid, _)| Arc::clone(uid))
-            .and_then(|uid| {
+        let Some((uid, entry)) =
+            self.pods.get_key_value(uid).map(|(uid, _)| Arc::clone(uid)).and_then(|uid| {
                 let entry = self.pods.get_mut(&uid)?;
                 Some((uid, entry))
             })
         else {
             return;
         };
-        let State::Following {
-            since,
-            run,
-            is_over,
-        } = entry.state.clone()
-        else {
+        let State::Following { since, run, is_over } = entry.state.clone() else {
             return;
         };
         self.following.remove(&(since, Arc::clone(&uid)));
@@ -212,11 +193,8 @@ impl Plan {
     /// What is to be done at the time `now`.
     #[must_use]
     pub fn next(&mut self, now: Instant) -> Vec<Step> {
-        while let Some((until, uid)) = self
-            .resting
-            .first()
-            .cloned()
-            .filter(|(until, _)| *until <= now)
+        while let Some((until, uid)) =
+            self.resting.first().cloned().filter(|(until, _)| *until <= now)
         {
             self.resting.remove(&(until, Arc::clone(&uid)));
             self.enqueue(&uid);
@@ -229,17 +207,11 @@ impl Plan {
             let Some(uid) = self.queue.pop_front() else {
                 break;
             };
-            if let Some(entry) = self
-                .pods
-                .get_mut(&uid)
-                .filter(|entry| entry.state == State::Queued)
+            if let Some(entry) =
+                self.pods.get_mut(&uid).filter(|entry| entry.state == State::Queued)
             {
                 let Target { run, is_over, .. } = entry.target.clone();
-                entry.state = State::Following {
-                    since: now,
-                    run,
-                    is_over,
-                };
+                entry.state = State::Following { since: now, run, is_over };
                 self.following.insert((now, uid));
                 steps.push(Step::Start(entry.target.clone()));
             }
@@ -251,30 +223,21 @@ impl Plan {
     #[must_use]
     pub fn wake_at(&self) -> Option<Instant> {
         let rested = self.resting.first().map(|(until, _)| *until);
-        let sliced = self
-            .following
-            .first()
-            .map(|(since, _)| *since + SLICE)
-            .filter(|_| self.is_crowded());
+        let sliced =
+            self.following.first().map(|(since, _)| *since + SLICE).filter(|_| self.is_crowded());
         rested.into_iter().chain(sliced).min()
     }
 
     fn is_crowded(&self) -> bool {
-        self.queue.iter().any(|uid| {
-            self.pods
-                .get(uid)
-                .is_some_and(|entry| entry.state == State::Queued)
-        })
+        self.queue
+            .iter()
+            .any(|uid| self.pods.get(uid).is_some_and(|entry| entry.state == State::Queued))
     }
 
     /// Takes the slot of the follower that has had one for the longest, if its slice is over and
     /// someone waits.
     fn give_way(&mut self, now: Instant, steps: &mut Vec<Step>) -> bool {
-        let oldest = self
-            .following
-            .first()
-            .cloned()
-            .filter(|(since, _)| *since + SLICE <= now);
+        let oldest = self.following.first().cloned().filter(|(since, _)| *since + SLICE <= now);
         let Some((since, uid)) = oldest.filter(|_| self.is_crowded()) else {
             return false;
         };

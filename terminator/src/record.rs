@@ -31,11 +31,7 @@ pub async fn completed(client: &Client, target: &Target, now: Timestamp) -> kube
         },
     });
     let pods: Api<PodView> = Api::namespaced(client.clone(), &target.namespace);
-    let params = PatchParams {
-        field_manager: Some(names::TERMINATOR.to_owned()),
-        ..PatchParams::default()
-    };
-    pods.patch_status(&target.name, &params, &Patch::Strategic(patch))
-        .await
-        .map(|_| ())
+    let params =
+        PatchParams { field_manager: Some(names::TERMINATOR.to_owned()), ..PatchParams::default() };
+    pods.patch_status(&target.name, &params, &Patch::Strategic(patch)).await.map(|_| ())
 }

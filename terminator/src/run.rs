@@ -83,10 +83,8 @@ struct Followers {
 
 impl Followers {
     fn new(clients: Clients, config: Config) -> Self {
-        let limits = Limits {
-            followers: config.max_followers.get(),
-            retry: config.ticker_duration,
-        };
+        let limits =
+            Limits { followers: config.max_followers.get(), retry: config.ticker_duration };
         Self {
             clients,
             default_word: config.termination_word,
@@ -199,11 +197,7 @@ async fn settle(clients: Clients, target: Target) -> Outcome {
         Ok(Read::Ended) => Outcome::Ended,
         Ok(Read::Silent) => Outcome::Broken,
         Err(error) => {
-            warn!(
-                namespace = target.namespace,
-                pod = target.name,
-                "log: {error}"
-            );
+            warn!(namespace = target.namespace, pod = target.name, "log: {error}");
             Outcome::Broken
         }
     }
@@ -221,11 +215,7 @@ async fn record(clients: &Clients, target: &Target) -> Outcome {
                 return Outcome::Settled;
             }
             Err(kube::Error::Api(refusal)) if refusal.code == 404 => return Outcome::Settled,
-            Err(error) => warn!(
-                namespace = target.namespace,
-                pod = target.name,
-                "record: {error}"
-            ),
+            Err(error) => warn!(namespace = target.namespace, pod = target.name, "record: {error}"),
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(LONGEST_RETRY);

@@ -25,11 +25,7 @@ impl Scanner {
     /// A scanner for `word`, which must not be empty: an empty word is never found.
     #[must_use]
     pub fn new(word: &str) -> Self {
-        Self {
-            finder: Finder::new(word).into_owned(),
-            tail: Vec::new(),
-            is_start: true,
-        }
+        Self { finder: Finder::new(word).into_owned(), tail: Vec::new(), is_start: true }
     }
 
     /// Takes the next bytes of the log, and tells whether the word has been found by now.
@@ -120,28 +116,25 @@ mod tests {
     /// character of a valid UTF-8 reading before or after it, and a byte after it.
     fn reference(word: &str, log: &[u8]) -> bool {
         let word = word.as_bytes();
-        (0..log.len())
-            .filter(|&start| log[start..].starts_with(word))
-            .any(|start| {
-                let (before, after) = (&log[..start], &log[start + word.len()..]);
-                let lossy_before = (1..=4).find_map(|n| {
-                    let text =
-                        std::str::from_utf8(before.get(before.len().checked_sub(n)?..)?).ok()?;
-                    text.chars().last()
-                });
-                let after_is_word = (1..=4).find_map(|n| {
-                    let text = std::str::from_utf8(after.get(..n)?).ok()?;
-                    text.chars().next()
-                });
-                let after_is_cut = after.is_empty()
-                    || (after_is_word.is_none()
-                        && std::str::from_utf8(&after[..after.len().min(4)]).is_err_and(|error| {
-                            error.valid_up_to() == 0 && error.error_len().is_none()
-                        }));
-                !lossy_before.is_some_and(is_word)
-                    && !after_is_word.is_some_and(is_word)
-                    && !after_is_cut
-            })
+        (0..log.len()).filter(|&start| log[start..].starts_with(word)).any(|start| {
+            let (before, after) = (&log[..start], &log[start + word.len()..]);
+            let lossy_before = (1..=4).find_map(|n| {
+                let text = std::str::from_utf8(before.get(before.len().checked_sub(n)?..)?).ok()?;
+                text.chars().last()
+            });
+            let after_is_word = (1..=4).find_map(|n| {
+                let text = std::str::from_utf8(after.get(..n)?).ok()?;
+                text.chars().next()
+            });
+            let after_is_cut = after.is_empty()
+                || (after_is_word.is_none()
+                    && std::str::from_utf8(&after[..after.len().min(4)]).is_err_and(|error| {
+                        error.valid_up_to() == 0 && error.error_len().is_none()
+                    }));
+            !lossy_before.is_some_and(is_word)
+                && !after_is_word.is_some_and(is_word)
+                && !after_is_cut
+        })
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{names, views::PodView};
+use api::{names, v1beta1::CompletionMode, views::PodView};
 
 /// A log that is to be read.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -26,10 +26,10 @@ pub struct Target {
 #[must_use]
 pub fn target(pod: &PodView, default_word: &str) -> Option<Target> {
     pod.daemon_set()?;
-    if pod.is_completed() {
+    if pod.has_logged_word() {
         return None;
     }
-    let container = pod.job_container()?;
+    let container = pod.job_container(CompletionMode::TerminationWord)?;
     let state = container.state.as_ref();
     let terminated = state.and_then(|state| state.terminated.as_ref());
     let is_running = state.is_some_and(|state| state.running.is_some());
@@ -77,10 +77,7 @@ mod tests {
     #[test]
     fn the_log_of_a_running_job_container_is_read_for_the_default_word() {
         let target = target(&pod(|_| ()), "done").unwrap();
-        assert_eq!(
-            (target.run.as_str(), target.word.as_str()),
-            ("containerd://c", "done")
-        );
+        assert_eq!((target.run.as_str(), target.word.as_str()), ("containerd://c", "done"));
         assert!(!target.is_over);
     }
 
@@ -125,10 +122,7 @@ mod tests {
     #[test]
     fn a_pod_that_no_daemon_set_owns_is_not_read() {
         assert_eq!(
-            target(
-                &pod(|pod| pod["metadata"]["ownerReferences"] = json!([])),
-                "done"
-            ),
+            target(&pod(|pod| pod["metadata"]["ownerReferences"] = json!([])), "done"),
             None
         );
         let other = pod(|pod| pod["metadata"]["ownerReferences"][0]["kind"] = json!("ReplicaSet"));

@@ -34,10 +34,7 @@ impl<K: Eq + Hash> Backoff<K> {
 
     /// Forgets the failures of `key`.
     pub fn succeeded(&self, key: &K) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(key);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 }
 

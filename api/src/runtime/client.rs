@@ -29,20 +29,14 @@ impl Clients {
         let stream = Client::try_from(config.clone())?;
         config.read_timeout = Some(CALL_TIMEOUT);
         config.reset_reader_on_write = true;
-        Ok(Self {
-            stream,
-            call: Client::try_from(config)?,
-        })
+        Ok(Self { stream, call: Client::try_from(config)? })
     }
 }
 
 impl From<Client> for Clients {
     /// One client for everything, as tests need it.
     fn from(client: Client) -> Self {
-        Self {
-            stream: client.clone(),
-            call: client,
-        }
+        Self { stream: client.clone(), call: client }
     }
 }
 

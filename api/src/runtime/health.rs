@@ -116,23 +116,14 @@ mod tests {
     fn it_is_live_before_it_is_ready() {
         let health = Health::default();
         assert_eq!(health.answer(&Method::GET, "/livez").0, StatusCode::OK);
-        assert_eq!(
-            health.answer(&Method::GET, "/readyz").0,
-            StatusCode::SERVICE_UNAVAILABLE
-        );
+        assert_eq!(health.answer(&Method::GET, "/readyz").0, StatusCode::SERVICE_UNAVAILABLE);
         health.clone().set_ready();
         assert_eq!(health.answer(&Method::GET, "/readyz").0, StatusCode::OK);
     }
 
     #[test]
     fn other_paths_are_not_found() {
-        assert_eq!(
-            Health::default().answer(&Method::GET, "/").0,
-            StatusCode::NOT_FOUND
-        );
-        assert_eq!(
-            Health::default().answer(&Method::POST, "/livez").0,
-            StatusCode::NOT_FOUND
-        );
+        assert_eq!(Health::default().answer(&Method::GET, "/").0, StatusCode::NOT_FOUND);
+        assert_eq!(Health::default().answer(&Method::POST, "/livez").0, StatusCode::NOT_FOUND);
     }
 }

@@ -12,5 +12,5 @@ pub use backoff::Backoff;
 pub use client::Clients;
 pub use health::Health;
 pub use options::{LogFormat, Options};
-pub use process::{Context, run};
-pub use watch::watch;
+pub use process::{Context, pause, run};
+pub use watch::{watch, watch_cluster};

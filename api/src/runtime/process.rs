@@ -54,6 +54,22 @@ where
     }
 }
 
+/// Does nothing until SIGTERM or SIGINT, at the least cost: one thread, a few hundred kilobytes.
+#[must_use]
+pub fn pause() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let paused = runtime.map_err(Error::Runtime).and_then(|runtime| {
+        runtime.block_on(async {
+            terminated()?.await;
+            Ok(())
+        })
+    });
+    match paused {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
 async fn serve<Work, Fut, E>(name: &str, options: &Options, work: Work) -> Result<(), Error>
 where
     Work: FnOnce(Context) -> Fut,
@@ -74,22 +90,12 @@ where
         Some(address) => {
             let listener = TcpListener::bind(address)
                 .await
-                .map_err(|source| Error::Bind {
-                    address: address.to_string(),
-                    source,
-                })?;
-            health
-                .clone()
-                .serve(listener, shutdown.clone())
-                .left_future()
+                .map_err(|source| Error::Bind { address: address.to_string(), source })?;
+            health.clone().serve(listener, shutdown.clone()).left_future()
         }
         None => shutdown.clone().map(Ok).right_future(),
     };
-    let context = Context {
-        clients: Clients::infer().await?,
-        health,
-        shutdown: shutdown.clone(),
-    };
+    let context = Context { clients: Clients::infer().await?, health, shutdown: shutdown.clone() };
     let work = work(context).map(|result| result.map_err(|error| Error::Work(Box::new(error))));
     let in_time = async {
         shutdown.await;
@@ -118,9 +124,8 @@ fn terminated() -> Result<impl Future<Output = ()> + Send + 'static, Error> {
 }
 
 fn init_log(format: LogFormat) {
-    let filter = EnvFilter::builder()
-        .with_default_directive(tracing::Level::INFO.into())
-        .from_env_lossy();
+    let filter =
+        EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
@@ -139,10 +144,7 @@ enum Error {
     #[error("cannot listen for signals: {0}")]
     Signal(std::io::Error),
     #[error("HEALTH_ADDRESS: cannot listen on {address}: {source}")]
-    Bind {
-        address: String,
-        source: std::io::Error,
-    },
+    Bind { address: String, source: std::io::Error },
     #[error("the health server failed: {0}")]
     Serve(std::io::Error),
     #[error(transparent)]

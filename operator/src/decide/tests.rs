@@ -18,13 +18,7 @@ fn observed<'a>(
     pods: &'a [Arc<PodView>],
     source: Source,
 ) -> Observed<'a> {
-    Observed {
-        job,
-        daemon_set,
-        pods,
-        source,
-        now: Timestamp::UNIX_EPOCH,
-    }
+    Observed { job, daemon_set, pods, nodes: &[], source, now: Timestamp::UNIX_EPOCH }
 }
 
 fn act_on(job: &Job, daemon_set: Option<&DaemonSetView>, pods: &[Arc<PodView>]) -> Act {
@@ -35,20 +29,13 @@ fn act_on(job: &Job, daemon_set: Option<&DaemonSetView>, pods: &[Arc<PodView>]) 
 }
 
 fn reasons(status: &JobStatus) -> Vec<&str> {
-    status
-        .conditions
-        .iter()
-        .map(|condition| condition.reason.as_str())
-        .collect()
+    status.conditions.iter().map(|condition| condition.reason.as_str()).collect()
 }
 
 #[test]
 fn a_new_job_gets_its_daemon_set_once_the_api_server_says_there_is_none() {
     let job = job();
-    assert_eq!(
-        decide(&observed(&job, None, &[], Source::Caches)),
-        Decision::ObserveLive
-    );
+    assert_eq!(decide(&observed(&job, None, &[], Source::Caches)), Decision::ObserveLive);
     let act = act_on(&job, None, &[]);
     assert_eq!(act.daemon_set, DaemonSetAction::Create);
     assert_eq!(act.status.phase, Some(Phase::Pending));
@@ -84,20 +71,13 @@ fn progress_is_taken_from_the_caches() {
     let job = job();
     let daemon_set = daemon_set().of(&job).scheduled(3, 3).build();
     let hash = work::hash(&job.spec);
-    let pods = [
-        pod("a").done().work_hash(&hash).build(),
-        pod("b").build(),
-        pod("c").build(),
-    ];
+    let pods = [pod("a").done().work_hash(&hash).build(), pod("b").build(), pod("c").build()];
     let Decision::Act(act) = decide(&observed(&job, Some(&daemon_set), &pods, Source::Caches))
     else {
         panic!("progress needs no live observation");
     };
     assert_eq!(act.status.completed.as_deref(), Some("1/3"));
-    assert_eq!(
-        (act.status.desired, act.status.active, act.status.succeeded),
-        (3, 2, 1)
-    );
+    assert_eq!((act.status.desired, act.status.active, act.status.succeeded), (3, 2, 1));
     assert_eq!(act.status.phase, Some(Phase::Running));
 }
 
@@ -117,10 +97,7 @@ fn a_finished_job_stays_finished_and_loses_its_daemon_set() {
     let pods = [pod("a").done().work_hash(&work::hash(&job.spec)).build()];
     job.status = Some(act_on(&job, Some(&daemon_set), &pods).status);
     let act = act_on(&job, Some(&daemon_set), &[pod("b").build()]);
-    assert_eq!(
-        act.daemon_set,
-        DaemonSetAction::Delete(DAEMON_SET_UID.into())
-    );
+    assert_eq!(act.daemon_set, DaemonSetAction::Delete(DAEMON_SET_UID.into()));
     assert_eq!(Some(act.status), job.status);
     assert_eq!(act.notes, []);
     assert_eq!(act_on(&job, None, &[]).daemon_set, DaemonSetAction::Keep);
@@ -135,17 +112,133 @@ fn changed_work_restarts_and_earlier_results_do_not_count() {
     job.spec.args = vec!["again".into()];
     job.metadata.generation = Some(2);
     let act = act_on(&job, Some(&daemon_set), &pods);
-    assert_eq!(
-        act.daemon_set,
-        DaemonSetAction::Update(DAEMON_SET_UID.into())
-    );
+    assert_eq!(act.daemon_set, DaemonSetAction::Update(DAEMON_SET_UID.into()));
     assert_eq!(act.notes, [Note::restarted()]);
-    assert_eq!(
-        (act.status.succeeded, act.status.phase),
-        (0, Some(Phase::Running))
-    );
+    assert_eq!((act.status.succeeded, act.status.phase), (0, Some(Phase::Running)));
     assert_eq!(act.status.conditions, []);
     assert_eq!(act.status.observed_generation, Some(2));
+}
+
+/// A pod on `node` for the work of `job` whose container has crashed once.
+fn crashed(job: &Job, node: &str) -> Arc<PodView> {
+    pod(node)
+        .work_hash(&work::hash(&job.spec))
+        .container(serde_json::json!({
+            "name": "job-container", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": 3, "reason": "Error"}},
+        }))
+        .build()
+}
+
+#[test]
+fn one_failed_node_too_many_ends_the_job_at_once() {
+    let mut job = job();
+    job.spec.backoff_limit_per_node = Some(0);
+    let daemon_set = daemon_set().of(&job).scheduled(3, 3).build();
+    let pods = [crashed(&job, "a"), crashed(&job, "b"), pod("c").build()];
+    for (limit, expected) in
+        [(None, vec![]), (Some(2), vec![]), (Some(1), vec!["MaxFailedNodesExceeded"])]
+    {
+        job.spec.max_failed_nodes = limit;
+        let act = act_on(&job, Some(&daemon_set), &pods);
+        assert_eq!(reasons(&act.status), expected, "{limit:?}");
+        assert_eq!((act.status.failed, act.status.active), (2, 1));
+    }
+    let act = act_on(&job, Some(&daemon_set), &pods);
+    assert_eq!(
+        act.status.conditions[0].message,
+        "2 nodes failed, more than the 1 of spec.maxFailedNodes: a, b"
+    );
+    assert_eq!(act.status.phase, Some(Phase::Failed));
+    assert_eq!(act.status.completion_time, None);
+}
+
+#[test]
+fn any_failed_node_fails_the_job_when_all_have_ended() {
+    let mut job = job();
+    job.spec.backoff_limit_per_node = Some(0);
+    let daemon_set = daemon_set().of(&job).scheduled(2, 2).build();
+    let pods = [crashed(&job, "a"), pod("b").done().work_hash(&work::hash(&job.spec)).build()];
+    for limit in [None, Some(1)] {
+        job.spec.max_failed_nodes = limit;
+        let act = act_on(&job, Some(&daemon_set), &pods);
+        assert_eq!(reasons(&act.status), ["NodesFailed"]);
+        assert_eq!(act.status.conditions[0].message, "done on 1 of 2 nodes, failed on: a");
+    }
+}
+
+#[test]
+fn past_its_deadline_a_job_fails_and_names_what_is_not_done() {
+    let mut job = job();
+    job.spec.active_deadline_seconds = Some(60);
+    let daemon_set = daemon_set().of(&job).scheduled(1, 1).build();
+    let pods = [pod("slow").work_hash(&work::hash(&job.spec)).build()];
+    let at = |seconds| Timestamp::from_second(seconds).unwrap();
+    let decide_at = |job: &Job, source, now| {
+        decide(&Observed {
+            job,
+            daemon_set: Some(&daemon_set),
+            pods: &pods,
+            nodes: &[],
+            source,
+            now,
+        })
+    };
+    let Decision::Act(act) = decide_at(&job, Source::Caches, at(1000)) else { panic!("it runs") };
+    assert_eq!(act.again_after, Some(Duration::from_secs(60)));
+    job.status = Some(act.status);
+
+    let Decision::Act(act) = decide_at(&job, Source::Caches, at(1059)) else { panic!("it runs") };
+    assert_eq!(act.again_after, Some(Duration::from_secs(1)));
+    assert_eq!(reasons(&act.status), Vec::<&str>::new());
+
+    assert_eq!(decide_at(&job, Source::Caches, at(1060)), Decision::ObserveLive);
+    let Decision::Act(act) = decide_at(&job, Source::Live, at(1060)) else { panic!("it ends") };
+    assert_eq!(reasons(&act.status), ["DeadlineExceeded"]);
+    let message = &act.status.conditions[0].message;
+    assert_eq!(message, "not done within the 60 s of spec.activeDeadlineSeconds; not done: slow");
+    assert_eq!(act.status.duration.as_deref(), Some("1m0s"));
+    job.status = Some(act.status);
+
+    let Decision::Act(act) = decide_at(&job, Source::Caches, at(1061)) else { panic!("it ended") };
+    assert_eq!(act.daemon_set, DaemonSetAction::Delete(DAEMON_SET_UID.into()));
+}
+
+#[test]
+fn work_that_is_done_when_the_deadline_passes_is_done() {
+    let mut job = job();
+    job.spec.active_deadline_seconds = Some(60);
+    job.status = Some(JobStatus {
+        start_time: Some(Time(Timestamp::from_second(-100).unwrap())),
+        work_hash: Some(work::hash(&job.spec)),
+        ..JobStatus::default()
+    });
+    let daemon_set = daemon_set().of(&job).scheduled(1, 1).build();
+    let pods = [pod("a").done().work_hash(&work::hash(&job.spec)).build()];
+    assert_eq!(reasons(&act_on(&job, Some(&daemon_set), &pods).status), ["Completed"]);
+}
+
+#[test]
+fn an_edited_limit_keeps_the_results_and_changed_work_does_not() {
+    let mut job = job();
+    let status = JobStatus {
+        work_hash: Some(work::hash(&job.spec)),
+        completed_nodes: Some({
+            let mut set = api::node_set::NodeSet::default();
+            set.insert("uid-of-a");
+            set
+        }),
+        ..JobStatus::default()
+    };
+    job.status = Some(status);
+    let daemon_set = daemon_set().of(&job).scheduled(2, 2).build();
+    let pods = [pod("a").build(), pod("b").build()];
+    job.spec.ttl_seconds_after_finished = Some(5);
+    let act = act_on(&job, Some(&daemon_set), &pods);
+    assert_eq!(act.status.completed_nodes.map(|set| set.len()), Some(1));
+    job.spec.termination_word = Some("finished".into());
+    let act = act_on(&job, Some(&daemon_set), &pods);
+    assert_eq!(act.status.completed_nodes, None);
 }
 
 #[test]
@@ -156,11 +249,7 @@ fn a_foreign_daemon_set_is_left_alone_until_it_is_gone() {
     assert_eq!(act.daemon_set, DaemonSetAction::Keep);
     assert_eq!(act.status.phase, Some(Phase::Failed));
     assert_eq!(reasons(&act.status), ["NameConflict"]);
-    assert!(
-        act.status.conditions[0]
-            .message
-            .contains("sample-daemonset-job")
-    );
+    assert!(act.status.conditions[0].message.contains("sample-daemonset-job"));
 
     job.status = Some(act.status);
     let act = act_on(&job, None, &[]);
@@ -173,10 +262,7 @@ fn the_daemon_set_of_an_earlier_job_is_waited_for() {
     let job = job();
     let mut earlier = job.clone();
     earlier.metadata.uid = Some("earlier".into());
-    for leaving in [
-        daemon_set().of(&earlier).build(),
-        daemon_set().of(&job).deleted().build(),
-    ] {
+    for leaving in [daemon_set().of(&earlier).build(), daemon_set().of(&job).deleted().build()] {
         let act = act_on(&job, Some(&leaving), &[]);
         assert_eq!(act.daemon_set, DaemonSetAction::Keep);
         assert_eq!(act.status.phase, Some(Phase::Pending));
@@ -194,30 +280,28 @@ fn a_daemon_set_of_another_kind_of_job_is_foreign() {
         controller: Some(true),
         ..OwnerReference::default()
     }]);
-    assert_eq!(
-        reasons(&act_on(&job, Some(&batch), &[]).status),
-        ["NameConflict"]
-    );
+    assert_eq!(reasons(&act_on(&job, Some(&batch), &[]).status), ["NameConflict"]);
+}
+
+#[test]
+fn an_unknown_field_of_the_template_is_named() {
+    let mut job = job();
+    job.spec.template = Some(serde_json::json!({"spec": {"hostPid": true}}));
+    let act = act_on(&job, None, &[]);
+    assert_eq!(act.daemon_set, DaemonSetAction::Keep);
+    assert_eq!(act.status.conditions[0].message, "spec.template.spec.hostPid: unknown field");
 }
 
 #[test]
 fn an_invalid_spec_creates_nothing_and_loses_nothing() {
     let mut job = job();
     job.spec.mount_path = Some("tmp".into());
-    let running = daemon_set()
-        .of(&job)
-        .work_hash("w1")
-        .scheduled(1, 1)
-        .build();
+    let running = daemon_set().of(&job).work_hash("w1").scheduled(1, 1).build();
     for daemon_set in [None, Some(&running)] {
         let act = act_on(&job, daemon_set, &[]);
         assert_eq!(act.daemon_set, DaemonSetAction::Keep);
         assert_eq!(reasons(&act.status), ["InvalidSpec"]);
-        assert!(
-            act.status.conditions[0]
-                .message
-                .starts_with("spec.mountPath: ")
-        );
+        assert!(act.status.conditions[0].message.starts_with("spec.mountPath: "));
         assert!(act.notes[0].is_warning);
     }
 }
@@ -236,10 +320,7 @@ fn what_is_known_is_not_noted_again() {
 fn a_job_that_is_going_away_is_left_alone() {
     let mut job = job();
     job.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
-    assert_eq!(
-        decide(&observed(&job, None, &[], Source::Live)),
-        Decision::Nothing
-    );
+    assert_eq!(decide(&observed(&job, None, &[], Source::Live)), Decision::Nothing);
 }
 
 #[test]

@@ -2,10 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: Limits = Limits {
-    followers: 2,
-    retry: Duration::from_secs(10),
-};
+const LIMITS: Limits = Limits { followers: 2, retry: Duration::from_secs(10) };
 
 fn target(uid: &str, run: &str) -> Target {
     Target {
@@ -19,10 +16,7 @@ fn target(uid: &str, run: &str) -> Target {
 }
 
 fn over(uid: &str, run: &str) -> Target {
-    Target {
-        is_over: true,
-        ..target(uid, run)
-    }
+    Target { is_over: true, ..target(uid, run) }
 }
 
 fn start(uid: &str) -> Step {
@@ -81,10 +75,7 @@ fn the_log_of_a_run_that_was_over_is_read_once_and_the_next_run_at_once() {
     assert_eq!(plan.next(now), [Step::Start(over("a", "1"))]);
     plan.ended("a", Outcome::Ended, now);
     plan.wants(over("a", "1"));
-    assert_eq!(
-        (plan.next(now + LIMITS.retry), plan.wake_at()),
-        (vec![], None)
-    );
+    assert_eq!((plan.next(now + LIMITS.retry), plan.wake_at()), (vec![], None));
     plan.wants(target("a", "2"));
     assert_eq!(plan.next(now), [Step::Start(target("a", "2"))]);
 }
@@ -120,10 +111,7 @@ fn while_others_wait_the_oldest_follower_gives_way_after_its_slice() {
     }
     assert_eq!(plan.next(now), [start("a"), start("b")]);
     assert_eq!(plan.wake_at(), Some(now + SLICE));
-    assert_eq!(
-        plan.next(now + SLICE),
-        [stop("a"), start("c"), stop("b"), start("a")]
-    );
+    assert_eq!(plan.next(now + SLICE), [stop("a"), start("c"), stop("b"), start("a")]);
 }
 
 #[test]
@@ -157,10 +145,7 @@ fn a_pod_that_is_gone_is_stopped_and_a_late_end_of_its_log_is_ignored() {
     assert_eq!(plan.next(now), [start("a")]);
     assert_eq!(plan.remove("a"), Some(stop("a")));
     plan.ended("a", Outcome::Broken, now);
-    assert_eq!(
-        (plan.next(now + LIMITS.retry), plan.wake_at()),
-        (vec![], None)
-    );
+    assert_eq!((plan.next(now + LIMITS.retry), plan.wake_at()), (vec![], None));
     assert_eq!(plan.remove("a"), None);
 }
 
@@ -200,10 +185,7 @@ impl Followers {
                     assert!(self.0.remove(&uid), "stopped without having been started")
                 }
             }
-            assert!(
-                self.0.len() <= LIMITS.followers,
-                "more followers than slots"
-            );
+            assert!(self.0.len() <= LIMITS.followers, "more followers than slots");
         }
     }
 }

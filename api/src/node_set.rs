@@ -1,0 +1,111 @@
+//! A set of nodes that fits into the status of a Job.
+
+use std::{collections::BTreeSet, fmt};
+
+use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest, Sha256};
+
+/// Bytes of a member.
+const WIDTH: usize = 8;
+
+/// A set of nodes by UID. On the wire a string of 11 characters a node: the base64 of the members'
+/// 64-bit hashes in ascending order, 53 KB for 5,000 nodes.
+///
+/// The probability that any two of 100,000 nodes have the same hash is less than one in a billion.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct NodeSet(BTreeSet<u64>);
+
+impl NodeSet {
+    /// Adds the node with the UID `uid`.
+    pub fn insert(&mut self, uid: &str) {
+        self.0.insert(hash(uid));
+    }
+
+    /// Whether the node with the UID `uid` is in it.
+    #[must_use]
+    pub fn contains(&self, uid: &str) -> bool {
+        self.0.contains(&hash(uid))
+    }
+
+    /// Whether no node is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The number of nodes in it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+fn hash(uid: &str) -> u64 {
+    let digest = Sha256::digest(uid.as_bytes());
+    digest.iter().take(WIDTH).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+}
+
+impl fmt::Display for NodeSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes: Vec<u8> = self.0.iter().flat_map(|hash| hash.to_be_bytes()).collect();
+        f.write_str(&BASE64_STANDARD_NO_PAD.encode(bytes))
+    }
+}
+
+impl Serialize for NodeSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for NodeSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = BASE64_STANDARD_NO_PAD.decode(text).map_err(de::Error::custom)?;
+        let (members, rest) = bytes.as_chunks::<WIDTH>();
+        if !rest.is_empty() {
+            return Err(de::Error::custom(
+                "not a set of nodes: its length is no multiple of 8 bytes",
+            ));
+        }
+        Ok(Self(members.iter().map(|member| u64::from_be_bytes(*member)).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn five_thousand_nodes_fit_into_54_kilobytes() {
+        let mut set = NodeSet::default();
+        for node in 0..5000 {
+            set.insert(&format!("5f1c1a3e-0000-4000-8000-{node:012}"));
+        }
+        assert_eq!(set.len(), 5000);
+        let length = set.to_string().len();
+        assert!(length < 54_000, "{length}");
+    }
+
+    #[test]
+    fn what_is_no_set_is_refused() {
+        for text in ["\"AAAA\"", "\"!\"", "1"] {
+            assert!(serde_json::from_str::<NodeSet>(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_set_survives_the_wire(uids in prop::collection::vec("[a-f0-9-]{1,36}", 0..50)) {
+            let mut set = NodeSet::default();
+            uids.iter().for_each(|uid| set.insert(uid));
+            let wire = serde_json::to_string(&set).unwrap();
+            let back: NodeSet = serde_json::from_str(&wire).unwrap();
+            prop_assert_eq!(&back, &set);
+            prop_assert!(uids.iter().all(|uid| back.contains(uid)));
+            prop_assert!(!back.contains("another"));
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Observes a Job: in the caches of the watches, or at the API server.
+
+use std::{fmt, sync::Arc};
+
+use api::{
+    names,
+    v1beta1::{Job, JobStatus},
+    views::{self, DaemonSetView, NodeView, PodView},
+};
+use k8s_openapi::jiff::Timestamp;
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::ListParams,
+    runtime::reflector::{ObjectRef, Store},
+};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    observed::{Observed, Source},
+    progress::progress,
+};
+
+/// Objects in one page of a list: what is decoded of a large cluster at one time.
+const PAGE: u32 = 500;
+
+/// What there is to observe Jobs with.
+pub(crate) struct Observer {
+    /// For single calls.
+    pub(crate) client: Client,
+    /// Cache of all DaemonSets, so that a foreign one in the way is seen to come and go.
+    pub(crate) daemon_sets: Store<DaemonSetView>,
+    /// Cache of the pods of all Jobs.
+    pub(crate) pods: Store<PodView>,
+    /// Cache of the nodes.
+    pub(crate) nodes: Store<NodeView>,
+}
+
+/// What was observed around a Job, by value.
+pub(crate) struct Surroundings {
+    daemon_set: Option<Arc<DaemonSetView>>,
+    pods: Vec<Arc<PodView>>,
+    nodes: Vec<Arc<NodeView>>,
+    source: Source,
+}
+
+impl Surroundings {
+    /// Together with the Job itself, at the time `now`.
+    pub(crate) fn observed<'a>(&'a self, job: &'a Job, now: Timestamp) -> Observed<'a> {
+        Observed {
+            job,
+            daemon_set: self.daemon_set.as_deref(),
+            pods: &self.pods,
+            nodes: &self.nodes,
+            source: self.source,
+            now,
+        }
+    }
+}
+
+impl Observer {
+    /// Waits until every cache has been filled; `false` if one never will be.
+    pub(crate) async fn synced(&self) -> bool {
+        self.daemon_sets.wait_until_ready().await.is_ok()
+            && self.pods.wait_until_ready().await.is_ok()
+            && self.nodes.wait_until_ready().await.is_ok()
+    }
+
+    /// What the caches know.
+    pub(crate) fn cached(&self, job: &Job) -> Surroundings {
+        let namespace = job.namespace().unwrap_or_default();
+        let name = names::daemon_set(&job.name_any());
+        let daemon_set = self.daemon_sets.get(&ObjectRef::new(&name).within(&namespace));
+        let uid = daemon_set.as_ref().and_then(|daemon_set| daemon_set.metadata.uid.as_deref());
+        let is_its = |pod: &PodView| {
+            uid.is_some() && pod.daemon_set().map(|owner| owner.uid.as_str()) == uid
+        };
+        let pods = self.pods.state().into_iter().filter(|pod| is_its(pod)).collect();
+        Surroundings { daemon_set, pods, nodes: self.nodes.state(), source: Source::Caches }
+    }
+
+    /// What the API server knows. The DaemonSet is read first: its pods are then at least as new as
+    /// what its status has counted.
+    pub(crate) async fn live(&self, job: &Job) -> kube::Result<Surroundings> {
+        let namespace = job.namespace().unwrap_or_default();
+        let name = names::daemon_set(&job.name_any());
+        let daemon_sets: Api<DaemonSetView> = Api::namespaced(self.client.clone(), &namespace);
+        let daemon_set = daemon_sets.get_opt(&name).await?.map(Arc::new);
+        let (mut pods, mut nodes) = (Vec::new(), self.nodes.state());
+        if let Some(daemon_set) = &daemon_set {
+            let selector = format!("{}={}", names::LABEL_DAEMON_SET, names::label_value(&name));
+            let api: Api<PodView> = Api::namespaced(self.client.clone(), &namespace);
+            pods = list(&api, ListParams::default().labels(&selector)).await?;
+            // The nodes matter only where a pod that is not done is on a node that was: a cache that
+            // lags might take that for an earlier node of its name.
+            let by_pods = progress(&job.spec, &JobStatus::default(), daemon_set, &pods, &[]);
+            if !by_pods.has_ended {
+                nodes = list(&Api::all(self.client.clone()), ListParams::default()).await?;
+            }
+        }
+        Ok(Surroundings { daemon_set, pods, nodes, source: Source::Live })
+    }
+}
+
+async fn list<K>(api: &Api<K>, params: ListParams) -> kube::Result<Vec<Arc<K>>>
+where
+    K: Resource + Clone + DeserializeOwned + fmt::Debug,
+{
+    let mut objects = Vec::new();
+    let mut page = params.limit(PAGE);
+    loop {
+        let list = api.list(&page).await?;
+        objects.extend(list.items.into_iter().map(|mut object| {
+            views::prune(&mut object);
+            Arc::new(object)
+        }));
+        match list.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => page = page.continue_token(&token),
+            None => return Ok(objects),
+        }
+    }
+}

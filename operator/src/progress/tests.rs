@@ -1,0 +1,181 @@
+use api::v1beta1::CompletionMode;
+
+use super::*;
+use crate::fixtures::{daemon_set, node, pod};
+
+fn spec() -> JobSpec {
+    JobSpec { image: "busybox".into(), ..JobSpec::default() }
+}
+
+fn hash() -> String {
+    work::hash(&spec())
+}
+
+fn ds(desired: i32, current: i32) -> DaemonSetView {
+    daemon_set().work_hash(&hash()).scheduled(desired, current).build()
+}
+
+fn pods<const N: usize>(pods: [crate::fixtures::PodBuilder; N]) -> Vec<Arc<PodView>> {
+    pods.into_iter().map(crate::fixtures::PodBuilder::build).collect()
+}
+
+fn of(daemon_set: &DaemonSetView, pods: &[Arc<PodView>]) -> Progress {
+    progress(&spec(), &JobStatus::default(), daemon_set, pods, &[node("a"), node("b"), node("c")])
+}
+
+fn mine(name: &str) -> crate::fixtures::PodBuilder {
+    pod(name).work_hash(&hash())
+}
+
+#[test]
+fn all_wanted_nodes_done_is_the_end() {
+    let progress = of(&ds(2, 2), &pods([mine("a").done(), mine("b").done()]));
+    assert_eq!((progress.desired, progress.active, progress.succeeded), (2, 0, 2));
+    assert!(progress.has_ended);
+}
+
+#[test]
+fn as_many_done_as_wanted_is_not_the_end_while_a_node_with_a_pod_is_not_done() {
+    let progress = of(&ds(2, 2), &pods([mine("a").done(), mine("b").done(), mine("c")]));
+    assert_eq!((progress.active, progress.has_ended), (1, false));
+}
+
+#[test]
+fn a_daemon_set_that_is_not_caught_up_is_not_at_its_end() {
+    let pods = pods([mine("a").done()]);
+    let caught_up = || daemon_set().work_hash(&hash()).scheduled(1, 1);
+    let behind = [
+        caught_up().scheduled(1, 0),
+        caught_up().scheduled(2, 2),
+        caught_up().observed_generation(None),
+        caught_up().observed_generation(Some(0)),
+        caught_up().misscheduled(1),
+        caught_up().work_hash("w0"),
+    ];
+    for daemon_set in behind {
+        let daemon_set = daemon_set.build();
+        assert!(!of(&daemon_set, &pods).has_ended, "{daemon_set:?}");
+    }
+    assert!(of(&caught_up().build(), &pods).has_ended);
+}
+
+#[test]
+fn pods_of_another_daemon_set_of_the_same_name_do_not_count() {
+    let progress = of(&ds(1, 1), &pods([mine("a").done().owner("an-earlier-uid")]));
+    assert_eq!((progress.succeeded, progress.has_ended), (0, false));
+}
+
+#[test]
+fn results_of_other_work_do_not_count() {
+    let progress = of(&ds(1, 1), &pods([mine("a").done().work_hash("w0")]));
+    assert_eq!((progress.succeeded, progress.active, progress.has_ended), (0, 1, false));
+}
+
+#[test]
+fn a_node_whose_done_pod_is_being_replaced_stays_done() {
+    let progress = of(&ds(1, 1), &pods([mine("a").done().deleted(), mine("a")]));
+    assert_eq!((progress.succeeded, progress.active, progress.has_ended), (1, 0, true));
+}
+
+#[test]
+fn a_pod_that_is_bound_to_no_node_is_waited_for() {
+    let progress = of(&ds(1, 1), &pods([mine("a").done(), mine("").done()]));
+    assert_eq!((progress.active, progress.has_ended), (1, false));
+}
+
+#[test]
+fn a_node_that_was_done_stays_done_when_its_pod_is_replaced_or_gone() {
+    let first = of(&ds(2, 2), &pods([mine("a").done(), mine("b")]));
+    let known = JobStatus { completed_nodes: Some(first.completed_nodes), ..JobStatus::default() };
+    let nodes = [node("a"), node("b")];
+    let replaced = progress(&spec(), &known, &ds(2, 2), &pods([mine("a"), mine("b")]), &nodes);
+    assert_eq!((replaced.succeeded, replaced.active), (1, 1));
+    let gone = progress(&spec(), &known, &ds(2, 1), &pods([mine("b")]), &nodes);
+    assert_eq!((gone.succeeded, gone.active, gone.has_ended), (1, 1, false));
+}
+
+#[test]
+fn a_node_that_was_done_and_holds_no_pod_does_not_stand_for_one_that_is_wanted() {
+    let mut known = JobStatus::default();
+    known
+        .completed_nodes
+        .get_or_insert_default()
+        .insert(node("c").metadata.uid.as_deref().unwrap());
+    let nodes = [node("a"), node("b"), node("c")];
+    let progress = progress(&spec(), &known, &ds(2, 2), &pods([mine("a").done()]), &nodes);
+    assert!(!progress.has_ended, "b is wanted and its pod is gone");
+}
+
+#[test]
+fn a_node_that_was_recreated_under_its_name_is_not_done() {
+    let first = of(&ds(1, 1), &pods([mine("a").done()]));
+    let known = JobStatus { completed_nodes: Some(first.completed_nodes), ..JobStatus::default() };
+    let mut recreated = (*node("a")).clone();
+    recreated.metadata.uid = Some("another".into());
+    let progress = progress(&spec(), &known, &ds(1, 1), &pods([mine("a")]), &[Arc::new(recreated)]);
+    assert_eq!((progress.succeeded, progress.active, progress.has_ended), (0, 1, false));
+}
+
+#[test]
+fn a_failed_node_is_not_waited_for_and_stays_failed() {
+    let spec = JobSpec { backoff_limit_per_node: Some(0), ..spec() };
+    let crashed = serde_json::json!({
+        "name": "job-container", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"terminated": {"exitCode": 3, "reason": "Error"}},
+    });
+    let nodes = [node("a"), node("b")];
+    let crash = pods([mine("a").done(), mine("b").container(crashed)]);
+    let first = progress(&spec, &JobStatus::default(), &ds(2, 2), &crash, &nodes);
+    assert_eq!((first.succeeded, first.failed, first.active, first.has_ended), (1, 1, 0, true));
+    assert_eq!((first.nodes[0].name.as_str(), first.nodes[0].state), ("b", NodeState::Failed));
+    assert_eq!(first.nodes[0].exit_code, Some(3));
+
+    let known = JobStatus { failed_nodes: Some(first.failed_nodes), ..JobStatus::default() };
+    let later =
+        progress(&spec, &known, &ds(2, 2), &pods([mine("a").done(), mine("b").done()]), &nodes);
+    assert_eq!((later.succeeded, later.failed), (1, 1));
+}
+
+#[test]
+fn what_was_done_before_it_failed_stays_done() {
+    let spec = JobSpec {
+        completion_mode: CompletionMode::ExitCode,
+        backoff_limit_per_node: Some(0),
+        ..spec()
+    };
+    let hash = work::hash(&spec);
+    let container = |code: i32| {
+        serde_json::json!({
+            "name": "job-container", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": code, "reason": "Error"}},
+        })
+    };
+    let daemon_set = daemon_set().work_hash(&hash).scheduled(1, 1).build();
+    let done = [pod("a").work_hash(&hash).init_container(container(0)).build()];
+    let first = progress(&spec, &JobStatus::default(), &daemon_set, &done, &[node("a")]);
+    assert!(first.has_ended && first.succeeded == 1);
+    // The sandbox was created again, so the init container ran again, and failed.
+    let known = JobStatus { completed_nodes: Some(first.completed_nodes), ..JobStatus::default() };
+    let rerun = [pod("a").work_hash(&hash).init_container(container(1)).build()];
+    let later = progress(&spec, &known, &daemon_set, &rerun, &[node("a")]);
+    assert_eq!((later.succeeded, later.failed), (1, 0));
+}
+
+#[test]
+fn unfinished_nodes_are_listed_with_failed_ones_first() {
+    let spec = JobSpec { backoff_limit_per_node: Some(0), ..spec() };
+    let status = |state: serde_json::Value| {
+        serde_json::json!({
+            "name": "job-container", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": state,
+        })
+    };
+    let crashed = status(serde_json::json!({"terminated": {"exitCode": 1}}));
+    let running = status(serde_json::json!({"running": {}}));
+    let pods = pods([mine("a").container(running), mine("b"), mine("c").container(crashed)]);
+    let progress = progress(&spec, &JobStatus::default(), &ds(3, 3), &pods, &[]);
+    let listed: Vec<_> =
+        progress.nodes.iter().map(|node| (node.name.as_str(), node.state)).collect();
+    let expected = [("c", NodeState::Failed), ("b", NodeState::Pending), ("a", NodeState::Running)];
+    assert_eq!(listed, expected);
+}

@@ -1,0 +1,231 @@
+//! What the working container of a pod has come to.
+
+use api::{
+    v1beta1::{CompletionMode, JobSpec, NodeState, NodeStatus},
+    views::PodView,
+};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus};
+
+/// Bytes of a message about a node: 100 of them stay small beside the set of completed nodes.
+const MAX_MESSAGE: usize = 256;
+
+/// Reasons with which the kubelet reports a container that it has lost, most often for a reboot of
+/// the node. How its work ended is not known, so that is no failure.
+const LOST: [&str; 2] = ["ContainerStatusUnknown", "Unknown"];
+
+/// What the working container of a pod, or those of the pods of a node, have come to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Run {
+    /// Its work is done.
+    pub(crate) is_done: bool,
+    /// It has failed more often than the Job forgives.
+    pub(crate) has_failed: bool,
+    /// How it is, for people. The node is not named.
+    pub(crate) report: NodeStatus,
+}
+
+impl Run {
+    /// Adds what a later pod of the same node has come to.
+    pub(crate) fn follow(&mut self, later: Self) {
+        self.is_done |= later.is_done;
+        self.has_failed |= later.has_failed;
+        self.report = later.report;
+    }
+}
+
+/// What the working container of `pod` has come to, which was created for the work of `spec`.
+pub(crate) fn run(spec: &JobSpec, pod: &PodView) -> Run {
+    let mode = spec.completion_mode;
+    let Some(container) = pod.job_container(mode) else {
+        let report = NodeStatus { message: unscheduled(pod), ..NodeStatus::default() };
+        return Run {
+            is_done: mode == CompletionMode::TerminationWord && pod.has_logged_word(),
+            report,
+            ..Run::default()
+        };
+    };
+    let ended = last_ended(container);
+    let is_done = match mode {
+        CompletionMode::TerminationWord => pod.has_logged_word(),
+        CompletionMode::ExitCode => terminated(container).is_some_and(|run| run.exit_code == 0),
+    };
+    let is_running = container.state.as_ref().is_some_and(|state| state.running.is_some());
+    // The run that goes on is not among those that have ended.
+    let ended_runs = container.restart_count + i32::from(ended.is_some() && !is_running);
+    let is_known_end = ended
+        .is_some_and(|run| !run.reason.as_deref().is_some_and(|reason| LOST.contains(&reason)));
+    // What ends because its pod is deleted has not failed.
+    let is_leaving = pod.metadata.deletion_timestamp.is_some();
+    Run {
+        is_done,
+        has_failed: !is_done && !is_leaving && is_known_end && ended_runs > spec.backoff_limit(),
+        report: NodeStatus {
+            name: String::new(),
+            state: if is_running { NodeState::Running } else { NodeState::Pending },
+            restarts: container.restart_count,
+            exit_code: ended.map(|run| run.exit_code),
+            message: message(container, ended),
+        },
+    }
+}
+
+/// The run that is over and not followed by another one.
+fn terminated(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    container.state.as_ref()?.terminated.as_ref()
+}
+
+/// The last run that is over.
+fn last_ended(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    terminated(container).or_else(|| container.last_state.as_ref()?.terminated.as_ref())
+}
+
+fn message(
+    container: &ContainerStatus,
+    ended: Option<&ContainerStateTerminated>,
+) -> Option<String> {
+    let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
+    let waiting = waiting.map(|state| (state.reason.as_deref(), state.message.as_deref()));
+    // That it waits to be started again says less than why it has to be.
+    let (reason, text) = match (ended, waiting) {
+        (Some(run), _) => (run.reason.as_deref(), run.message.as_deref()),
+        (None, waiting) => waiting?,
+    };
+    Some(told(reason, text))
+}
+
+/// Why a pod without any container status is not there yet, in the scheduler's words.
+fn unscheduled(pod: &PodView) -> Option<String> {
+    let scheduled =
+        pod.status.conditions.iter().find(|condition| condition.type_ == "PodScheduled")?;
+    (scheduled.status == "False")
+        .then(|| told(scheduled.reason.as_deref(), scheduled.message.as_deref()))
+}
+
+fn told(reason: Option<&str>, text: Option<&str>) -> String {
+    let parts: Vec<&str> = [reason, text.map(str::trim)]
+        .into_iter()
+        .flatten()
+        .filter(|part| !part.is_empty())
+        .collect();
+    let mut told = parts.join(": ");
+    told.truncate(told.floor_char_boundary(MAX_MESSAGE));
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::pod;
+    use serde_json::{Value, json};
+
+    fn container(restarts: i32, state: Value, last_state: Value) -> Value {
+        json!({
+            "name": "job-container", "image": "", "imageID": "", "ready": false,
+            "restartCount": restarts, "state": state, "lastState": last_state,
+        })
+    }
+
+    fn exited(code: i32) -> Value {
+        json!({"terminated": {"exitCode": code, "reason": "Error", "message": "no space left\n"}})
+    }
+
+    fn spec(mode: CompletionMode, limit: i32) -> JobSpec {
+        JobSpec { completion_mode: mode, backoff_limit_per_node: Some(limit), ..JobSpec::default() }
+    }
+
+    fn by_word(limit: i32, status: Value) -> Run {
+        run(&spec(CompletionMode::TerminationWord, limit), &pod("a").container(status).build())
+    }
+
+    fn by_exit_code(limit: i32, status: Value) -> Run {
+        run(&spec(CompletionMode::ExitCode, limit), &pod("a").init_container(status).build())
+    }
+
+    #[test]
+    fn the_run_after_those_that_are_forgiven_fails_the_node_when_it_ends() {
+        let running = json!({"running": {}});
+        let backing_off = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        let table = [
+            (0, exited(1), json!({}), 0, true),
+            (0, exited(1), json!({}), 1, false),
+            (1, running.clone(), exited(1), 1, false),
+            (1, exited(1), exited(1), 1, true),
+            (1, backing_off.clone(), exited(1), 1, true),
+            (1, backing_off, exited(1), 2, false),
+            (2, running, exited(1), 1, true),
+        ];
+        for (restarts, state, last_state, limit, expected) in table {
+            let status = container(restarts, state, last_state);
+            assert_eq!(
+                by_word(limit, status.clone()).has_failed,
+                expected,
+                "{status}, limit {limit}"
+            );
+            assert_eq!(
+                by_exit_code(limit, status.clone()).has_failed,
+                expected,
+                "{status}, limit {limit}"
+            );
+        }
+    }
+
+    #[test]
+    fn exit_code_zero_is_success_only_in_exit_code_mode() {
+        let status = container(0, exited(0), json!({}));
+        let run = by_exit_code(0, status.clone());
+        assert!(run.is_done && !run.has_failed);
+        let run = by_word(0, status);
+        assert!(!run.is_done && run.has_failed);
+    }
+
+    #[test]
+    fn a_run_that_succeeds_after_failures_is_done() {
+        let run = by_exit_code(6, container(3, exited(0), exited(1)));
+        assert!(run.is_done && !run.has_failed);
+    }
+
+    #[test]
+    fn a_container_that_was_lost_in_a_reboot_has_not_failed() {
+        for reason in LOST {
+            let lost = json!({"terminated": {"exitCode": 255, "reason": reason}});
+            assert!(!by_word(0, container(0, lost, json!({}))).has_failed);
+        }
+    }
+
+    #[test]
+    fn a_container_that_ends_with_its_pod_has_not_failed() {
+        let pod = pod("a").deleted().container(container(0, exited(143), json!({}))).build();
+        assert!(!run(&spec(CompletionMode::TerminationWord, 0), &pod).has_failed);
+    }
+
+    #[test]
+    fn the_word_counts_though_the_container_crashes_afterwards() {
+        let pod = pod("a").done().container(container(0, exited(1), json!({}))).build();
+        let run = run(&spec(CompletionMode::TerminationWord, 0), &pod);
+        assert!(run.is_done && !run.has_failed);
+    }
+
+    #[test]
+    fn the_report_tells_why_a_container_does_not_run() {
+        let waiting = json!({"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image \"x\""}});
+        let report = by_word(6, container(0, waiting, json!({}))).report;
+        assert_eq!(report.state, NodeState::Pending);
+        assert_eq!(
+            report.message.as_deref(),
+            Some("ImagePullBackOff: Back-off pulling image \"x\"")
+        );
+
+        let backing_off =
+            json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}});
+        let report = by_word(6, container(2, backing_off, exited(3))).report;
+        assert_eq!((report.restarts, report.exit_code), (2, Some(3)));
+        assert_eq!(report.message.as_deref(), Some("Error: no space left"));
+    }
+
+    #[test]
+    fn a_long_message_is_cut() {
+        let waiting = json!({"waiting": {"reason": "é".repeat(300)}});
+        let message = by_word(6, container(0, waiting, json!({}))).report.message.unwrap();
+        assert_eq!(message.len(), MAX_MESSAGE);
+    }
+}
