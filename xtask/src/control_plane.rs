@@ -20,7 +20,7 @@ const REPOSITORY: &str = "daemonset-job/control-plane";
 /// `docker pull` and `docker build`; the images of Kubernetes have some hundred megabytes.
 const DOCKER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// The images that the programs are taken from.
+/// The images that the programs are taken from; each has them in `/usr/local/bin`.
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
     pub(crate) etcd: String,
@@ -28,12 +28,10 @@ pub(crate) struct Sources {
     pub(crate) kube_controller_manager: String,
     /// Any static busybox in `/bin/busybox`.
     pub(crate) busybox: String,
-    /// The folder of the programs in the two images of Kubernetes.
-    pub(crate) programs: &'static str,
 }
 
 impl Sources {
-    /// The official images, of a version together that kubeadm would install together.
+    /// The official images, of versions that kubeadm would install together.
     /// <https://github.com/kubernetes/kubernetes/blob/v1.33.1/cmd/kubeadm/app/constants/constants.go>
     pub(crate) fn official() -> Self {
         Self {
@@ -41,7 +39,6 @@ impl Sources {
             kube_apiserver: "registry.k8s.io/kube-apiserver:v1.33.1".to_owned(),
             kube_controller_manager: "registry.k8s.io/kube-controller-manager:v1.33.1".to_owned(),
             busybox: "busybox:1.36-musl".to_owned(),
-            programs: "/usr/local/bin",
         }
     }
 
@@ -66,7 +63,7 @@ impl Sources {
 /// The tag is a hash of all that goes into it, so a change of any of that makes another image.
 pub(crate) async fn ensure(sources: &Sources, logs: &LogDir) -> Result<String> {
     let context = paths::workspace().join("images/control-plane");
-    let mut inputs = vec![sources.programs.to_owned()];
+    let mut inputs = Vec::new();
     for file in ["Dockerfile", "control-plane"] {
         inputs.push(read(&context.join(file))?);
     }
@@ -77,9 +74,7 @@ pub(crate) async fn ensure(sources: &Sources, logs: &LogDir) -> Result<String> {
     if inspect(&image, logs).await.is_ok() {
         return Ok(image);
     }
-    let mut build = Cmd::new("docker")
-        .args(["build", "--tag", &image, "--build-arg"])
-        .arg(format!("PROGRAMS={}", sources.programs));
+    let mut build = Cmd::new("docker").args(["build", "--tag", &image]);
     for (argument, source) in sources.images() {
         build = build.arg("--build-arg").arg(format!("{argument}={source}"));
     }

@@ -210,7 +210,6 @@ impl<'a> Builder<'a> {
             kube_apiserver: self.recipe.component(&APISERVER),
             kube_controller_manager: self.recipe.component(&CONTROLLER_MANAGER),
             busybox: self.recipe.busybox.clone(),
-            programs: "/usr/local/bin",
         }
     }
 }
