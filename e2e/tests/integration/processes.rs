@@ -42,8 +42,13 @@ impl Test {
     pub(crate) async fn operator_of(&self, namespace: Option<String>) -> Result<Process> {
         let (clients, requests) = self.clients().await?;
         let (health, shutdown) = (Health::default(), CancellationToken::new());
-        let work =
-            operator::run(clients, namespace, health.clone(), shutdown.clone().cancelled_owned());
+        let work = operator::run(
+            clients,
+            namespace,
+            operator::Config::default(),
+            health.clone(),
+            shutdown.clone().cancelled_owned(),
+        );
         let task = tokio::spawn(async { work.await.context("the operator has failed") });
         Process::ready(task, shutdown, health, requests).await
     }
