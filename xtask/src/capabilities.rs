@@ -65,18 +65,11 @@ pub(crate) fn unavailable_to(process: &str) -> io::Result<Vec<&'static str>> {
 
 /// What is not in the `CapBnd` line of a process's `status`, up to the kernel's last capability.
 fn missing(status: &str, last: &str) -> Option<Vec<&'static str>> {
-    let bounding = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapBnd:"))?;
+    let bounding = status.lines().find_map(|line| line.strip_prefix("CapBnd:"))?;
     let bounding = u64::from_str_radix(bounding.trim(), 16).ok()?;
     let last: usize = last.parse().ok()?;
     let known = NAMES.iter().take(last + 1).enumerate();
-    Some(
-        known
-            .filter(|(number, _)| bounding & (1 << number) == 0)
-            .map(|(_, name)| *name)
-            .collect(),
-    )
+    Some(known.filter(|(number, _)| bounding & (1 << number) == 0).map(|(_, name)| *name).collect())
 }
 
 #[cfg(test)]

@@ -6,10 +6,7 @@
 //! program takes the place of runc in Docker's configuration, removes what cannot be had from the
 //! container's (`create`, `run`) or process's (`exec`) specification, and becomes runc.
 
-#![allow(
-    clippy::print_stderr,
-    reason = "Docker reads a runtime's standard error"
-)]
+#![allow(clippy::print_stderr, reason = "Docker reads a runtime's standard error")]
 
 #[path = "../capabilities.rs"]
 mod capabilities;
@@ -103,12 +100,8 @@ fn specification(args: &[OsString]) -> Option<Specification> {
 
 /// The value of a command's option, in any of the forms that runc's flag parser accepts.
 fn value_of(args: &[OsString], long: &str, short: char) -> Option<PathBuf> {
-    let spellings = [
-        format!("--{long}"),
-        format!("-{long}"),
-        format!("--{short}"),
-        format!("-{short}"),
-    ];
+    let spellings =
+        [format!("--{long}"), format!("-{long}"), format!("--{short}"), format!("-{short}")];
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let Some(arg) = arg.to_str() else { continue };
@@ -137,20 +130,13 @@ fn rewrite(specification: &Specification, unavailable: &[&str]) -> Result<()> {
 
 /// Takes capabilities out of every set of a process; tells whether any was there.
 fn drop_capabilities(process: &mut Value, unavailable: &[&str]) -> bool {
-    let Some(sets) = process
-        .get_mut("capabilities")
-        .and_then(Value::as_object_mut)
-    else {
+    let Some(sets) = process.get_mut("capabilities").and_then(Value::as_object_mut) else {
         return false;
     };
     let mut dropped = false;
     for set in sets.values_mut().filter_map(Value::as_array_mut) {
         let before = set.len();
-        set.retain(|name| {
-            !name
-                .as_str()
-                .is_some_and(|name| unavailable.contains(&name))
-        });
+        set.retain(|name| !name.as_str().is_some_and(|name| unavailable.contains(&name)));
         dropped |= set.len() < before;
     }
     dropped
@@ -179,24 +165,15 @@ mod tests {
         let found = parse(
             "--root /run/create --log=/x --systemd-cgroup create --bundle /b --pid-file /p id",
         );
-        assert_eq!(
-            found,
-            Some(Specification::Container("/b/config.json".into()))
-        );
+        assert_eq!(found, Some(Specification::Container("/b/config.json".into())));
         let found = parse("run -b=/b id");
-        assert_eq!(
-            found,
-            Some(Specification::Container("/b/config.json".into()))
-        );
+        assert_eq!(found, Some(Specification::Container("/b/config.json".into())));
     }
 
     #[test]
     fn bundle_is_the_working_folder_unless_told() {
         let found = parse("create id");
-        assert_eq!(
-            found,
-            Some(Specification::Container("./config.json".into()))
-        );
+        assert_eq!(found, Some(Specification::Container("./config.json".into())));
     }
 
     #[test]
@@ -208,12 +185,7 @@ mod tests {
 
     #[test]
     fn other_commands_pass_untouched() {
-        for line in [
-            "",
-            "--version",
-            "--root /r state id",
-            "delete --force create",
-        ] {
+        for line in ["", "--version", "--root /r state id", "delete --force create"] {
             assert_eq!(parse(line), None, "{line}");
         }
     }
@@ -253,10 +225,7 @@ mod tests {
         fs::write(&path, before.to_string()).expect("written");
         rewrite(&Specification::Container(path.clone()), &["CAP_BPF"]).expect("edited");
         let after: Value = serde_json::from_slice(&fs::read(&path).expect("read")).expect("JSON");
-        assert_eq!(
-            after["process"]["capabilities"]["bounding"],
-            json!(["CAP_KILL"])
-        );
+        assert_eq!(after["process"]["capabilities"]["bounding"], json!(["CAP_KILL"]));
         assert_eq!(after["linux"], before["linux"]);
     }
 }

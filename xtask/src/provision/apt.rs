@@ -108,17 +108,11 @@ impl Program {
 pub(crate) async fn unpack(provision: &Provision, program: Program, cure: &str) -> Result<PathBuf> {
     let host = Host::detect();
     if !host.is_debian() {
-        bail!(
-            "{} is not Debian, whose package could be used; {cure}",
-            host.name
-        );
+        bail!("{} is not Debian, whose package could be used; {cure}", host.name);
     }
     let unpacked = program.folder()?;
-    let change = format!(
-        "fetching Debian's package {} into {}",
-        program.package,
-        unpacked.display()
-    );
+    let change =
+        format!("fetching Debian's package {} into {}", program.package, unpacked.display());
     provision.announce(&change, cure)?;
     let work = tempfile::tempdir().context("cannot make a temporary folder")?;
     let archive = download(provision, &host, program.package, work.path())
@@ -128,12 +122,7 @@ pub(crate) async fn unpack(provision: &Provision, program: Program, cure: &str) 
     let fresh = unpacked.with_extension("new");
     remove_dir(&fresh).await?;
     fs::create_dir_all(&fresh).await?;
-    Cmd::new("dpkg-deb")
-        .arg("--extract")
-        .arg(archive)
-        .arg(&fresh)
-        .run(provision.logs())
-        .await?;
+    Cmd::new("dpkg-deb").arg("--extract").arg(archive).arg(&fresh).run(provision.logs()).await?;
     remove_dir(&unpacked).await?;
     fs::rename(&fresh, &unpacked).await?;
     Ok(unpacked.join(program.path))
@@ -167,10 +156,7 @@ async fn download(
         apt_get([command])
             .arg(format!("-oDir::Etc::SourceList={}", sources.display()))
             .arg("-oDir::Etc::SourceParts=/dev/null")
-            .arg(format!(
-                "-oDir::State::Lists={}",
-                work.join("lists").display()
-            ))
+            .arg(format!("-oDir::State::Lists={}", work.join("lists").display()))
             // A package of the same name that is installed here must not stand in the way.
             .arg(format!("-oDir::State::Status={}", status.display()))
             .arg(format!("-oDir::Cache={}", work.join("cache").display()))
@@ -179,11 +165,7 @@ async fn download(
     };
     own("update").run(provision.logs()).await?;
     let into = work.join("package");
-    own("download")
-        .arg(package)
-        .cwd(&into)
-        .run(provision.logs())
-        .await?;
+    own("download").arg(package).cwd(&into).run(provision.logs()).await?;
     let mut files = fs::read_dir(&into).await?;
     match files.next_entry().await? {
         Some(file) => Ok(file.path()),
@@ -197,11 +179,7 @@ async fn download(
 /// When apt has no source of the machine's own release.
 pub(crate) async fn mirror(provision: &Provision, host: &Host) -> Result<String> {
     let targets = apt_get(["indextargets", "--no-release-info"])
-        .args([
-            "--format",
-            "$(RELEASE) $(COMPONENT) $(REPO_URI)",
-            "Created-By: Packages",
-        ])
+        .args(["--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)", "Created-By: Packages"])
         .run(provision.logs())
         .await?;
     main_archive(&targets.text(), &host.codename).with_context(|| {
@@ -232,10 +210,7 @@ fn main_archive(targets: &str, codename: &str) -> Option<String> {
 /// The settings of this machine that reaching a mirror may take, as lines of an apt configuration
 /// file for use elsewhere.
 pub(crate) async fn transport_settings(provision: &Provision) -> Result<String> {
-    let dump = Cmd::new("apt-config")
-        .args(["dump", "--no-empty"])
-        .run(provision.logs())
-        .await?;
+    let dump = Cmd::new("apt-config").args(["dump", "--no-empty"]).run(provision.logs()).await?;
     Ok(transport_lines(&dump.text()))
 }
 
@@ -243,30 +218,18 @@ fn transport_lines(dump: &str) -> String {
     let needed = |line: &&str| {
         let name = line.split_whitespace().next().unwrap_or_default();
         name.starts_with("Acquire::")
-            && [
-                "Proxy",
-                "Check-Valid-Until",
-                "Check-Date",
-                "Retries",
-                "Timeout",
-            ]
-            .iter()
-            .any(|setting| name.rsplit("::").next() == Some(setting))
+            && ["Proxy", "Check-Valid-Until", "Check-Date", "Retries", "Timeout"]
+                .iter()
+                .any(|setting| name.rsplit("::").next() == Some(setting))
     };
-    dump.lines()
-        .filter(needed)
-        .map(|line| format!("{line}\n"))
-        .collect()
+    dump.lines().filter(needed).map(|line| format!("{line}\n")).collect()
 }
 
 fn apt_get<const N: usize>(args: [&str; N]) -> Cmd {
     Cmd::new("apt-get")
         .args(["-qq", "-oDPkg::Lock::Timeout=120"])
         .args(args)
-        .name(format!(
-            "apt-get-{}",
-            args.first().copied().unwrap_or_default()
-        ))
+        .name(format!("apt-get-{}", args.first().copied().unwrap_or_default()))
         .timeout(TIMEOUT)
 }
 
@@ -280,27 +243,18 @@ mod tests {
                        nodistro main http://vendor/\n\
                        bookworm contrib http://b/debian/\n\
                        bookworm main http://c/debian/\n";
-        assert_eq!(
-            main_archive(targets, "bookworm").as_deref(),
-            Some("http://c/debian")
-        );
+        assert_eq!(main_archive(targets, "bookworm").as_deref(), Some("http://c/debian"));
     }
 
     #[test]
     fn release_may_go_by_its_alias() {
         let targets = "stable-updates main http://a/\nstable main http://b/\n";
-        assert_eq!(
-            main_archive(targets, "bookworm").as_deref(),
-            Some("http://b")
-        );
+        assert_eq!(main_archive(targets, "bookworm").as_deref(), Some("http://b"));
     }
 
     #[test]
     fn other_vendors_sources_are_no_archive() {
-        assert_eq!(
-            main_archive("nodistro main http://vendor/\n", "bookworm"),
-            None
-        );
+        assert_eq!(main_archive("nodistro main http://vendor/\n", "bookworm"), None);
     }
 
     #[test]

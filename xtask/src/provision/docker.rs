@@ -31,10 +31,7 @@ pub(crate) struct Silence {
 
 impl Silence {
     pub(crate) fn new(text: impl Into<String>, elsewhere: bool) -> Self {
-        Self {
-            text: text.into(),
-            elsewhere,
-        }
+        Self { text: text.into(), elsewhere }
     }
 }
 
@@ -101,24 +98,15 @@ async fn start(provision: &Provision) -> Result<()> {
     let cure = "start Docker (systemctl start docker, or dockerd)";
     if Path::new(SYSTEMD).exists() {
         provision.announce("starting Docker (systemctl start docker)", cure)?;
-        Cmd::new("systemctl")
-            .args(["start", "docker"])
-            .run(provision.logs())
-            .await?;
+        Cmd::new("systemctl").args(["start", "docker"]).run(provision.logs()).await?;
     } else {
         let daemon = daemon().context("Debian's docker.io is installed and holds no dockerd")?;
-        let change = format!(
-            "starting {}, which goes on running; log: {DAEMON_LOG}",
-            daemon.display()
-        );
+        let change =
+            format!("starting {}, which goes on running; log: {DAEMON_LOG}", daemon.display());
         provision.announce(&change, cure)?;
         // A session of its own, for it must outlive this command and its terminal.
         Cmd::new("sh")
-            .args([
-                "-c",
-                r#"exec setsid --fork "$1" >>"$2" 2>&1 </dev/null"#,
-                "sh",
-            ])
+            .args(["-c", r#"exec setsid --fork "$1" >>"$2" 2>&1 </dev/null"#, "sh"])
             .arg(&daemon)
             .arg(DAEMON_LOG)
             .name("dockerd")
@@ -162,12 +150,7 @@ mod tests {
     use super::*;
 
     fn host(id: &str, root: bool) -> Host {
-        Host {
-            root,
-            id: id.to_owned(),
-            codename: String::new(),
-            name: String::new(),
-        }
+        Host { root, id: id.to_owned(), codename: String::new(), name: String::new() }
     }
 
     fn silence(text: &str) -> Silence {

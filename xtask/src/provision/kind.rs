@@ -11,10 +11,7 @@ use super::apt::{self, Program};
 pub(crate) const CURE: &str =
     "install kind (https://kind.sigs.k8s.io/docs/user/quick-start) into a folder of PATH";
 
-const DEBIAN: Program = Program {
-    package: "kind",
-    path: "usr/bin/kind",
-};
+const DEBIAN: Program = Program { package: "kind", path: "usr/bin/kind" };
 
 /// The kind that is there: on `PATH`, or fetched before.
 pub(crate) fn find() -> Option<PathBuf> {

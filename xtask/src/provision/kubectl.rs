@@ -11,10 +11,7 @@ use super::apt::{self, Program};
 pub(crate) const CURE: &str =
     "install kubectl (https://kubernetes.io/docs/tasks/tools) into a folder of PATH";
 
-const DEBIAN: Program = Program {
-    package: "kubectl",
-    path: "usr/bin/kubectl",
-};
+const DEBIAN: Program = Program { package: "kubectl", path: "usr/bin/kubectl" };
 
 /// The kubectl that is there: on `PATH`, or fetched before.
 pub(crate) fn find() -> Option<PathBuf> {

@@ -31,11 +31,7 @@ pub(crate) struct Provision {
 impl Provision {
     /// As the command line says.
     pub(crate) fn new(cx: &Context, logs: &LogDir, progress: &Progress) -> Self {
-        Self {
-            allow: cx.provision,
-            logs: logs.clone(),
-            progress: progress.clone(),
-        }
+        Self { allow: cx.provision, logs: logs.clone(), progress: progress.clone() }
     }
 
     /// Where the commands that are run leave their logs.

@@ -82,10 +82,8 @@ pub(crate) async fn unavailable() -> Result<Vec<&'static str>> {
 /// # Errors
 /// When Docker does not answer.
 pub(crate) async fn is_default(logs: &LogDir) -> Result<bool> {
-    let info = Cmd::new("docker")
-        .args(["info", "--format", "{{.DefaultRuntime}}"])
-        .run(logs)
-        .await?;
+    let info =
+        Cmd::new("docker").args(["info", "--format", "{{.DefaultRuntime}}"]).run(logs).await?;
     Ok(info.text() == RUNTIME)
 }
 
@@ -139,9 +137,7 @@ async fn install(provision: &Provision) -> Result<()> {
         .run(provision.logs())
         .await?;
     let built = paths::target().join("debug").join("oci-shim");
-    let folder = Path::new(INSTALLED)
-        .parent()
-        .context("not a path with a folder")?;
+    let folder = Path::new(INSTALLED).parent().context("not a path with a folder")?;
     fs::create_dir_all(folder)
         .await
         .with_context(|| format!("cannot make {}", folder.display()))?;
@@ -150,9 +146,7 @@ async fn install(provision: &Provision) -> Result<()> {
     fs::copy(&built, &fresh)
         .await
         .with_context(|| format!("cannot copy {} to {}", built.display(), fresh.display()))?;
-    fs::rename(&fresh, INSTALLED)
-        .await
-        .with_context(|| format!("cannot write {INSTALLED}"))
+    fs::rename(&fresh, INSTALLED).await.with_context(|| format!("cannot write {INSTALLED}"))
 }
 
 async fn write_config(config: &str) -> Result<()> {
@@ -161,12 +155,8 @@ async fn write_config(config: &str) -> Result<()> {
         fs::create_dir_all(folder).await?;
     }
     let fresh = path.with_extension("json.new");
-    fs::write(&fresh, config)
-        .await
-        .with_context(|| format!("cannot write {}", fresh.display()))?;
-    fs::rename(&fresh, path)
-        .await
-        .with_context(|| format!("cannot write {DAEMON_CONFIG}"))
+    fs::write(&fresh, config).await.with_context(|| format!("cannot write {}", fresh.display()))?;
+    fs::rename(&fresh, path).await.with_context(|| format!("cannot write {DAEMON_CONFIG}"))
 }
 
 /// Lets the daemon read its configuration again, and waits until it has.
