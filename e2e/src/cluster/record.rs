@@ -47,7 +47,11 @@ impl Record {
         Ok(Some(record))
     }
 
-    pub(super) fn save(&self, folder: &Path) -> Result<()> {
+    /// Writes the record into a folder.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<()> {
         let path = folder.join(FILE);
         let text = serde_json::to_vec_pretty(self)?;
         std::fs::write(&path, text).with_context(|| cannot("write", &path))

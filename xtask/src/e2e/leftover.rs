@@ -1,4 +1,5 @@
-//! `cargo xtask e2e down`: deletes clusters that nobody uses any more.
+//! `cargo xtask e2e down`: deletes clusters that nobody uses any more, also when the kind that made
+//! them is gone.
 
 use std::path::PathBuf;
 
@@ -8,13 +9,15 @@ use e2e::progress::Progress;
 
 use super::session::{LOCK, runs};
 use crate::context::{Context, Verdict};
+use crate::provision::{self, Provision};
 
 /// Deletes every cluster that has a record under `target/e2e/` and no process that uses it.
 pub(super) async fn down(cx: &Context) -> Result<Verdict> {
     let logs = cx.logs("e2e-down")?;
     let progress = Progress::new();
     let mut found = false;
-    for (folder, record) in recorded()? {
+    let provision = Provision::new(cx, &logs, &progress);
+    for (folder, mut record) in recorded()? {
         found = true;
         let Some(_lock) = FileLock::try_take(&folder.join(LOCK))? else {
             progress.say(format_args!("{} is in use, it stays", record.name));
@@ -23,6 +26,10 @@ pub(super) async fn down(cx: &Context) -> Result<Verdict> {
         progress
             .phase("tear down", async |phase| {
                 phase.outcome(&record.name);
+                if !record.kind.exists() {
+                    record.kind = provision::kind::ensure(&provision).await?;
+                    record.save(&folder)?;
+                }
                 Cluster::delete(&folder, &logs).await
             })
             .await?;
