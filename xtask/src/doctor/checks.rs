@@ -2,7 +2,7 @@
 
 use super::facts::{Cgroups, Facts, Tool};
 use super::{Finding, State};
-use crate::provision::{docker, kind, kubectl};
+use crate::provision::{KIND, KUBECTL, Program, docker};
 
 /// In MiB. Three nodes of a cluster take some 2 GiB; compiling beside them as much again.
 const MEMORY_NEEDED: u64 = 2 << 10;
@@ -22,8 +22,8 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
     let mut findings = vec![docker(facts)];
     findings.extend(capabilities(facts));
     findings.extend([
-        tool("kind", facts.kind.as_ref(), facts, kind::CURE),
-        tool("kubectl", facts.kubectl.as_ref(), facts, kubectl::CURE),
+        tool(KIND, facts.kind.as_ref(), facts),
+        tool(KUBECTL, facts.kubectl.as_ref(), facts),
         static_linking(facts),
         cgroups(facts),
         inotify(facts),
@@ -69,7 +69,8 @@ fn capabilities(facts: &Facts) -> Option<Finding> {
     })
 }
 
-fn tool(subject: &'static str, tool: Option<&Tool>, facts: &Facts, cure: &str) -> Finding {
+fn tool(program: Program, tool: Option<&Tool>, facts: &Facts) -> Finding {
+    let Program { name: subject, cure } = program;
     match tool {
         Some(Tool { path, version: Some(version) }) => {
             Finding::good(subject, format!("{version} ({})", path.display()))

@@ -8,7 +8,7 @@ use e2e::process::{Cmd, LogDir};
 
 use crate::provision::docker::{Silence, server};
 use crate::provision::host::Host;
-use crate::provision::{apt, kind, kubectl, shim};
+use crate::provision::{KIND, KUBECTL, apt, shim};
 
 /// Facts, without any judgement.
 #[derive(Clone, Debug)]
@@ -86,8 +86,8 @@ pub(super) async fn gather(logs: &LogDir) -> Facts {
     Facts {
         host,
         docker: docker(logs).await,
-        kind: tool(kind::find(), &["--version"], logs).await,
-        kubectl: tool(kubectl::find(), &["version", "--client"], logs).await,
+        kind: tool(KIND.find(), &["--version"], logs).await,
+        kubectl: tool(KUBECTL.find(), &["version", "--client"], logs).await,
         cgroups: cgroups(Path::new("/sys/fs/cgroup")),
         inotify: Inotify {
             watches: number("/proc/sys/fs/inotify/max_user_watches"),

@@ -27,7 +27,7 @@ pub(super) async fn down(cx: &Context) -> Result<Verdict> {
             .phase("tear down", async |phase| {
                 phase.outcome(&record.name);
                 if !record.kind.exists() {
-                    record.kind = provision::kind::ensure(&provision).await?;
+                    record.kind = provision::KIND.ensure(&provision).await?;
                     record.save(&folder)?;
                 }
                 Cluster::delete(&folder, &logs).await

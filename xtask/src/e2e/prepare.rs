@@ -43,8 +43,8 @@ pub(super) async fn prepare(session: &Session, cx: &Context) -> Result<Ready> {
     let tools = progress
         .phase("doctor", async |_| {
             provision::docker::ensure(&provision).await?;
-            let kind = provision::kind::ensure(&provision).await?;
-            let kubectl = provision::kubectl::ensure(&provision).await?;
+            let kind = provision::KIND.ensure(&provision).await?;
+            let kubectl = provision::KUBECTL.ensure(&provision).await?;
             anyhow::Ok(Tools { kind, kubectl })
         })
         .await?;

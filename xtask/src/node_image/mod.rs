@@ -47,7 +47,7 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
             let image = if args.build {
                 Builder::new(&provision, phase)?.node().await?
             } else {
-                let kind = provision::kind::ensure(&provision).await?;
+                let kind = provision::KIND.ensure(&provision).await?;
                 ensure(&kind, &provision, phase).await?
             };
             phase.outcome(format_args!("{} ({:?})", image.reference, image.source));

@@ -1,4 +1,4 @@
-//! Debian packages: installed on this machine, or taken apart for the one program in them.
+//! Debian packages: installed on this machine, or just downloaded.
 //!
 //! Which mirror to ask is never written down here: apt itself tells, from this machine's own
 //! sources, whatever format they are in.
@@ -10,18 +10,14 @@ use anyhow::{Context as _, Result, bail};
 use e2e::process::{Cmd, LogDir};
 use tokio::fs;
 
+use super::Provision;
 use super::host::Host;
-use super::{Provision, cache_dir};
 
 /// Long enough for a slow mirror.
 const TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// Verifies Debian's archives; it holds the keys of later releases too.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-
-/// The release whose packages of kind and kubectl are used, for the one of this machine may have
-/// none or an old one. Both are Go programs that run on any Debian.
-const PROGRAM_RELEASE: &str = "trixie";
 
 /// Installs those of the packages that are missing.
 ///
@@ -78,77 +74,23 @@ pub(crate) async fn missing<'p>(logs: &LogDir, packages: &[&'p str]) -> Vec<&'p 
     missing
 }
 
-/// A program that a Debian package holds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Program {
-    /// The package.
-    pub(crate) package: &'static str,
-    /// The program's path in it, without the leading slash.
-    pub(crate) path: &'static str,
-}
-
-impl Program {
-    /// Where the package is unpacked.
-    fn folder(self) -> Result<PathBuf> {
-        Ok(cache_dir()?.join("debian").join(self.package))
-    }
-
-    /// The program, if it was unpacked before.
-    pub(crate) fn cached(self) -> Option<PathBuf> {
-        let path = self.folder().ok()?.join(self.path);
-        path.exists().then_some(path)
-    }
-}
-
-/// Takes a program out of a package of Debian's [`PROGRAM_RELEASE`] into the cache. Nothing is
-/// installed, so that this needs no root.
+/// Downloads a package of another release into a folder, with an apt configuration of our own, which
+/// knows one source only and leaves the machine's as they are. This needs no root.
 ///
 /// # Errors
-/// When this is not Debian, or the package cannot be fetched.
-pub(crate) async fn unpack(provision: &Provision, program: Program, cure: &str) -> Result<PathBuf> {
-    let host = Host::detect();
-    if !host.is_debian() {
-        bail!("{} is not Debian, whose package could be used; {cure}", host.name);
-    }
-    let unpacked = program.folder()?;
-    let change =
-        format!("fetching Debian's package {} into {}", program.package, unpacked.display());
-    provision.announce(&change, cure)?;
-    let work = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let archive = download(provision, &host, program.package, work.path())
-        .await
-        .with_context(|| format!("cannot fetch Debian's package {}; {cure}", program.package))?;
-    // Unpacked beside its place and moved there whole, so that a broken attempt leaves nothing.
-    let fresh = unpacked.with_extension("new");
-    remove_dir(&fresh).await?;
-    fs::create_dir_all(&fresh).await?;
-    Cmd::new("dpkg-deb").arg("--extract").arg(archive).arg(&fresh).run(provision.logs()).await?;
-    remove_dir(&unpacked).await?;
-    fs::rename(&fresh, &unpacked).await?;
-    Ok(unpacked.join(program.path))
-}
-
-async fn remove_dir(path: &Path) -> std::io::Result<()> {
-    match fs::remove_dir_all(path).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Downloads a package with an apt configuration of our own, which knows one source only and
-/// leaves the machine's as they are.
-async fn download(
+/// When the machine's mirror does not answer or does not have it.
+pub(super) async fn download(
     provision: &Provision,
-    host: &Host,
     package: &str,
+    release: &str,
     work: &Path,
 ) -> Result<PathBuf> {
-    let mirror = mirror(provision, host).await?;
+    let mirror = mirror(provision, &Host::detect()).await?;
     for dir in ["lists/partial", "cache/archives/partial", "package"] {
         fs::create_dir_all(work.join(dir)).await?;
     }
     let sources = work.join("sources.list");
-    let source = format!("deb [signed-by={KEYRING}] {mirror} {PROGRAM_RELEASE} main\n");
+    let source = format!("deb [signed-by={KEYRING}] {mirror} {release} main\n");
     fs::write(&sources, source).await?;
     let status = work.join("status");
     fs::write(&status, "").await?;

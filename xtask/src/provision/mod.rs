@@ -7,9 +7,10 @@
 pub(crate) mod apt;
 pub(crate) mod docker;
 pub(crate) mod host;
-pub(crate) mod kind;
-pub(crate) mod kubectl;
+mod program;
 pub(crate) mod shim;
+
+pub(crate) use self::program::{KIND, KUBECTL, Program};
 
 use std::path::PathBuf;
 
