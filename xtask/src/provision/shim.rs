@@ -77,14 +77,16 @@ pub(crate) async fn unavailable() -> Result<Vec<&'static str>> {
     }
 }
 
-/// Whether containers are started by the shim.
+/// Whether containers are started by the shim. The daemon's own word counts, not its file.
 ///
 /// # Errors
 /// When Docker does not answer.
 pub(crate) async fn is_default(logs: &LogDir) -> Result<bool> {
-    let info =
-        Cmd::new("docker").args(["info", "--format", "{{.DefaultRuntime}}"]).run(logs).await?;
-    Ok(info.text() == RUNTIME)
+    let info = Cmd::new("docker")
+        .args(["info", "--format", "{{(index .Runtimes .DefaultRuntime).Path}}"])
+        .run(logs)
+        .await?;
+    Ok(info.text() == INSTALLED)
 }
 
 /// The daemon's process, when it runs on this machine.
