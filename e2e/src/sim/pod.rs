@@ -1,7 +1,7 @@
 //! One pod on a simulated node, and the handle by which a test says what happens in it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::log::{Chunks, Query};
 use super::run::Run;
+
+/// How long [`SimPod::until_log_requests`] waits.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A pod on a simulated node. Clones are the same pod.
 ///
@@ -29,7 +32,7 @@ struct Inner {
     object: watch::Sender<Pod>,
     /// What its containers do; `None` before they start.
     run: watch::Sender<Option<Run>>,
-    log_requests: AtomicU32,
+    log_requests: watch::Sender<u32>,
     /// Cancelled once the object is gone.
     gone: CancellationToken,
 }
@@ -42,7 +45,7 @@ impl SimPod {
             ip: format!("10.{a}.{b}.{c}"),
             object: watch::Sender::new(object),
             run: watch::Sender::new(None),
-            log_requests: AtomicU32::new(0),
+            log_requests: watch::Sender::new(0),
             gone,
         }))
     }
@@ -140,7 +143,21 @@ impl SimPod {
     /// How many times a log of this pod has been asked for.
     #[must_use]
     pub fn log_requests(&self) -> u32 {
-        self.0.log_requests.load(Ordering::Relaxed)
+        *self.0.log_requests.borrow()
+    }
+
+    /// Waits until a log of this pod has been asked for as many times.
+    ///
+    /// # Errors
+    /// When that takes longer than half a minute.
+    pub async fn until_log_requests(&self, wanted: u32) -> Result<()> {
+        let mut requests = self.0.log_requests.subscribe();
+        let reached = requests.wait_for(|requests| *requests >= wanted);
+        let reached = tokio::time::timeout(TIMEOUT, reached).await;
+        let name = self.name();
+        // The inner error says that the pod is gone, which cannot be while it is borrowed.
+        reached.with_context(|| format!("nobody reads the log of {name}"))?.map(drop)?;
+        Ok(())
     }
 
     /// The container that comes first in the pod's specification, an init container if it has any.
@@ -205,7 +222,7 @@ impl SimPod {
 
     /// Answers a request for a container's log, with the kubelet's words if there is none.
     pub(super) fn read_log(&self, container: &str, query: &Query) -> Result<Chunks, LogError> {
-        self.0.log_requests.fetch_add(1, Ordering::Relaxed);
+        self.0.log_requests.send_modify(|requests| *requests += 1);
         let run = self.0.run.borrow();
         let name = self.name();
         let waiting = || {

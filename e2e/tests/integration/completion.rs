@@ -185,10 +185,7 @@ fn broken_log_stream_is_taken_up_again() {
         let pods = job.pods().await?;
         for pod in &pods {
             pod.log("working\n")?;
-        }
-        settle().await;
-        for pod in &pods {
-            ensure!(pod.log_requests() > 0, "nobody follows {}", pod.name());
+            pod.until_log_requests(1).await?;
             pod.cut_log_streams();
             pod.log("done\n")?;
         }
