@@ -39,6 +39,9 @@ pub const TERMINATOR: &str = "daemonset-job-terminator";
 /// The longest object name, a DNS subdomain.
 /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>
 const MAX_NAME: usize = 253;
+/// The longest name of a DaemonSet: its controller appends a dash and a hash of up to ten characters
+/// to it for the names of its ControllerRevisions.
+const MAX_DAEMON_SET_NAME: usize = MAX_NAME - 11;
 /// The longest label value.
 /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/>
 const MAX_LABEL_VALUE: usize = 63;
@@ -53,7 +56,7 @@ const DAEMON_SET_SUFFIX: &str = "-daemonset-job";
 /// The name of the DaemonSet of the Job `job`: `<job>-daemonset-job`, shortened if need be.
 #[must_use]
 pub fn daemon_set(job: &str) -> String {
-    let room = MAX_NAME - DAEMON_SET_SUFFIX.len();
+    let room = MAX_DAEMON_SET_NAME - DAEMON_SET_SUFFIX.len();
     format!("{}{DAEMON_SET_SUFFIX}", shorten(job, room))
 }
 
@@ -111,7 +114,7 @@ mod tests {
     #[test]
     fn names_at_the_limit_are_left_alone() {
         assert_eq!(label_value(&"a".repeat(63)), "a".repeat(63));
-        assert_eq!(daemon_set(&"a".repeat(239)).len(), 253);
+        assert_eq!(daemon_set(&"a".repeat(228)).len(), 242);
     }
 
     proptest! {
@@ -124,7 +127,7 @@ mod tests {
             let a = a.trim_end_matches(['.', '-']);
             let b = format!("{a}{tail}");
             for name in [a, &b] {
-                prop_assert!(daemon_set(name).len() <= MAX_NAME);
+                prop_assert!(daemon_set(name).len() <= MAX_DAEMON_SET_NAME);
                 let label = label_value(name);
                 prop_assert!(label.len() <= MAX_LABEL_VALUE);
                 prop_assert!(!label.contains(".-"));

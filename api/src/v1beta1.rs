@@ -147,6 +147,8 @@ fn any_object(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// What is known of a Job. Written by the operator only.
+// So its lists need no merge keys. With those, a server-side apply to Kubernetes 1.20 that drops the
+// last item leaves null behind, which the schema then refuses.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobStatus {
@@ -176,7 +178,6 @@ pub struct JobStatus {
 
     /// Nodes that are not done: at most 100, failed ones first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub nodes: Vec<NodeStatus>,
 
     /// The set of nodes that are done. It outlives pods: what is in it is never taken back.
@@ -211,7 +212,6 @@ pub struct JobStatus {
 
     /// Complete and Failed, as in batch/v1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
 

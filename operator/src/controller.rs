@@ -4,18 +4,18 @@ use std::{future::Future, sync::Arc};
 
 use api::{
     names,
-    runtime::{Backoff, Clients, Health, watch, watch_cluster},
+    runtime::{Backoff, Clients, Health, cache, watch, watch_cluster},
     v1beta1::Job,
     views::{self, DaemonSetView, PodView},
 };
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use kube::{
     Resource, ResourceExt,
     core::DeserializeGuard,
     runtime::{
         Controller, WatchStreamExt,
         controller::{self, Action},
-        reflector::{self, ObjectRef, Store},
+        reflector::{ObjectRef, Store},
         watcher,
     },
 };
@@ -60,12 +60,12 @@ pub async fn run(
     let (nodes, node_events) = cache(watch_cluster(stream, all));
 
     let client = clients.call;
-    let owners = daemon_sets.clone();
+    let owners = daemon_sets.store.clone();
     let observer = Observer { client: client.clone(), daemon_sets, pods, nodes };
     let writer = StatusWriter::new(client.clone());
     let reconciler = Reconciler { client, observer, writer, pause_image: config.pause_image };
     let context = Arc::new(Context { reconciler, backoff: Backoff::default() });
-    let results = Controller::for_stream(job_events.applied_objects(), jobs.clone())
+    let results = Controller::for_stream(job_events.applied_objects(), jobs.store.clone())
         .watches_stream(daemon_set_events.touched_objects(), |daemon_set| {
             jobs_of_daemon_set(&daemon_set)
         })
@@ -85,7 +85,7 @@ pub async fn run(
         std::future::ready(())
     });
     let ready = async {
-        if jobs.wait_until_ready().await.is_ok() && context.reconciler.observer.synced().await {
+        if jobs.synced().await && context.reconciler.observer.synced().await {
             info!("caches are synced");
             health.set_ready();
         }
@@ -96,17 +96,6 @@ pub async fn run(
         () = nodes => Err(Error::WatchEnded),
         () = ready => Ok(()),
     }
-}
-
-/// A cache of the objects of one kind, and the events that fill it as they are polled.
-fn cache<K>(
-    events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
-) -> (Store<K>, impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static)
-where
-    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
-{
-    let (store, writer) = reflector::store();
-    (store, events.reflect(writer))
 }
 
 /// The Job that owns a DaemonSet, and the Job that it may be in the way of.

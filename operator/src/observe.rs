@@ -4,15 +4,12 @@ use std::{fmt, sync::Arc};
 
 use api::{
     names,
+    runtime::Cache,
     v1beta1::{Job, JobStatus},
     views::{self, DaemonSetView, NodeView, PodView},
 };
 use k8s_openapi::jiff::Timestamp;
-use kube::{
-    Api, Client, Resource, ResourceExt,
-    api::ListParams,
-    runtime::reflector::{ObjectRef, Store},
-};
+use kube::{Api, Client, Resource, ResourceExt, api::ListParams, runtime::reflector::ObjectRef};
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -28,11 +25,11 @@ pub(crate) struct Observer {
     /// For single calls.
     pub(crate) client: Client,
     /// Cache of all DaemonSets, so that a foreign one in the way is seen to come and go.
-    pub(crate) daemon_sets: Store<DaemonSetView>,
+    pub(crate) daemon_sets: Cache<DaemonSetView>,
     /// Cache of the pods of all Jobs.
-    pub(crate) pods: Store<PodView>,
+    pub(crate) pods: Cache<PodView>,
     /// Cache of the nodes.
-    pub(crate) nodes: Store<NodeView>,
+    pub(crate) nodes: Cache<NodeView>,
 }
 
 /// What was observed around a Job, by value.
@@ -60,22 +57,20 @@ impl Surroundings {
 impl Observer {
     /// Waits until every cache has been filled; `false` if one never will be.
     pub(crate) async fn synced(&self) -> bool {
-        self.daemon_sets.wait_until_ready().await.is_ok()
-            && self.pods.wait_until_ready().await.is_ok()
-            && self.nodes.wait_until_ready().await.is_ok()
+        self.daemon_sets.synced().await && self.pods.synced().await && self.nodes.synced().await
     }
 
     /// What the caches know.
     pub(crate) fn cached(&self, job: &Job) -> Surroundings {
         let namespace = job.namespace().unwrap_or_default();
         let name = names::daemon_set(&job.name_any());
-        let daemon_set = self.daemon_sets.get(&ObjectRef::new(&name).within(&namespace));
+        let daemon_set = self.daemon_sets.store.get(&ObjectRef::new(&name).within(&namespace));
         let uid = daemon_set.as_ref().and_then(|daemon_set| daemon_set.metadata.uid.as_deref());
         let is_its = |pod: &PodView| {
             uid.is_some() && pod.daemon_set().map(|owner| owner.uid.as_str()) == uid
         };
-        let pods = self.pods.state().into_iter().filter(|pod| is_its(pod)).collect();
-        Surroundings { daemon_set, pods, nodes: self.nodes.state(), source: Source::Caches }
+        let pods = self.pods.store.state().into_iter().filter(|pod| is_its(pod)).collect();
+        Surroundings { daemon_set, pods, nodes: self.nodes.store.state(), source: Source::Caches }
     }
 
     /// What the API server knows. The DaemonSet is read first: its pods are then at least as new as
@@ -85,7 +80,7 @@ impl Observer {
         let name = names::daemon_set(&job.name_any());
         let daemon_sets: Api<DaemonSetView> = Api::namespaced(self.client.clone(), &namespace);
         let daemon_set = daemon_sets.get_opt(&name).await?.map(Arc::new);
-        let (mut pods, mut nodes) = (Vec::new(), self.nodes.state());
+        let (mut pods, mut nodes) = (Vec::new(), self.nodes.store.state());
         if let Some(daemon_set) = &daemon_set {
             let selector = format!("{}={}", names::LABEL_DAEMON_SET, names::label_value(&name));
             let api: Api<PodView> = Api::namespaced(self.client.clone(), &namespace);

@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
-use api::{names, template::Refusal, v1beta1::Job};
-use k8s_openapi::{api::apps::v1::DaemonSet, jiff::Timestamp};
+use api::{
+    names,
+    template::Refusal,
+    v1beta1::{Job, JobSpec},
+};
+use k8s_openapi::{
+    api::apps::v1::DaemonSet, apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp,
+};
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, Preconditions},
+    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
     core::error_boundary::InvalidObject,
     runtime::controller::Action,
 };
@@ -75,11 +81,28 @@ impl Reconciler {
         &self,
         invalid: &InvalidObject,
     ) -> Result<Action, Error> {
-        let status = status::undecodable(&invalid.metadata, &invalid.error);
+        let error = self.why_undecodable(&invalid.metadata).await?;
+        let error = error.unwrap_or_else(|| invalid.error.clone());
+        let status = status::undecodable(&invalid.metadata, &error);
         Ok(match self.writer.write(&invalid.metadata, &status).await? {
             Written::Yes => Action::await_change(),
             Written::Outdated => Action::requeue(CATCH_UP),
         })
+    }
+
+    /// What is wrong with a Job that cannot be decoded, with the path of the field: the watch of Jobs
+    /// knows the error, but not its place.
+    async fn why_undecodable(&self, job: &ObjectMeta) -> Result<Option<String>, Error> {
+        let name = job.name.as_deref().unwrap_or_default();
+        let namespace = job.namespace.as_deref().unwrap_or_default();
+        let jobs: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), namespace, &ApiResource::erase::<Job>(&()));
+        let Some(raw) = jobs.get_opt(name).await? else {
+            return Ok(None);
+        };
+        let spec = raw.data.get("spec").cloned().unwrap_or_default();
+        let decoded: Result<JobSpec, _> = serde_path_to_error::deserialize(spec);
+        Ok(decoded.err().map(|error| format!("spec.{}: {}", error.path(), error.inner())))
     }
 
     async fn apply(&self, job: &Job, act: &Act, now: Timestamp) -> Result<Action, Error> {

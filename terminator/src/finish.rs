@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use api::{
     conditions::{self, Reason},
-    runtime::{Backoff, Clients, watch},
+    runtime::{Backoff, Clients, cache, watch},
     v1beta1::Job,
 };
 use futures::StreamExt;
@@ -16,7 +16,7 @@ use kube::{
     runtime::{
         Config, Controller, WatchStreamExt,
         controller::{self, Action},
-        reflector::{self, ObjectRef},
+        reflector::ObjectRef,
         watcher,
     },
 };
@@ -83,11 +83,10 @@ pub async fn run(
     synced: oneshot::Sender<()>,
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
-    let (jobs, writer) = reflector::store();
-    let events =
-        watch::<MaybeJob>(&clients.stream, namespace, watcher::Config::default()).reflect(writer);
+    let (jobs, events) =
+        cache(watch::<MaybeJob>(&clients.stream, namespace, watcher::Config::default()));
     let context = Arc::new(Context { client: clients.call, backoff: Backoff::default() });
-    let results = Controller::for_stream(events.applied_objects(), jobs.clone())
+    let results = Controller::for_stream(events.applied_objects(), jobs.store.clone())
         .with_config(Config::default().concurrency(CONCURRENCY))
         .graceful_shutdown_on(shutdown)
         .run(finish, error_policy, Arc::clone(&context))
@@ -96,7 +95,7 @@ pub async fn run(
             std::future::ready(())
         });
     let ready = async {
-        if jobs.wait_until_ready().await.is_ok() {
+        if jobs.synced().await {
             // Nobody listens when the process is about to end.
             let _ = synced.send(());
         }

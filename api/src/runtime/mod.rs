@@ -2,6 +2,7 @@
 //! and how both watch and retry.
 
 mod backoff;
+mod cache;
 mod client;
 mod health;
 mod options;
@@ -9,6 +10,7 @@ mod process;
 mod watch;
 
 pub use backoff::Backoff;
+pub use cache::{Cache, cache};
 pub use client::Clients;
 pub use health::Health;
 pub use options::{LogFormat, Options};
