@@ -103,6 +103,9 @@ fn is_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
 }
 
+#[cfg(any(test, fuzzing))]
+pub mod reference;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,31 +113,6 @@ mod tests {
 
     fn finds(word: &str, log: impl AsRef<[u8]>) -> bool {
         Scanner::new(word).push(log.as_ref())
-    }
-
-    /// The definition, straight: some place in the log where the word stands, with no word
-    /// character of a valid UTF-8 reading before or after it, and a byte after it.
-    fn reference(word: &str, log: &[u8]) -> bool {
-        let word = word.as_bytes();
-        (0..log.len()).filter(|&start| log[start..].starts_with(word)).any(|start| {
-            let (before, after) = (&log[..start], &log[start + word.len()..]);
-            let lossy_before = (1..=4).find_map(|n| {
-                let text = std::str::from_utf8(before.get(before.len().checked_sub(n)?..)?).ok()?;
-                text.chars().last()
-            });
-            let after_is_word = (1..=4).find_map(|n| {
-                let text = std::str::from_utf8(after.get(..n)?).ok()?;
-                text.chars().next()
-            });
-            let after_is_cut = after.is_empty()
-                || (after_is_word.is_none()
-                    && std::str::from_utf8(&after[..after.len().min(4)]).is_err_and(|error| {
-                        error.valid_up_to() == 0 && error.error_len().is_none()
-                    }));
-            !lossy_before.is_some_and(is_word)
-                && !after_is_word.is_some_and(is_word)
-                && !after_is_cut
-        })
     }
 
     #[test]
@@ -213,6 +191,17 @@ mod tests {
         assert!(scanner.push(b" done "));
     }
 
+    /// What the fuzzer has found worth keeping; see `terminator/fuzz`.
+    #[test]
+    fn every_input_of_the_corpus_gives_what_the_definition_says() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/scan");
+        let inputs: Vec<_> = std::fs::read_dir(corpus).unwrap().collect();
+        assert!(inputs.len() >= 10, "the corpus is gone");
+        for input in inputs {
+            reference::check_input(&std::fs::read(input.unwrap().path()).unwrap());
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 4096, ..ProptestConfig::default() })]
 
@@ -231,20 +220,8 @@ mod tests {
             cuts in prop::collection::vec(1_usize..9, 1..40),
         ) {
             let log = pieces.concat();
-            let mut scanner = Scanner::new(word);
-            let mut rest = log.as_slice();
-            let mut found = false;
-            for cut in cuts.iter().cycle() {
-                if rest.is_empty() || found {
-                    break;
-                }
-                let (chunk, behind) = rest.split_at((*cut).min(rest.len()));
-                found = scanner.push(chunk);
-                rest = behind;
-            }
-            let seen = &log[..log.len() - rest.len()];
-            prop_assert_eq!(found, reference(word, seen));
-            prop_assert_eq!(Scanner::new(word).push(&log), reference(word, &log));
+            reference::check(word, &log, &cuts);
+            reference::check(word, &log, &[log.len()]);
         }
     }
 }
