@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// How often a running phase may write a line about what it waits for, where there is no live line.
-const DETAIL_INTERVAL: Duration = Duration::from_secs(5);
+const DETAIL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Reports what a run does. Clones report to the same place.
 #[derive(Clone)]
