@@ -39,15 +39,8 @@ pub(crate) fn run(args: &Args) -> Result<Verdict> {
 
 /// Fails when a generated file is not what the code would make it.
 pub(crate) fn check() -> Result<()> {
-    let stale: Vec<_> = stale()?
-        .into_iter()
-        .map(|file| file.path.display().to_string())
-        .collect();
-    ensure!(
-        stale.is_empty(),
-        "stale: {}; run `cargo xtask codegen`",
-        stale.join(", ")
-    );
+    let stale: Vec<_> = stale()?.into_iter().map(|file| file.path.display().to_string()).collect();
+    ensure!(stale.is_empty(), "stale: {}; run `cargo xtask codegen`", stale.join(", "));
     Ok(())
 }
 

@@ -75,12 +75,16 @@ impl SimPod {
         self.0.object.borrow().clone()
     }
 
-    /// Whether its containers have started, the object says so, and it is not being deleted.
+    /// Whether its containers have started, its init containers at least, the object says so, and it
+    /// is not being deleted.
     #[must_use]
     pub fn is_running(&self) -> bool {
         let object = self.0.object.borrow();
-        let phase = object.status.as_ref().and_then(|s| s.phase.as_deref());
-        phase == Some("Running") && object.metadata.deletion_timestamp.is_none()
+        let status = object.status.as_ref();
+        let is_up = status.and_then(|s| s.phase.as_deref()) == Some("Running");
+        let mut init = status.and_then(|s| s.init_container_statuses.as_ref()).into_iter().flatten();
+        let initializes = init.any(|c| c.state.as_ref().is_some_and(|s| s.running.is_some()));
+        (is_up || initializes) && object.metadata.deletion_timestamp.is_none()
     }
 
     /// Lets the first container write to its log.
@@ -115,8 +119,16 @@ impl SimPod {
     /// # Errors
     /// When that container does not run.
     pub fn exit(&self, code: i32) -> Result<()> {
+        self.exit_with(code, "")
+    }
+
+    /// Ends the first container, which has left a message.
+    ///
+    /// # Errors
+    /// When that container does not run.
+    pub fn exit_with(&self, code: i32, message: &str) -> Result<()> {
         let name = self.first_container()?;
-        self.change(|uid, run| run.exit(uid, &name, code))
+        self.change(|uid, run| run.exit(uid, &name, code, message))
     }
 
     /// Starts the first container again, after [`SimPod::exit`]. Its log is empty again, and what it

@@ -39,9 +39,11 @@ pub(super) struct Execution {
 }
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Exit {
     pub(super) code: i32,
+    /// What the container has left in its termination message file, or its last lines.
+    pub(super) message: String,
     pub(super) at: Timestamp,
 }
 
@@ -110,9 +112,9 @@ impl Run {
     }
 
     /// Ends a running container.
-    pub(super) fn exit(&mut self, uid: &str, name: &str, code: i32) -> Result<()> {
+    pub(super) fn exit(&mut self, uid: &str, name: &str, code: i32, message: &str) -> Result<()> {
         let execution = self.running(name)?;
-        execution.exit = Some(Exit { code, at: now() });
+        execution.exit = Some(Exit { code, message: message.to_owned(), at: now() });
         execution.log.end();
         self.proceed(uid);
         Ok(())
@@ -134,8 +136,8 @@ impl Run {
         for container in self.init.iter_mut().chain(&mut self.main) {
             if let Some(execution) = &mut container.current {
                 execution.log.end();
-                let at = now();
-                execution.exit.get_or_insert(Exit { code: 0, at });
+                let end = Exit { code: 0, message: String::new(), at: now() };
+                execution.exit.get_or_insert(end);
             }
         }
     }
@@ -152,7 +154,7 @@ impl Container {
     }
 
     fn has_succeeded(&self) -> bool {
-        let exit = self.current.as_ref().and_then(|execution| execution.exit);
+        let exit = self.current.as_ref().and_then(|execution| execution.exit.as_ref());
         exit.is_some_and(|exit| exit.code == 0)
     }
 
@@ -194,10 +196,10 @@ mod tests {
         let mut run = run(&["first", "second"], &["main"]);
         assert!(run.container("first").expect("first").is_running());
         assert!(run.container("second").expect("second").current.is_none());
-        run.exit("uid", "first", 0).expect("exited");
+        run.exit("uid", "first", 0, "").expect("exited");
         assert!(run.container("second").expect("second").is_running());
         assert!(!run.initialized());
-        run.exit("uid", "second", 0).expect("exited");
+        run.exit("uid", "second", 0, "").expect("exited");
         assert!(run.initialized());
         assert!(run.container("main").expect("main").is_running());
     }
@@ -205,10 +207,10 @@ mod tests {
     #[test]
     fn failed_init_container_holds_up_the_rest_until_it_succeeds() {
         let mut run = run(&["init"], &["main"]);
-        run.exit("uid", "init", 1).expect("exited");
+        run.exit("uid", "init", 1, "").expect("exited");
         assert!(run.container("main").expect("main").current.is_none());
         run.restart("uid", "init").expect("restarted");
-        run.exit("uid", "init", 0).expect("exited");
+        run.exit("uid", "init", 0, "").expect("exited");
         assert!(run.container("main").expect("main").is_running());
     }
 
@@ -217,12 +219,12 @@ mod tests {
         let mut run = run(&[], &["main"]);
         let first = run.main[0].current.as_ref().expect("current").id.clone();
         assert!(run.restart("uid", "main").is_err(), "it still runs");
-        run.exit("uid", "main", 3).expect("exited");
+        run.exit("uid", "main", 3, "").expect("exited");
         run.restart("uid", "main").expect("restarted");
         let container = &run.main[0];
         let previous = container.previous.as_ref().expect("previous");
         assert_eq!(previous.id, first);
-        assert_eq!(previous.exit.expect("exit").code, 3);
+        assert_eq!(previous.exit.as_ref().expect("exit").code, 3);
         assert_eq!(container.restarts, 1);
         assert_ne!(container.current.as_ref().expect("current").id, first);
     }

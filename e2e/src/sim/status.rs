@@ -125,7 +125,7 @@ fn container_status(container: &Container) -> ContainerStatus {
 }
 
 fn exit_code(execution: Option<&Execution>) -> Option<i32> {
-    Some(execution?.exit?.code)
+    Some(execution?.exit.as_ref()?.code)
 }
 
 fn state(execution: Option<&Execution>) -> ContainerState {
@@ -137,7 +137,7 @@ fn state(execution: Option<&Execution>) -> ContainerState {
                 message: None,
             });
         }
-        Some(run) => match run.exit {
+        Some(run) => match &run.exit {
             None => {
                 state.running = Some(ContainerStateRunning { started_at: Some(Time(run.started)) });
             }
@@ -147,6 +147,7 @@ fn state(execution: Option<&Execution>) -> ContainerState {
                     container_id: Some(run.id.clone()),
                     exit_code: exit.code,
                     reason: Some(reason.to_owned()),
+                    message: (!exit.message.is_empty()).then(|| exit.message.clone()),
                     started_at: Some(Time(run.started)),
                     finished_at: Some(Time(exit.at)),
                     ..ContainerStateTerminated::default()
@@ -238,7 +239,7 @@ mod tests {
     fn exited_container_makes_the_pod_unready_and_shows_its_code() {
         let pod = pod(&[], json!([]));
         let mut run = run(&pod);
-        run.exit("uid", "main", 3).expect("exited");
+        run.exit("uid", "main", 3, "").expect("exited");
         let status = update(&pod, &run, "10.0.0.1").expect("an update");
         assert_eq!(status_of(&status, "Ready").status, "False");
         let containers = status.container_statuses.expect("statuses");

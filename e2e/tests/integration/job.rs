@@ -1,8 +1,8 @@
 //! What tests do with Jobs, and how they see what becomes of them.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use api::names;
-use api::v1beta1::{Job, Phase};
+use api::v1beta1::{Job, NodeStatus, Phase};
 use e2e::sim::SimPod;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
 use k8s_openapi::api::core::v1::Pod;
@@ -27,6 +27,15 @@ pub(crate) fn manifest(name: &str) -> Value {
             "mountPath": "/tmp",
         },
     })
+}
+
+/// A Job whose containers are done when they exit with 0. It stays when it is complete, for tests to
+/// look at.
+pub(crate) fn exit_code_manifest(name: &str) -> Value {
+    let mut manifest = manifest(name);
+    manifest["spec"]["completionMode"] = json!("ExitCode");
+    manifest["spec"]["ttlSecondsAfterFinished"] = json!(3600);
+    manifest
 }
 
 /// A Job in a namespace, by name: there may be several of that name, one after another.
@@ -111,6 +120,45 @@ impl JobHandle<'_> {
         Ok(condition(&job, type_).expect("just seen").clone())
     }
 
+    /// Waits until the Job is complete or has failed.
+    pub(crate) async fn until_finished(&self) -> Result<Job> {
+        self.until("finished", |job| {
+            job.status.as_ref().is_some_and(|s| api::conditions::finished(&s.conditions).is_some())
+        })
+        .await
+    }
+
+    /// Waits until the Job is complete or has failed for `reason`, and says `message`.
+    pub(crate) async fn until_ended(&self, reason: &str, message: &str) -> Result<Job> {
+        let job = self.until_finished().await?;
+        let conditions = &job.status.as_ref().expect("it is finished").conditions;
+        ensure!(conditions.len() == 1, "{conditions:?}");
+        let condition = &conditions[0];
+        ensure!(condition.reason == reason && condition.message == message, "{condition:?}");
+        Ok(job)
+    }
+
+    /// Waits until a node is listed in the Job's status, and as wanted.
+    pub(crate) async fn until_node(
+        &self,
+        node: &str,
+        what: &str,
+        matches: impl Fn(&NodeStatus) -> bool,
+    ) -> Result<NodeStatus> {
+        let what = format!("{node}: {what}");
+        let job = self.until(&what, |job| find_node(job, node).is_some_and(&matches)).await?;
+        Ok(find_node(&job, node).expect("just seen").clone())
+    }
+
+    /// Waits until nothing runs for the Job any more: its DaemonSet and its pods are gone.
+    pub(crate) async fn until_stopped(&self) -> Result<()> {
+        let name = self.daemon_set_name();
+        until_none(&self.api::<DaemonSet>(), "", |set| set.name_any() == name).await?;
+        let label = names::label_value(&name);
+        let selector = format!("{}={label}", names::LABEL_DAEMON_SET);
+        until_none(&self.api::<Pod>(), &selector, |_| true).await
+    }
+
     /// Waits until nothing is left of the Job.
     pub(crate) async fn until_gone(&self) -> Result<()> {
         until_none(&self.api::<Job>(), "", |job| job.name_any() == self.name).await?;
@@ -161,6 +209,11 @@ impl JobHandle<'_> {
         until(&self.api::<Pod>(), &pod.name(), "completed", is_recorded).await?;
         Ok(())
     }
+}
+
+/// A node in the list of a Job's status.
+pub(crate) fn find_node<'j>(job: &'j Job, node: &str) -> Option<&'j NodeStatus> {
+    job.status.as_ref()?.nodes.iter().find(|status| status.name == node)
 }
 
 /// Whether the pod has the condition by which the terminator records its completion.

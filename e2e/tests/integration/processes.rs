@@ -119,6 +119,13 @@ impl Process {
             .matching(|request| request.method != Method::GET && !request.uri.contains("/leases"))
     }
 
+    /// The requests of the process for logs of containers.
+    pub(crate) fn log_reads(&self) -> Vec<Request> {
+        self.requests.matching(|request| {
+            request.uri.split('?').next().is_some_and(|path| path.ends_with("/log"))
+        })
+    }
+
     /// The requests by which the process has deleted an object, by the end of its path.
     pub(crate) fn deletions(&self, object: &str) -> Vec<Request> {
         self.requests.matching(|request| {
