@@ -158,6 +158,7 @@ pub fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
 /// Drops from a watched object what is never read, before it is cached.
 pub fn prune<K: Resource>(object: &mut K) {
     object.managed_fields_mut().clear();
+    object.labels_mut().clear();
     object.annotations_mut().retain(|key, _| key.starts_with(names::GROUP));
 }
 

@@ -13,6 +13,10 @@ use crate::{scan::Scanner, target::Target};
 /// A log that is silent for this long is opened again: the connection may be dead without a sign.
 const SILENCE: Duration = Duration::from_secs(300);
 
+/// A log that is not opened within this time is given up: the API server may be waiting for a
+/// kubelet that does not answer.
+const OPENING: Duration = Duration::from_secs(60);
+
 /// What following a log came to.
 #[derive(Debug)]
 pub enum Read {
@@ -35,7 +39,8 @@ pub async fn follow(client: &Client, target: &Target) -> Result<Read, Error> {
         follow: true,
         ..LogParams::default()
     };
-    let log = pods.log_stream(&target.name, &params).await?;
+    let opened = tokio::time::timeout(OPENING, pods.log_stream(&target.name, &params));
+    let log = opened.await.map_err(|_| Error::Unanswered)??;
     let mut log = std::pin::pin!(log);
     let mut scanner = Scanner::new(&target.word);
     loop {
@@ -58,6 +63,9 @@ pub async fn follow(client: &Client, target: &Target) -> Result<Read, Error> {
 /// Why a log could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// It was not opened in time.
+    #[error("not opened within {} s", OPENING.as_secs())]
+    Unanswered,
     /// It could not be opened.
     #[error(transparent)]
     Open(#[from] kube::Error),

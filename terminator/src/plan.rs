@@ -180,6 +180,10 @@ impl Plan {
                 entry.state = State::Read { run };
             }
             Outcome::Ended | Outcome::Broken => {
+                // What went well for long is not held responsible for what failed before.
+                if now.duration_since(since) > self.limits.retry {
+                    entry.failures = 0;
+                }
                 let wait = FIRST_RETRY
                     .saturating_mul(1_u32.checked_shl(entry.failures).unwrap_or(u32::MAX));
                 let until = now + wait.min(self.limits.retry);

@@ -68,6 +68,19 @@ fn a_log_that_broke_is_opened_again_after_growing_waits() {
 }
 
 #[test]
+fn a_log_that_breaks_after_a_long_time_is_opened_again_soon() {
+    let mut now = Instant::now();
+    let mut plan = Plan::new(LIMITS);
+    plan.wants(target("a", "1"));
+    for _ in 0..5 {
+        assert_eq!(plan.next(now), [start("a")]);
+        now += LIMITS.retry * 2;
+        plan.ended("a", Outcome::Broken, now);
+        now += FIRST_RETRY;
+    }
+}
+
+#[test]
 fn the_log_of_a_run_that_was_over_is_read_once_and_the_next_run_at_once() {
     let now = Instant::now();
     let mut plan = Plan::new(LIMITS);
