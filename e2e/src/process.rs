@@ -4,72 +4,26 @@
 //! timeout, and a process group that is killed when the future that waits for it is dropped. A
 //! failure carries the end of that log, so that the terminal shows what matters.
 
-use std::collections::VecDeque;
+mod child;
+mod error;
+mod log_dir;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::fs::File;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use self::child::{Family, Recorder};
+pub use self::error::{Cause, CommandError};
+pub use self::log_dir::LogDir;
 
 /// How long a command may run unless [`Cmd::timeout`] says otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// How many of the last lines of its output a failed command shows.
-const TAIL_LINES: usize = 25;
-
-/// How many bytes of one line are kept for that.
-const TAIL_WIDTH: usize = 2000;
-
-/// How long to wait for the end of the output once the command itself is gone. A daemon that a
-/// command leaves behind can keep the pipe open for ever.
-const DRAIN: Duration = Duration::from_secs(2);
-
-/// A folder with one log file for each command that was run. Clones share the numbering.
-#[derive(Clone, Debug)]
-pub struct LogDir {
-    path: PathBuf,
-    next: Arc<AtomicU32>,
-}
-
-impl LogDir {
-    /// Makes the folder, with its parents. Numbering goes on after the files that are there.
-    ///
-    /// # Errors
-    /// When the folder cannot be made or read.
-    pub fn create(path: impl Into<PathBuf>) -> io::Result<Self> {
-        let path = path.into();
-        std::fs::create_dir_all(&path)?;
-        let mut last = 0;
-        for entry in std::fs::read_dir(&path)? {
-            let name = entry?.file_name();
-            let number = name.to_string_lossy().split('-').next().map(str::parse);
-            if let Some(Ok(number)) = number {
-                last = last.max(number);
-            }
-        }
-        Ok(Self { path, next: Arc::new(AtomicU32::new(last + 1)) })
-    }
-
-    /// The folder.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// A new path in the folder, `NNN-name.log`.
-    fn next_file(&self, name: &str) -> PathBuf {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.path.join(format!("{number:03}-{name}.log"))
-    }
-}
 
 /// A command to run. Standard input is empty unless [`Cmd::stdin`] sets it.
 #[derive(Clone, Debug)]
@@ -322,221 +276,6 @@ impl fmt::Display for Cmd {
     }
 }
 
-/// A command that could not be run to a good end.
-#[derive(Debug)]
-pub struct CommandError {
-    /// The command line.
-    pub command: String,
-    /// What went wrong.
-    pub cause: Cause,
-    /// How long it had run.
-    pub elapsed: Duration,
-    /// Its log file.
-    pub log: PathBuf,
-    /// The last lines of its output, standard error included.
-    pub tail: Vec<String>,
-    /// Its standard output so far.
-    pub stdout: Vec<u8>,
-}
-
-impl CommandError {
-    /// The exit code, when the command exited by itself.
-    #[must_use]
-    pub fn code(&self) -> Option<i32> {
-        match &self.cause {
-            Cause::Exit(status) => status.code(),
-            Cause::Spawn(_) | Cause::Timeout(_) | Cause::Log(_) => None,
-        }
-    }
-}
-
-/// Why a command failed.
-#[derive(Debug)]
-pub enum Cause {
-    /// It could not be started, or its input or output not be opened.
-    Spawn(io::Error),
-    /// It ended with anything but exit code 0.
-    Exit(ExitStatus),
-    /// It was killed after this time.
-    Timeout(Duration),
-    /// Its log could not be written.
-    Log(io::Error),
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Spawn(error) => write!(f, "cannot be started: {error}"),
-            Self::Exit(status) => write!(f, "{status}"),
-            Self::Timeout(limit) => write!(f, "killed: it ran longer than {limit:.0?}"),
-            Self::Log(error) => write!(f, "log cannot be written: {error}"),
-        }
-    }
-}
-
-impl fmt::Display for CommandError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (command, cause, elapsed) = (&self.command, &self.cause, self.elapsed);
-        write!(f, "`{command}`: {cause} (after {elapsed:.1?})")?;
-        for line in &self.tail {
-            write!(f, "\n  | {line}")?;
-        }
-        write!(f, "\n  log: {}", self.log.display())
-    }
-}
-
-impl std::error::Error for CommandError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.cause {
-            Cause::Spawn(error) | Cause::Log(error) => Some(error),
-            Cause::Exit(_) | Cause::Timeout(_) => None,
-        }
-    }
-}
-
-/// A child with everything it started; dropping it before its end kills them all.
-struct Family(Child);
-
-impl Family {
-    /// Feeds input, records output, and waits for the end.
-    async fn interact(
-        &mut self,
-        input: &Input,
-        log: &mut File,
-        recorder: &mut Recorder,
-    ) -> Result<ExitStatus, Cause> {
-        let mut stdin = self.0.stdin.take();
-        let mut stdout = self.0.stdout.take();
-        let mut stderr = self.0.stderr.take();
-        let pump = async {
-            let (mut out, mut err) = ([0; 8192], [0; 8192]);
-            while stdout.is_some() || stderr.is_some() {
-                let (chunk, stream) = tokio::select! {
-                    chunk = read(&mut stdout, &mut out), if stdout.is_some() => (chunk, Stream::Out),
-                    chunk = read(&mut stderr, &mut err), if stderr.is_some() => (chunk, Stream::Err),
-                };
-                recorder.record(chunk, stream);
-                log.write_all(chunk).await.map_err(Cause::Log)?;
-            }
-            Ok(())
-        };
-        let end = async {
-            let feed = async {
-                if let (Input::Bytes(bytes), Some(mut pipe)) = (input, stdin.take()) {
-                    // A command may well stop reading; its exit status tells whether that was a failure.
-                    let _ = pipe.write_all(bytes).await;
-                }
-            };
-            let ((), status) = tokio::join!(feed, self.0.wait());
-            status.map_err(Cause::Spawn)
-        };
-        tokio::pin!(pump, end);
-        let mut pumped = false;
-        let status = loop {
-            tokio::select! {
-                result = &mut pump, if !pumped => {
-                    result?;
-                    pumped = true;
-                }
-                status = &mut end => break status?,
-            }
-        };
-        if !pumped && let Ok(result) = tokio::time::timeout(DRAIN, pump).await {
-            result?;
-        }
-        Ok(status)
-    }
-}
-
-impl Drop for Family {
-    fn drop(&mut self) {
-        // No id: the child was waited for, and its number may belong to somebody else by now.
-        if let Some(group) = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
-            // The only failure is that nobody is left in the group.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Stream {
-    Out,
-    Err,
-}
-
-/// Reads once; at the end of the stream the pipe is closed and taken away.
-async fn read<'b, R: AsyncRead + Unpin>(pipe: &mut Option<R>, buffer: &'b mut [u8]) -> &'b [u8] {
-    let read = match pipe {
-        Some(open) => open.read(buffer).await.unwrap_or(0),
-        None => 0,
-    };
-    if read == 0 {
-        *pipe = None;
-    }
-    &buffer[..read]
-}
-
-/// What is kept of the output: standard output whole, and the last lines of both streams.
-#[derive(Default)]
-struct Recorder {
-    stdout: Vec<u8>,
-    out: Tail,
-    err: Tail,
-    lines: VecDeque<String>,
-}
-
-impl Recorder {
-    fn record(&mut self, chunk: &[u8], stream: Stream) {
-        let tail = match stream {
-            Stream::Out => {
-                self.stdout.extend_from_slice(chunk);
-                &mut self.out
-            }
-            Stream::Err => &mut self.err,
-        };
-        for line in tail.split(chunk) {
-            push_line(&mut self.lines, line);
-        }
-    }
-
-    fn into_parts(mut self) -> (Vec<u8>, Vec<String>) {
-        for rest in [self.out.partial, self.err.partial] {
-            push_line(&mut self.lines, rest);
-        }
-        (self.stdout, self.lines.into())
-    }
-}
-
-fn push_line(lines: &mut VecDeque<String>, line: Vec<u8>) {
-    let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-    if !line.is_empty() {
-        if lines.len() == TAIL_LINES {
-            lines.pop_front();
-        }
-        lines.push_back(line);
-    }
-}
-
-/// Splits a stream into lines across reads. A carriage return ends a line too, as progress bars use it.
-#[derive(Default)]
-struct Tail {
-    partial: Vec<u8>,
-}
-
-impl Tail {
-    fn split(&mut self, chunk: &[u8]) -> Vec<Vec<u8>> {
-        let mut lines = Vec::new();
-        for &byte in chunk {
-            if byte == b'\n' || byte == b'\r' {
-                lines.push(std::mem::take(&mut self.partial));
-            } else if self.partial.len() < TAIL_WIDTH {
-                self.partial.push(byte);
-            }
-        }
-        lines
-    }
-}
-
 /// Quotes a word for a POSIX shell where that is needed.
 fn quote(word: impl AsRef<OsStr>) -> String {
     let word = word.as_ref().to_string_lossy();
@@ -558,6 +297,7 @@ fn append(log: &Path, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use super::child::TAIL_LINES;
     use super::*;
 
     fn sh(script: &str) -> Cmd {
@@ -645,14 +385,6 @@ mod tests {
         let cmd = Cmd::new("cat").stdin_file(&from).stdout_file(&to);
         cmd.run(&logs).await.expect("success");
         assert_eq!(std::fs::read(&to).expect("read"), b"\xff\n");
-    }
-
-    #[test]
-    fn numbering_continues_in_a_folder_that_was_used_before() {
-        let (dir, logs) = logs();
-        std::fs::write(logs.next_file("one"), "").expect("written");
-        let again = LogDir::create(dir.path().join("logs")).expect("a log folder");
-        assert!(again.next_file("two").ends_with("002-two.log"));
     }
 
     #[test]

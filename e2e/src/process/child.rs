@@ -1,0 +1,166 @@
+//! A running command: its input and output, and its end.
+
+use std::collections::VecDeque;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::Child;
+
+use super::{Cause, Input};
+
+/// How many of the last lines of its output a failed command shows.
+pub(super) const TAIL_LINES: usize = 25;
+
+/// How many bytes of one line are kept for that.
+const TAIL_WIDTH: usize = 2000;
+
+/// How long to wait for the end of the output once the command itself is gone. A daemon that a
+/// command leaves behind can keep the pipe open for ever.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// A child with everything it started; dropping it before its end kills them all.
+pub(super) struct Family(pub(super) Child);
+
+impl Family {
+    /// Feeds input, records output, and waits for the end.
+    pub(super) async fn interact(
+        &mut self,
+        input: &Input,
+        log: &mut File,
+        recorder: &mut Recorder,
+    ) -> Result<ExitStatus, Cause> {
+        let mut stdin = self.0.stdin.take();
+        let mut stdout = self.0.stdout.take();
+        let mut stderr = self.0.stderr.take();
+        let pump = async {
+            let (mut out, mut err) = ([0; 8192], [0; 8192]);
+            while stdout.is_some() || stderr.is_some() {
+                let (chunk, stream) = tokio::select! {
+                    chunk = read(&mut stdout, &mut out), if stdout.is_some() => (chunk, Stream::Out),
+                    chunk = read(&mut stderr, &mut err), if stderr.is_some() => (chunk, Stream::Err),
+                };
+                recorder.record(chunk, stream);
+                log.write_all(chunk).await.map_err(Cause::Log)?;
+            }
+            Ok(())
+        };
+        let end = async {
+            let feed = async {
+                if let (Input::Bytes(bytes), Some(mut pipe)) = (input, stdin.take()) {
+                    // A command may well stop reading; its exit status tells whether that was a failure.
+                    let _ = pipe.write_all(bytes).await;
+                }
+            };
+            let ((), status) = tokio::join!(feed, self.0.wait());
+            status.map_err(Cause::Spawn)
+        };
+        tokio::pin!(pump, end);
+        let mut pumped = false;
+        let status = loop {
+            tokio::select! {
+                result = &mut pump, if !pumped => {
+                    result?;
+                    pumped = true;
+                }
+                status = &mut end => break status?,
+            }
+        };
+        if !pumped && let Ok(result) = tokio::time::timeout(DRAIN, pump).await {
+            result?;
+        }
+        Ok(status)
+    }
+}
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        // No id: the child was waited for, and its number may belong to somebody else by now.
+        if let Some(group) = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+            // The only failure is that nobody is left in the group.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Stream {
+    Out,
+    Err,
+}
+
+/// Reads once; at the end of the stream the pipe is closed and taken away.
+async fn read<'b, R: AsyncRead + Unpin>(pipe: &mut Option<R>, buffer: &'b mut [u8]) -> &'b [u8] {
+    let read = match pipe {
+        Some(open) => open.read(buffer).await.unwrap_or(0),
+        None => 0,
+    };
+    if read == 0 {
+        *pipe = None;
+    }
+    &buffer[..read]
+}
+
+/// What is kept of the output: standard output whole, and the last lines of both streams.
+#[derive(Default)]
+pub(super) struct Recorder {
+    stdout: Vec<u8>,
+    out: Tail,
+    err: Tail,
+    lines: VecDeque<String>,
+}
+
+impl Recorder {
+    fn record(&mut self, chunk: &[u8], stream: Stream) {
+        let tail = match stream {
+            Stream::Out => {
+                self.stdout.extend_from_slice(chunk);
+                &mut self.out
+            }
+            Stream::Err => &mut self.err,
+        };
+        for line in tail.split(chunk) {
+            push_line(&mut self.lines, line);
+        }
+    }
+
+    /// Standard output, and the last lines.
+    pub(super) fn into_parts(mut self) -> (Vec<u8>, Vec<String>) {
+        for rest in [self.out.partial, self.err.partial] {
+            push_line(&mut self.lines, rest);
+        }
+        (self.stdout, self.lines.into())
+    }
+}
+
+fn push_line(lines: &mut VecDeque<String>, line: Vec<u8>) {
+    let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+    if !line.is_empty() {
+        if lines.len() == TAIL_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+}
+
+/// Splits a stream into lines across reads. A carriage return ends a line too, as progress bars use it.
+#[derive(Default)]
+struct Tail {
+    partial: Vec<u8>,
+}
+
+impl Tail {
+    fn split(&mut self, chunk: &[u8]) -> Vec<Vec<u8>> {
+        let mut lines = Vec::new();
+        for &byte in chunk {
+            if byte == b'\n' || byte == b'\r' {
+                lines.push(std::mem::take(&mut self.partial));
+            } else if self.partial.len() < TAIL_WIDTH {
+                self.partial.push(byte);
+            }
+        }
+        lines
+    }
+}
