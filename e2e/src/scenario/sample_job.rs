@@ -1,23 +1,17 @@
 //! The main job: the sample manifest removes a directory entry from every node, and then itself.
 
-mod leftovers;
-
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
-use api::names;
-use api::v1beta1::{Job, Phase as JobPhase};
 use futures::future::try_join_all;
-use k8s_openapi::api::apps::v1::DaemonSet;
+use kube::ResourceExt as _;
 use kube::api::DeleteParams;
-use kube::runtime::watcher;
-use kube::{Api, ResourceExt as _};
-use tokio::sync::oneshot;
 
-use super::Context;
+use super::job::WatchedJob;
+use super::{Context, leftovers};
 use crate::cluster::Node;
-use crate::wait::{Deadline, Objects, State, Waiter};
+use crate::wait::{Deadline, Waiter};
 
 /// The manifest, in the workspace.
 const MANIFEST: &str = "deploy/samples/job.yaml";
@@ -65,32 +59,32 @@ impl fmt::Display for Measured {
 pub async fn run(cx: Context<'_>) -> Result<Measured> {
     let deadline = Deadline::after(LIMIT);
     let wait = Waiter::new(cx.client, cx.phase, NAMESPACE, deadline);
-    remove_earlier_job(cx, &wait).await?;
+    let job = WatchedJob { client: cx.client, wait: &wait, namespace: NAMESPACE, name: JOB };
+    remove_earlier(job).await?;
     let nodes = cx.cluster.nodes().await?;
     try_join_all(nodes.iter().map(|node| node.touch(&[TARGET, CANARY]))).await?;
     let restarts = cx.deployed.restarts(cx.client).await?;
 
-    let (watching, started_watching) = oneshot::channel();
     let apply = async {
-        started_watching.await.context("the watch of the Job ended early")?;
         let start = Start::now();
         cx.cluster
             .kubectl(["apply", "--namespace", NAMESPACE, "--filename", MANIFEST])
             .name("kubectl-apply-sample")
             .run(cx.logs)
             .await?;
-        Ok::<_, anyhow::Error>(start)
+        Ok(start)
     };
     let deletion = async {
-        let life = watch_job(cx, &wait, nodes.len(), watching).await?;
+        let (life, start) = job.until_deleted(apply).await?;
         never_early(&nodes).await?;
-        Ok(life)
+        ensure!(life.status.desired == i32::try_from(nodes.len())?, "{:?}", life.status);
+        Ok((life, start))
     };
     let files = try_join_all(nodes.iter().map(|node| node.wait_gone(TARGET, deadline)));
-    let daemon_set = watch_daemon_set(cx, &wait);
-    let (start, life, files, daemon_set) = tokio::try_join!(apply, deletion, files, daemon_set)?;
+    let daemon_set = job.daemon_set();
+    let ((life, start), files, daemon_set) = tokio::try_join!(deletion, files, daemon_set)?;
 
-    leftovers::wait_until_gone(cx, &wait, &[life.uid, daemon_set]).await?;
+    wait_until_gone(job, &[life.uid, daemon_set.uid().unwrap_or_default()]).await?;
     let all_gone = start.instant.elapsed();
     for node in &nodes {
         ensure!(
@@ -130,76 +124,18 @@ impl Start {
 }
 
 /// A cluster that is used again may hold a Job that an interrupted run left.
-async fn remove_earlier_job(cx: Context<'_>, wait: &Waiter<'_>) -> Result<()> {
-    let jobs: Api<Job> = Api::namespaced(cx.client.clone(), NAMESPACE);
-    if let Some(job) = jobs.get_opt(JOB).await? {
-        jobs.delete(JOB, &DeleteParams::default()).await?;
-        let uid = job.uid().unwrap_or_default();
-        leftovers::wait_until_gone(cx, wait, &[uid]).await?;
+async fn remove_earlier(job: WatchedJob<'_>) -> Result<()> {
+    if let Some(earlier) = job.api().get_opt(JOB).await? {
+        job.api().delete(JOB, &DeleteParams::default()).await?;
+        wait_until_gone(job, &[earlier.uid().context("the Job has no UID")?]).await?;
     }
     Ok(())
 }
 
-/// What a watch saw of the Job.
-struct Life {
-    uid: String,
-    creation: Instant,
-    deletion: Instant,
-}
-
-/// Follows the Job from its creation to the request of its deletion.
-async fn watch_job(
-    cx: Context<'_>,
-    wait: &Waiter<'_>,
-    nodes: usize,
-    watching: oneshot::Sender<()>,
-) -> Result<Life> {
-    let jobs: Api<Job> = Api::namespaced(cx.client.clone(), NAMESPACE);
-    let config = watcher::Config::default().fields(&format!("metadata.name={JOB}"));
-    let mut watching = Some(watching);
-    let mut last: Option<(Job, Instant)> = None;
-    let (job, creation) = wait
-        .watch(jobs, config, "the Job deletes itself", |jobs: &Objects<Job>| {
-            if let Some(watching) = watching.take() {
-                // Nobody listens any more only when the scenario has failed already.
-                let _ = watching.send(());
-            }
-            let job = jobs.values().next();
-            if let Some(job) = job {
-                let creation = last.take().map_or_else(Instant::now, |(_, creation)| creation);
-                last = Some((job.clone(), creation));
-            }
-            let ending = job.is_none_or(|job| job.metadata.deletion_timestamp.is_some());
-            match &last {
-                Some(last) if ending => State::Reached(last.clone()),
-                Some((job, _)) => State::Waiting(describe(job)),
-                None => State::Waiting("no Job".to_owned()),
-            }
-        })
-        .await?;
-    let deletion = Instant::now();
-    let status = job.status.clone().unwrap_or_default();
-    let all = format!("{nodes}/{nodes}");
-    ensure!(
-        status.phase == Some(JobPhase::Completed) && status.completed.as_deref() == Some(&all),
-        "the Job was deleted before its status said Completed, {all}: {}",
-        describe(&job)
-    );
-    Ok(Life { uid: job.uid().context("the Job has no UID")?, creation, deletion })
-}
-
-fn describe(job: &Job) -> String {
-    let status = job.status.clone().unwrap_or_default();
-    let mut text = match (status.phase, status.completed) {
-        (Some(phase), Some(completed)) => format!("{phase:?} {completed}"),
-        (Some(phase), None) => format!("{phase:?}"),
-        (None, _) => "no status yet".to_owned(),
-    };
-    for condition in status.conditions {
-        let (kind, reason, message) = (condition.type_, condition.reason, condition.message);
-        text += &format!("; {kind}={} {reason}: {message}", condition.status);
-    }
-    text
+/// Waits until nothing is left of the Job, nor of its `owners` (UIDs).
+async fn wait_until_gone(job: WatchedJob<'_>, owners: &[String]) -> Result<()> {
+    let is_meant = |meta: &_| leftovers::belongs(meta, JOB, owners);
+    leftovers::wait_until_gone(job.client, job.wait, NAMESPACE, is_meant).await
 }
 
 /// The moment a Job goes, its work must be done everywhere.
@@ -212,17 +148,4 @@ async fn never_early(nodes: &[Node]) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// Waits for the Job's DaemonSet to appear and returns its UID.
-async fn watch_daemon_set(cx: Context<'_>, wait: &Waiter<'_>) -> Result<String> {
-    let sets: Api<DaemonSet> = Api::namespaced(cx.client.clone(), NAMESPACE);
-    let name = names::daemon_set(JOB);
-    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let expected = format!("DaemonSet {name}");
-    wait.watch(sets, config, &expected, |sets| match sets.values().find_map(|set| set.uid()) {
-        Some(uid) => State::Reached(uid),
-        None => State::Waiting("no such DaemonSet".to_owned()),
-    })
-    .await
 }

@@ -82,7 +82,8 @@ impl SimPod {
         let object = self.0.object.borrow();
         let status = object.status.as_ref();
         let is_up = status.and_then(|s| s.phase.as_deref()) == Some("Running");
-        let mut init = status.and_then(|s| s.init_container_statuses.as_ref()).into_iter().flatten();
+        let mut init =
+            status.and_then(|s| s.init_container_statuses.as_ref()).into_iter().flatten();
         let initializes = init.any(|c| c.state.as_ref().is_some_and(|s| s.running.is_some()));
         (is_up || initializes) && object.metadata.deletion_timestamp.is_none()
     }

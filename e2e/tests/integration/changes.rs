@@ -1,14 +1,15 @@
 //! Jobs that change, or are created anew, while they run.
 
 use anyhow::{Context as _, ensure};
-use api::v1beta1::Job;
+use api::conditions::{COMPLETE, FAILED};
+use api::v1beta1::{Job, Phase};
 use e2e::sim::Hold;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::ResourceExt as _;
 use serde_json::json;
 
 use crate::cluster::NODES;
-use crate::job::manifest;
+use crate::job::{condition, exit_code_manifest, manifest, phase};
 use crate::test::shared;
 use crate::wait::{settle, until};
 
@@ -165,5 +166,145 @@ fn deleted_job_leaves_nothing() {
         job.pods().await?;
         job.delete().await?;
         job.until_gone().await
+    });
+}
+
+#[test]
+fn changed_word_starts_anew_and_the_old_one_no_longer_counts() {
+    shared(async |cx| {
+        let _processes = cx.both().await?;
+        let mut manifest = manifest("reworded");
+        let job = cx.apply(&manifest).await?;
+        let old = job.pods().await?;
+        old[0].log("done\n")?;
+        job.until_completed("1/3").await?;
+        manifest["spec"]["terminationWord"] = json!("finished");
+        cx.apply(&manifest).await?;
+        let new = job.pods_other_than(&old).await?;
+        for pod in &new {
+            pod.log("done\n")?;
+        }
+        settle().await;
+        job.until_completed("0/3").await?;
+        for pod in &new {
+            pod.log("finished\n")?;
+        }
+        job.until_gone().await
+    });
+}
+
+#[test]
+fn changed_completion_mode_starts_anew() {
+    shared(async |cx| {
+        let _processes = cx.both().await?;
+        let job = cx.apply(&manifest("by-code")).await?;
+        let old = job.pods().await?;
+        old[0].log("done\n")?;
+        job.until_completed("1/3").await?;
+        cx.apply(&exit_code_manifest("by-code")).await?;
+        let new = job.pods_other_than(&old).await?;
+        job.until_completed("0/3").await?;
+        for pod in &new {
+            pod.exit(0)?;
+        }
+        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn changed_work_of_a_failed_job_starts_a_new_run() {
+    shared(async |cx| {
+        let _processes = cx.both().await?;
+        let mut manifest = exit_code_manifest("second-go");
+        manifest["spec"]["backoffLimitPerNode"] = json!(0);
+        manifest["spec"]["maxFailedNodes"] = json!(0);
+        let job = cx.apply(&manifest).await?;
+        let old = job.pods().await?;
+        old[0].exit(0)?;
+        job.until_completed("1/3").await?;
+        old[1].exit(1)?;
+        let failed = job.until_finished().await?;
+        manifest["spec"]["image"] = json!("darkowlzz/cleanup:v0.0.3");
+        cx.apply(&manifest).await?;
+        let new = job.pods_other_than(&old).await?;
+        let running = job
+            .until("running anew", |job| {
+                let status = job.status.as_ref();
+                phase(job) == Some(Phase::Running)
+                    && status.is_some_and(|s| s.completed.as_deref() == Some("0/3"))
+            })
+            .await?;
+        let status = running.status.context("a status")?;
+        ensure!(status.observed_generation == Some(2), "{status:?}");
+        ensure!(status.conditions.is_empty() && status.failed == 0, "{status:?}");
+        ensure!(status.duration.is_none() && status.completion_time.is_none(), "{status:?}");
+        ensure!(status.start_time >= failed.status.and_then(|status| status.start_time));
+        // What failed or was done before counts no more.
+        for pod in &new {
+            pod.exit(0)?;
+        }
+        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn changed_work_of_a_complete_job_starts_a_new_run_and_a_changed_limit_does_not() {
+    shared(async |cx| {
+        let _processes = cx.both().await?;
+        let mut manifest = exit_code_manifest("rerun");
+        let job = cx.apply(&manifest).await?;
+        let old = job.pods().await?;
+        for pod in &old {
+            pod.exit(0)?;
+        }
+        job.until_finished().await?;
+        job.until_stopped().await?;
+        manifest["spec"]["activeDeadlineSeconds"] = json!(1);
+        manifest["spec"]["backoffLimitPerNode"] = json!(0);
+        cx.apply(&manifest).await?;
+        job.until("the edit seen", |job| {
+            job.status.as_ref().is_some_and(|s| s.observed_generation == Some(2))
+        })
+        .await?;
+        settle().await;
+        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
+        job.until_stopped().await?;
+
+        manifest["spec"]["activeDeadlineSeconds"] = json!(3600);
+        manifest["spec"]["args"] = json!(["/basetarget/bar"]);
+        cx.apply(&manifest).await?;
+        let new = job.pods_other_than(&old).await?;
+        for pod in &new {
+            pod.exit(0)?;
+        }
+        let ended = job
+            .until("complete again", |job| {
+                condition(job, COMPLETE).is_some_and(|c| c.observed_generation == Some(3))
+            })
+            .await?;
+        ensure!(ended.status.context("a status")?.completed.as_deref() == Some("3/3"));
+        Ok(())
+    });
+}
+
+#[test]
+fn lowered_backoff_limit_is_heeded_while_the_job_runs() {
+    shared(async |cx| {
+        let _processes = cx.both().await?;
+        let mut manifest = exit_code_manifest("strict");
+        manifest["spec"]["maxFailedNodes"] = json!(0);
+        manifest["spec"]["backoffLimitPerNode"] = json!(5);
+        let job = cx.apply(&manifest).await?;
+        let pods = job.pods().await?;
+        pods[1].exit(1)?;
+        job.until_node("worker-1", "has exited", |n| n.exit_code == Some(1)).await?;
+        manifest["spec"]["backoffLimitPerNode"] = json!(0);
+        cx.apply(&manifest).await?;
+        let ended = job.until_finished().await?;
+        let failed = condition(&ended, FAILED).context("failed")?;
+        ensure!(failed.reason == "MaxFailedNodesExceeded", "{failed:?}");
+        job.until_stopped().await
     });
 }

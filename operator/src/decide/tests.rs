@@ -306,6 +306,23 @@ fn an_invalid_spec_creates_nothing_and_loses_nothing() {
     }
 }
 
+/// It would be looked at again and again, without a pause, for as long as it is wrong.
+#[test]
+fn a_deadline_that_has_passed_does_not_wake_a_job_that_waits_to_be_mended() {
+    let start = Time(Timestamp::UNIX_EPOCH - k8s_openapi::jiff::SignedDuration::from_secs(60));
+    let mut job = job();
+    job.spec.active_deadline_seconds = Some(30);
+    let base = status::base(&job, Timestamp::UNIX_EPOCH);
+    job.status = Some(JobStatus { start_time: Some(start.clone()), ..base });
+    let foreign = daemon_set().build();
+    let act = act_on(&job, Some(&foreign), &[]);
+    assert_eq!((reasons(&act.status), act.again_after), (vec!["NameConflict"], None));
+
+    job.spec.max_failed_nodes = Some(-1);
+    let act = act_on(&job, None, &[]);
+    assert_eq!((reasons(&act.status), act.again_after), (vec!["InvalidSpec"], None));
+}
+
 #[test]
 fn what_is_known_is_not_noted_again() {
     let mut job = job();

@@ -3,37 +3,45 @@
 use std::fmt::Debug;
 
 use anyhow::Result;
+use api::names;
+use api::v1beta1::Job;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::watcher;
-use kube::{Api, Resource};
+use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
-use super::{Context, JOB, Job, NAMESPACE};
 use crate::wait::{State, Waiter};
 
-/// Waits until the Job, and every DaemonSet, pod and ControllerRevision of it, is gone. Such an
-/// object is told by its owner, one of `owners` (UIDs), or by the Job's name in its labels.
+/// Waits until no Job, DaemonSet, pod or ControllerRevision is left in a namespace of those that
+/// `is_meant` tells.
 ///
 /// # Errors
 /// When that takes longer than the waiter allows.
 pub(super) async fn wait_until_gone(
-    cx: Context<'_>,
+    client: &Client,
     wait: &Waiter<'_>,
-    owners: &[String],
+    namespace: &str,
+    is_meant: impl Fn(&ObjectMeta) -> bool,
 ) -> Result<()> {
+    let is_meant = &is_meant;
     tokio::try_join!(
-        kind_gone::<Job>(cx, wait, owners),
-        kind_gone::<DaemonSet>(cx, wait, owners),
-        kind_gone::<Pod>(cx, wait, owners),
-        kind_gone::<ControllerRevision>(cx, wait, owners),
+        kind_gone::<Job>(client, wait, namespace, is_meant),
+        kind_gone::<DaemonSet>(client, wait, namespace, is_meant),
+        kind_gone::<Pod>(client, wait, namespace, is_meant),
+        kind_gone::<ControllerRevision>(client, wait, namespace, is_meant),
     )?;
     Ok(())
 }
 
-async fn kind_gone<K>(cx: Context<'_>, wait: &Waiter<'_>, owners: &[String]) -> Result<()>
+async fn kind_gone<K>(
+    client: &Client,
+    wait: &Waiter<'_>,
+    namespace: &str,
+    is_meant: &impl Fn(&ObjectMeta) -> bool,
+) -> Result<()>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -42,13 +50,13 @@ where
         + Send
         + 'static,
 {
-    let api: Api<K> = Api::namespaced(cx.client.clone(), NAMESPACE);
-    let expected = format!("no {} of Job {JOB} left", K::kind(&()));
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    let expected = format!("no {} left in {namespace}", K::kind(&()));
     wait.watch(api, watcher::Config::default(), &expected, |objects| {
         let left: Vec<_> = objects
             .values()
             .map(Resource::meta)
-            .filter(|meta| belongs(meta, owners))
+            .filter(|meta| is_meant(meta))
             .filter_map(|meta| meta.name.as_deref())
             .collect();
         if left.is_empty() { State::Reached(()) } else { State::Waiting(left.join(" ")) }
@@ -56,11 +64,13 @@ where
     .await
 }
 
-fn belongs(meta: &ObjectMeta, owners: &[String]) -> bool {
+/// Whether an object is of the Job `job`: told by its owner, one of `owners` (UIDs), or by the Job's
+/// name in its labels.
+pub(super) fn belongs(meta: &ObjectMeta, job: &str, owners: &[String]) -> bool {
     let is_owned = meta.owner_references.iter().flatten().any(|owner| owners.contains(&owner.uid));
     let is_it = meta.uid.as_ref().is_some_and(|uid| owners.contains(uid));
-    let label = meta.labels.as_ref().and_then(|labels| labels.get(api::names::LABEL_JOB));
-    is_owned || is_it || label.is_some_and(|job| *job == api::names::label_value(JOB))
+    let label = meta.labels.as_ref().and_then(|labels| labels.get(names::LABEL_JOB));
+    is_owned || is_it || label.is_some_and(|label| *label == names::label_value(job))
 }
 
 #[cfg(test)]
@@ -83,9 +93,10 @@ mod tests {
     #[test]
     fn objects_are_told_by_owner_or_label_or_are_the_owners_themselves() {
         let owners = ["job-uid".to_owned(), "set-uid".to_owned()];
-        assert!(belongs(&meta("job-uid", None, None), &owners));
-        assert!(belongs(&meta("x", Some("set-uid"), None), &owners));
-        assert!(belongs(&meta("x", None, Some(JOB)), &owners));
-        assert!(!belongs(&meta("x", Some("other"), Some("other")), &owners));
+        let belongs = |meta| belongs(&meta, "mine", &owners);
+        assert!(belongs(meta("job-uid", None, None)));
+        assert!(belongs(meta("x", Some("set-uid"), None)));
+        assert!(belongs(meta("x", None, Some("mine"))));
+        assert!(!belongs(meta("x", Some("other"), Some("other"))));
     }
 }
