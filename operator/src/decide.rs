@@ -195,7 +195,8 @@ fn act(job: &Job, daemon_set: DaemonSetAction, status: JobStatus, now: Timestamp
     let notes = notes(job, &daemon_set, &status);
     let is_finished = conditions::finished(&status.conditions).is_some();
     let again_after = deadline(job, &status)
-        .filter(|_| !is_finished)
+        // One that has passed woke whoever it concerns.
+        .filter(|deadline| !is_finished && *deadline > now)
         .map(|deadline| Duration::try_from(deadline.duration_since(now)).unwrap_or_default());
     Decision::Act(Box::new(Act { daemon_set, notes, status, again_after }))
 }
