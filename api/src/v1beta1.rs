@@ -142,8 +142,14 @@ impl CompletionMode {
 
 /// A full pod schema would pass the 256 KiB that `kubectl apply` may put into an annotation: the
 /// operator checks the template instead, see [`crate::template`].
+///
+/// Nullable, for null is what a server-side apply leaves behind that takes the template away.
 fn any_object(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+    json_schema!({
+        "type": "object",
+        "nullable": true,
+        "x-kubernetes-preserve-unknown-fields": true,
+    })
 }
 
 /// What is known of a Job. Written by the operator only.
