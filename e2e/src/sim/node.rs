@@ -7,6 +7,7 @@ use serde_json::json;
 #[derive(Clone, Debug)]
 pub struct NodeSpec {
     name: String,
+    host_name: Option<&'static str>,
     os: &'static str,
     taint: Option<(&'static str, &'static str)>,
     unschedulable: bool,
@@ -16,13 +17,25 @@ impl NodeSpec {
     /// A Linux worker.
     #[must_use]
     pub fn linux(name: impl Into<String>) -> Self {
-        Self { name: name.into(), os: "linux", taint: None, unschedulable: false }
+        Self {
+            name: name.into(),
+            host_name: None,
+            os: "linux",
+            taint: None,
+            unschedulable: false,
+        }
     }
 
     /// A Windows worker.
     #[must_use]
     pub fn windows(name: impl Into<String>) -> Self {
         Self { os: "windows", ..Self::linux(name) }
+    }
+
+    /// Gives it a host name that is not its name, as some clouds do.
+    #[must_use]
+    pub fn host_name(self, host_name: &'static str) -> Self {
+        Self { host_name: Some(host_name), ..self }
     }
 
     /// Adds a taint without a value.
@@ -57,7 +70,7 @@ impl NodeSpec {
             "metadata": {
                 "name": self.name,
                 "labels": {
-                    "kubernetes.io/hostname": self.name,
+                    "kubernetes.io/hostname": self.host_name.unwrap_or(&self.name),
                     "kubernetes.io/os": self.os,
                     "kubernetes.io/arch": "amd64",
                 },

@@ -27,6 +27,7 @@ mod exit_code;
 mod failures;
 mod names;
 mod nodes;
+mod peers;
 mod restarts;
 mod rights;
 mod simulation;

@@ -80,6 +80,29 @@ fn job_with_a_word_of_its_own_ends_by_that_and_not_by_the_default() {
 }
 
 #[test]
+fn word_of_a_run_that_has_crashed_counts_until_the_next_run_starts() {
+    shared(async |cx| {
+        let _operator = cx.operator().await?;
+        let job = cx.apply(&manifest("crashed")).await?;
+        let [waiting, running, third] = job.pods().await?;
+        for pod in [&waiting, &running] {
+            pod.log("done\n")?;
+            pod.exit(1)?;
+        }
+        running.restart()?;
+        running.log("working again\n")?;
+        let _terminator = cx.terminator().await?;
+        third.log("done\n")?;
+        job.until_recorded(&waiting).await?;
+        job.until_recorded(&third).await?;
+        settle().await;
+        ensure!(!is_recorded(&running.object()), "the log of the run before is not read");
+        running.log("done\n")?;
+        job.until_gone().await
+    });
+}
+
+#[test]
 fn jobs_of_two_namespaces_never_mix() {
     // Alone, for these processes see the Jobs of all namespaces.
     alone(async |cx| {
