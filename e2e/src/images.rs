@@ -12,3 +12,5 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub const CLEANUP: &str = "cleanup";
 /// The sample container's tag, which sample manifests of older releases name as well.
 pub const CLEANUP_VERSION: &str = "v0.0.2";
+/// The ordinary image of samples and scenarios, under the name that a user would give it.
+pub const BUSYBOX: &str = "busybox:1.36";

@@ -1,10 +1,11 @@
 //! `cargo xtask e2e`: the operator on a real cluster, from nothing to torn down.
 //!
-//! The phases lie in [`prepare`], what belongs to one run in [`session`], clusters that stay in
-//! [`leftover`].
+//! The phases lie in [`prepare`], the scenarios beside the main job in [`scenarios`], what belongs to
+//! one run in [`session`], clusters that stay in [`leftover`].
 
 mod leftover;
 mod prepare;
+mod scenarios;
 mod session;
 
 use std::time::{Duration, Instant};
@@ -13,12 +14,16 @@ use anyhow::Result;
 use clap::{Subcommand, ValueEnum};
 use e2e::cluster::ResidentMemory;
 use e2e::progress::Tally;
-use e2e::scenario::{self, sample_job};
+use e2e::scenario::sample_job;
 use e2e::statistics::median_and_maximum;
 
 use self::prepare::Ready;
+pub(crate) use self::scenarios::Selection;
 use self::session::Session;
 use crate::context::{Context, Verdict};
+
+/// The name of the main job among the scenarios.
+const MAIN_JOB: &str = "sample job";
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
@@ -29,12 +34,12 @@ pub(crate) struct Args {
     options: Options,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Action {
     /// Make a cluster with the operator deployed, and leave it running.
     Up,
-    /// Run all scenarios (the default).
-    Run,
+    /// Run the main job, and then all other scenarios. Without this only the main job runs.
+    Run(Selection),
     /// Delete the clusters that `up`, --reuse, --keep or a crash left.
     Down,
 }
@@ -87,15 +92,15 @@ fn parse_nodes(text: &str) -> Result<usize, String> {
 }
 
 pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
-    match args.action {
-        Some(Action::Down) => leftover::down(cx).await,
-        Some(Action::Up) => up(args.options, cx).await,
-        Some(Action::Run) | None => {
-            let (tally, verdict) = scenarios(args.options, cx).await?;
-            tally.print();
-            Ok(verdict)
-        }
-    }
+    let selection = match args.action {
+        Some(Action::Down) => return leftover::down(cx).await,
+        Some(Action::Up) => return up(args.options, cx).await,
+        Some(Action::Run(selection)) => Some(selection),
+        None => None,
+    };
+    let (tally, verdict) = run_scenarios(args.options, selection, cx).await?;
+    tally.print();
+    Ok(verdict)
 }
 
 /// Makes or completes the cluster that stays.
@@ -129,14 +134,22 @@ enum Ending {
     Interrupted,
 }
 
-/// Runs all scenarios on a cluster, from checking the machine to tearing the cluster down. The
-/// tally has an entry for each run of a scenario that was to be.
-pub(crate) async fn scenarios(options: Options, cx: &Context) -> Result<(Tally, Verdict)> {
+/// Runs the selected scenarios on a cluster, the main job alone without a selection, from checking the
+/// machine to tearing the cluster down. The tally has an entry for each scenario that ran, and one
+/// more when not all did that were to.
+pub(crate) async fn run_scenarios(
+    options: Options,
+    selection: Option<Selection>,
+    cx: &Context,
+) -> Result<(Tally, Verdict)> {
     let started = Instant::now();
+    if let Some(selection) = &selection {
+        selection.check(MAIN_JOB, options.nodes)?;
+    }
     let session = Session::start(options)?;
     let mut tally = Tally::default();
     let ending = tokio::select! {
-        ending = work(&session, cx, &mut tally) => ending,
+        ending = work(&session, selection.as_ref(), cx, &mut tally) => ending,
         () = cx.interrupted.cancelled() => Ending::Interrupted,
     };
     session.clean_up(matches!(ending, Ending::Scenario | Ending::Infrastructure)).await;
@@ -153,7 +166,12 @@ pub(crate) async fn scenarios(options: Options, cx: &Context) -> Result<(Tally, 
     Ok((tally, verdict))
 }
 
-async fn work(session: &Session, cx: &Context, tally: &mut Tally) -> Ending {
+async fn work(
+    session: &Session,
+    selection: Option<&Selection>,
+    cx: &Context,
+    tally: &mut Tally,
+) -> Ending {
     let ready = match prepare::prepare(session, cx).await {
         Ok(ready) => ready,
         Err(error) => {
@@ -161,15 +179,25 @@ async fn work(session: &Session, cx: &Context, tally: &mut Tally) -> Ending {
             return Ending::Infrastructure;
         }
     };
-    match main_job(session, &ready, tally).await {
-        Ok(()) => Ending::Passed,
-        Err(error) => {
-            tally.count(false);
-            session.report_failure(&error).await;
+    if selection.is_none_or(|selection| selection.has(MAIN_JOB))
+        && let Err(error) = main_job(session, &ready, tally).await
+    {
+        tally.count(false);
+        session.report_failure(&error).await;
+        session.show_pod_logs(&ready.deployed.namespace);
+        return Ending::Scenario;
+    }
+    let Some(selection) = selection else {
+        return Ending::Passed;
+    };
+    for _ in 0..session.options.repeat {
+        if !scenarios::run(selection, session, &ready, tally).await {
+            session.collect().await;
             session.show_pod_logs(&ready.deployed.namespace);
-            Ending::Scenario
+            return Ending::Scenario;
         }
     }
+    Ending::Passed
 }
 
 /// Runs the sample as often as asked; the first failure ends it, for it leaves a state to look at.
@@ -178,18 +206,11 @@ async fn main_job(session: &Session, ready: &Ready, tally: &mut Tally) -> Result
     let mut deletions: Vec<Duration> = Vec::new();
     for round in 1..=repeat {
         let name = match repeat {
-            1 => "sample job".to_owned(),
-            _ => format!("sample job {round}/{repeat}"),
+            1 => MAIN_JOB.to_owned(),
+            _ => format!("{MAIN_JOB} {round}/{repeat}"),
         };
         let run = session.progress.phase(&name, async |phase| {
-            let cx = scenario::Context {
-                cluster: &ready.cluster,
-                client: &ready.client,
-                deployed: &ready.deployed,
-                logs: &session.logs,
-                phase,
-            };
-            let measured = sample_job::run(cx).await?;
+            let measured = sample_job::run(ready.context(session, phase)).await?;
             phase.outcome(measured);
             anyhow::Ok(measured)
         });

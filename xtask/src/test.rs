@@ -32,7 +32,12 @@ pub(crate) async fn run(Args {}: Args, cx: &Context) -> Result<Verdict> {
         () = cx.interrupted.cancelled() => return Err(anyhow!("interrupted")),
     }
     // It cleans up after itself, so it minds interrupts itself.
-    let (tally, verdict) = end_to_end::scenarios(end_to_end::Options::default(), cx).await?;
+    let (tally, verdict) = end_to_end::run_scenarios(
+        end_to_end::Options::default(),
+        Some(end_to_end::Selection::default()),
+        cx,
+    )
+    .await?;
     run.tally += tally;
     if verdict != Verdict::Passed {
         run.failures.push("e2e: see above".to_owned());

@@ -39,38 +39,52 @@ pub struct Loaded {
     pub present: usize,
 }
 
+/// An image to load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its name in the local daemon.
+    pub local: String,
+    /// Its name in the cluster.
+    pub name: String,
+}
+
+impl Source {
+    /// An image that is called the same in both.
+    #[must_use]
+    pub fn named(name: String) -> Self {
+        Self { local: name.clone(), name }
+    }
+}
+
 /// An image of the local daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Image {
-    reference: String,
+    source: Source,
     id: String,
 }
 
 impl Image {
     /// The line that the node's note holds.
     fn note(&self) -> String {
-        format!("{} {}", self.id, self.reference)
+        format!("{} {}", self.id, self.source.name)
     }
 
     /// A file name that no other image has.
     fn note_file(&self) -> String {
-        self.reference.replace(['/', ':'], "_")
+        self.source.name.replace(['/', ':'], "_")
     }
 }
 
-pub(super) async fn load(
-    cluster: &Cluster,
-    references: &[String],
-    logs: &LogDir,
-) -> Result<Loaded> {
+pub(super) async fn load(cluster: &Cluster, sources: &[Source], logs: &LogDir) -> Result<Loaded> {
     let mut images = Vec::new();
-    for reference in references {
+    for source in sources {
+        let local = &source.local;
         let id = Cmd::new("docker")
-            .args(["image", "inspect", "--format", "{{.Id}}", reference])
+            .args(["image", "inspect", "--format", "{{.Id}}", local])
             .run(logs)
             .await
-            .with_context(|| format!("there is no image {reference}: run `cargo xtask image`"))?;
-        images.push(Image { reference: reference.clone(), id: id.text() });
+            .with_context(|| format!("there is no image {local}: run `cargo xtask image`"))?;
+        images.push(Image { source: source.clone(), id: id.text() });
     }
     let nodes = cluster.nodes().await?;
     let lacking = try_join_all(nodes.iter().map(|node| lacking(node, &images, logs))).await?;
@@ -84,7 +98,7 @@ pub(super) async fn load(
         Cmd::new("docker")
             .args(["save", "--output"])
             .arg(archive.path())
-            .args(wanted.iter().map(|image| &image.reference))
+            .args(wanted.iter().map(|image| &image.source.local))
             .run(logs)
             .await?;
         let imports = nodes.iter().zip(&lacking);
@@ -105,7 +119,8 @@ async fn lacking(node: &Node, images: &[Image], logs: &LogDir) -> Result<Vec<Ima
     Ok(missing.into_iter().cloned().collect())
 }
 
-/// Feeds the archive to the node's containerd, and takes a note of what it holds.
+/// Feeds the archive to the node's containerd, under the names that the cluster uses, and takes a note
+/// of what it holds.
 async fn import(node: &Node, archive: &Path, images: &[&Image], logs: &LogDir) -> Result<()> {
     node.exec(["ctr", "--namespace=k8s.io", "images", "import", "-"])
         .stdin_file(archive)
@@ -115,10 +130,25 @@ async fn import(node: &Node, archive: &Path, images: &[&Image], logs: &LogDir) -
     let mut script = format!("mkdir -p {NOTES} && cd {NOTES}");
     for image in images {
         let (note, file) = (image.note(), image.note_file());
+        let Source { local, name } = &image.source;
+        if local != name {
+            let (local, name) = (full_name(local), full_name(name));
+            script += &format!(" && ctr --namespace=k8s.io images tag --force {local} {name}");
+        }
         script += &format!(" && echo '{note}' > '{file}'");
     }
     node.exec(["sh", "-c", &script]).run(logs).await?;
     Ok(())
+}
+
+/// The name as containerd has it, which takes nothing for granted.
+/// <https://github.com/distribution/reference/blob/v0.6.0/normalize.go>
+fn full_name(name: &str) -> String {
+    match name.split_once('/') {
+        None => format!("docker.io/library/{name}"),
+        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => name.to_owned(),
+        Some(_) => format!("docker.io/{name}"),
+    }
 }
 
 fn missing<'a>(images: &'a [Image], notes: &str) -> Vec<&'a Image> {
@@ -132,7 +162,10 @@ mod tests {
 
     #[test]
     fn image_is_loaded_again_only_when_its_id_changed() {
-        let image = |name: &str, id: &str| Image { reference: name.to_owned(), id: id.to_owned() };
+        let image = |name: &str, id: &str| Image {
+            source: Source::named(name.to_owned()),
+            id: id.to_owned(),
+        };
         let notes = "sha256:1 darkowlzz/a:v1\nsha256:2 darkowlzz/b:v1\n";
         let images = [
             image("darkowlzz/a:v1", "sha256:1"),
@@ -140,5 +173,18 @@ mod tests {
             image("darkowlzz/c:v1", "sha256:4"),
         ];
         assert_eq!(missing(&images, notes), [&images[1], &images[2]]);
+    }
+
+    #[test]
+    fn names_are_spelled_out_as_containerd_does() {
+        for (name, full) in [
+            ("busybox:1.36", "docker.io/library/busybox:1.36"),
+            ("darkowlzz/cleanup:v1", "docker.io/darkowlzz/cleanup:v1"),
+            ("registry.example/a/b:v1", "registry.example/a/b:v1"),
+            ("localhost/a:v1", "localhost/a:v1"),
+            ("localhost:5000/a:v1", "localhost:5000/a:v1"),
+        ] {
+            assert_eq!(full_name(name), full);
+        }
     }
 }

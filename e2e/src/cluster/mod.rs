@@ -18,7 +18,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::watcher;
 use kube::{Api, Client, Config, ResourceExt as _};
 
-pub use self::load::Loaded;
+pub use self::load::{Loaded, Source};
 pub use self::node::{Node, ResidentMemory};
 pub use self::record::{FileLock, Record};
 
@@ -184,7 +184,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When an image is missing, or cannot be loaded.
-    pub async fn load(&self, images: &[String]) -> Result<Loaded> {
+    pub async fn load(&self, images: &[Source]) -> Result<Loaded> {
         load::load(self, images, &self.logs).await
     }
 

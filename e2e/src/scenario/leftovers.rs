@@ -36,6 +36,26 @@ pub(super) async fn wait_until_gone(
     Ok(())
 }
 
+/// Waits until a namespace holds no object of the kind.
+///
+/// # Errors
+/// When that takes longer than the waiter allows.
+pub(super) async fn wait_until_none_of<K>(
+    client: &Client,
+    wait: &Waiter<'_>,
+    namespace: &str,
+) -> Result<()>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + 'static,
+{
+    kind_gone::<K>(client, wait, namespace, &|_: &ObjectMeta| true).await
+}
+
 async fn kind_gone<K>(
     client: &Client,
     wait: &Waiter<'_>,

@@ -1,9 +1,24 @@
 //! The scenarios that run against a cluster with the operator deployed.
+//!
+//! The main job is [`sample_job`]; [`ALL`] lists the others, which run beside one another.
 
+mod deleted_pod;
+mod exit_code;
+mod failures;
+mod job;
+mod leftovers;
+mod lifetime;
+mod node_selector;
+mod recreated_job;
 pub mod sample_job;
+mod scene;
+mod word;
 
+use anyhow::{Result, ensure};
+use futures::future::BoxFuture;
 use kube::Client;
 
+use self::scene::Scene;
 use crate::cluster::Cluster;
 use crate::deploy::Deployed;
 use crate::process::LogDir;
@@ -22,4 +37,96 @@ pub struct Context<'a> {
     pub logs: &'a LogDir,
     /// Shows what the scenario waits for.
     pub phase: &'a Phase,
+}
+
+/// A promise that is checked on a cluster, in a namespace of its own.
+pub struct Scenario {
+    /// What it promises; also the name of its namespace.
+    pub name: &'static str,
+    run: for<'a> fn(&'a Scene<'a>) -> BoxFuture<'a, Result<()>>,
+}
+
+/// The scenarios beside the main job, the longest first. They need a cluster of two nodes.
+pub const ALL: &[Scenario] = &[
+    Scenario {
+        name: "re-created-job-waits-for-its-predecessor",
+        run: |scene| Box::pin(recreated_job::waits_for_its_predecessor(scene)),
+    },
+    Scenario {
+        name: "deleted-pod-takes-no-completion-back",
+        run: |scene| Box::pin(deleted_pod::takes_no_completion_back(scene)),
+    },
+    Scenario {
+        name: "failed-node-keeps-no-other-from-its-end",
+        run: |scene| Box::pin(failures::keep_no_other_node_from_its_end(scene)),
+    },
+    Scenario {
+        name: "failed-node-within-the-limit-lets-the-rest-finish",
+        run: |scene| Box::pin(failures::within_the_limit_let_the_rest_finish(scene)),
+    },
+    Scenario {
+        name: "failed-node-ends-a-job-that-bears-none",
+        run: |scene| Box::pin(failures::end_a_job_that_bears_none(scene)),
+    },
+    Scenario {
+        name: "namespaces-keep-their-words-apart",
+        run: |scene| Box::pin(word::namespaces_keep_theirs_apart(scene)),
+    },
+    Scenario {
+        name: "deadline-stops-what-is-not-done",
+        run: |scene| Box::pin(lifetime::deadline_stops_what_is_not_done(scene)),
+    },
+    Scenario {
+        name: "finished-job-stays-for-its-ttl",
+        run: |scene| Box::pin(lifetime::finished_job_stays_for_its_ttl(scene)),
+    },
+    Scenario {
+        name: "node-selector-decides-where-a-job-runs",
+        run: |scene| Box::pin(node_selector::decides_where_a_job_runs(scene)),
+    },
+    Scenario {
+        name: "word-of-a-sidecar-completes-nothing",
+        run: |scene| Box::pin(word::of_a_sidecar_completes_nothing(scene)),
+    },
+    Scenario {
+        name: "exit-code-of-an-ordinary-image-completes-the-job",
+        run: |scene| Box::pin(exit_code::completes_the_job(scene)),
+    },
+];
+
+impl Scenario {
+    /// Runs it, and sees that it leaves the cluster as it was. One that fails leaves its namespace,
+    /// to be looked at.
+    ///
+    /// # Errors
+    /// When a promise is broken or the cluster does not answer.
+    pub async fn run(&self, cx: Context<'_>) -> Result<()> {
+        let restarts = cx.deployed.restarts(cx.client).await?;
+        let scene = Scene::open(cx, self.name).await?;
+        (self.run)(&scene).await?;
+        scene.close().await?;
+        let after = cx.deployed.restarts(cx.client).await?;
+        ensure!(
+            after == restarts,
+            "operator or terminator restarted: {restarts:?} became {after:?}"
+        );
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_distinct_and_fit_namespaces() {
+        let names: BTreeSet<_> = ALL.iter().map(|scenario| scenario.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        for name in names {
+            let is_valid = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+            assert!(is_valid && name.len() <= 63, "{name}");
+        }
+    }
 }

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::ValueEnum as _;
-use e2e::cluster::{Cluster, FileLock, Record};
+use e2e::cluster::{Cluster, FileLock, Record, Source};
 use e2e::deploy::{self, Deployed};
-use e2e::paths;
+use e2e::progress::Phase;
+use e2e::scenario;
 use e2e::wait::{Deadline, Waiter};
+use e2e::{images, paths};
 use kube::Client;
 
 use super::session::{Session, runs};
 use crate::context::Context;
-use crate::image::{self, Built, Image, Names};
+use crate::image::{self, Image, Names};
 use crate::node_image;
 use crate::provision::{self, Provision};
 
@@ -28,6 +30,23 @@ pub(super) struct Ready {
     pub(super) cluster: Cluster,
     pub(super) client: Client,
     pub(super) deployed: Deployed,
+}
+
+impl Ready {
+    /// What a scenario works with that shows its progress in `phase`.
+    pub(super) fn context<'a>(
+        &'a self,
+        session: &'a Session,
+        phase: &'a Phase,
+    ) -> scenario::Context<'a> {
+        scenario::Context {
+            cluster: &self.cluster,
+            client: &self.client,
+            deployed: &self.deployed,
+            logs: &session.logs,
+            phase,
+        }
+    }
 }
 
 /// The programs that a run uses.
@@ -56,8 +75,7 @@ pub(super) async fn prepare(session: &Session, cx: &Context) -> Result<Ready> {
     let client = cluster.client().await?;
     let loaded = progress
         .phase("load", async |phase| {
-            let references: Vec<_> = images.into_iter().map(|image| image.reference).collect();
-            let loaded = cluster.load(&references).await?;
+            let loaded = cluster.load(&images).await?;
             phase.outcome(format_args!("{} loaded, {} were there", loaded.loaded, loaded.present));
             anyhow::Ok(loaded)
         })
@@ -78,11 +96,18 @@ pub(super) async fn prepare(session: &Session, cx: &Context) -> Result<Ready> {
     Ok(Ready { cluster, client, deployed })
 }
 
-async fn build_images(session: &Session, provision: &Provision) -> Result<Vec<Built>> {
+/// The images of `deploy/` and its samples.
+async fn build_images(session: &Session, provision: &Provision) -> Result<Vec<Source>> {
     let all = Image::value_variants();
     session
         .progress
-        .phase("images", async |phase| image::build(all, &Names::default(), provision, phase).await)
+        .phase("images", async |phase| {
+            let built = image::build(all, &Names::default(), provision, phase).await?;
+            let busybox = node_image::busybox(provision, phase).await?;
+            let named = built.into_iter().map(|image| Source::named(image.reference));
+            let busybox = Source { local: busybox, name: images::BUSYBOX.to_owned() };
+            anyhow::Ok(named.chain([busybox]).collect())
+        })
         .await
 }
 

@@ -54,9 +54,14 @@ impl Session {
         self.progress.say(text);
     }
 
-    /// Tells what went wrong, and collects the state of the cluster, or what there is of one.
+    /// Tells what went wrong, and collects the state of the cluster.
     pub(super) async fn report_failure(&self, error: &anyhow::Error) {
         self.say(format_args!("FAILED: {error:#}"));
+        self.collect().await;
+    }
+
+    /// Collects the state of the cluster, or what there is of one.
+    pub(super) async fn collect(&self) {
         let folder = self.folder.join("artifacts");
         let collected = self
             .progress

@@ -1,0 +1,218 @@
+//! What each scenario has for itself: a namespace, and a folder on every node.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use futures::future::try_join_all;
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::{DeleteParams, PostParams};
+use kube::runtime::watcher;
+use kube::{Api, ResourceExt as _};
+
+use super::job::WatchedJob;
+use super::{Context, leftovers};
+use crate::cluster::Node;
+use crate::wait::{Deadline, Objects, State, Waiter};
+
+/// How long a scenario may take. Beside a dozen others on two processors, starting a pod takes half
+/// a minute and removing one nearly as long.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// How long to look for what must not happen. What happens to a Job shows within a second.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// What a scenario works with, and what it has to itself.
+pub(super) struct Scene<'a> {
+    pub(super) cx: Context<'a>,
+    pub(super) nodes: Vec<Node>,
+    wait: Waiter<'a>,
+    namespace: &'a str,
+}
+
+impl<'a> Scene<'a> {
+    /// Makes the namespace, and the folder on the nodes; what an interrupted run left of them goes
+    /// first.
+    pub(super) async fn open(cx: Context<'a>, namespace: &'a str) -> Result<Self> {
+        let deadline = Deadline::after(LIMIT);
+        let wait = Waiter::new(cx.client, cx.phase, namespace, deadline);
+        let nodes = cx.cluster.nodes().await?;
+        let scene = Self { cx, nodes, wait, namespace };
+        scene.remove().await?;
+        let mut object = Namespace::default();
+        object.metadata.name = Some(namespace.to_owned());
+        let namespaces: Api<Namespace> = Api::all(cx.client.clone());
+        namespaces.create(&PostParams::default(), &object).await?;
+        let folder = scene.folder();
+        scene.on_all_nodes(&["mkdir", "-p", "--", &folder]).await?;
+        Ok(scene)
+    }
+
+    /// Deletes the Jobs that are left, sees that nothing else of them stays, and then removes all that
+    /// [`Scene::open`] made.
+    pub(super) async fn close(self) -> Result<()> {
+        let jobs: Api<api::v1beta1::Job> = self.api();
+        jobs.delete_collection(&DeleteParams::default(), &Default::default()).await?;
+        leftovers::wait_until_gone(self.cx.client, &self.wait, self.namespace, |_| true).await?;
+        self.remove().await
+    }
+
+    async fn remove(&self) -> Result<()> {
+        let namespaces: Api<Namespace> = Api::all(self.cx.client.clone());
+        if namespaces.get_opt(self.namespace).await?.is_some() {
+            namespaces.delete(self.namespace, &DeleteParams::default()).await?;
+            let config =
+                watcher::Config::default().fields(&format!("metadata.name={}", self.namespace));
+            let expected = format!("namespace {} gone", self.namespace);
+            self.wait
+                .watch(namespaces, config, &expected, |found: &Objects<Namespace>| {
+                    match found.is_empty() {
+                        true => State::Reached(()),
+                        false => State::Waiting("it is still there".to_owned()),
+                    }
+                })
+                .await?;
+        }
+        let folder = self.folder();
+        let folder = [folder.as_str()];
+        try_join_all(self.nodes.iter().map(|node| node.remove(&folder))).await?;
+        Ok(())
+    }
+
+    /// The folder on every node, for Jobs to mount.
+    pub(super) fn folder(&self) -> String {
+        format!("/tmp/{}", self.namespace)
+    }
+
+    fn path(&self, file: &str) -> String {
+        format!("{}/{file}", self.folder())
+    }
+
+    /// Makes a file in the folder of these nodes.
+    pub(super) async fn touch(
+        &self,
+        nodes: impl IntoIterator<Item = &Node>,
+        file: &str,
+    ) -> Result<()> {
+        let path = self.path(file);
+        let path = [path.as_str()];
+        try_join_all(nodes.into_iter().map(|node| node.touch(&path))).await?;
+        Ok(())
+    }
+
+    /// The names of the nodes that have a file in their folder.
+    pub(super) async fn nodes_with(&self, file: &str) -> Result<Vec<&str>> {
+        let path = self.path(file);
+        let has = try_join_all(self.nodes.iter().map(|node| node.has(&path))).await?;
+        Ok(self
+            .nodes
+            .iter()
+            .zip(has)
+            .filter(|(_, has)| *has)
+            .map(|(node, _)| node.name())
+            .collect())
+    }
+
+    /// Runs a command on every node.
+    pub(super) async fn on_all_nodes(&self, command: &[&str]) -> Result<()> {
+        try_join_all(self.nodes.iter().map(|node| node.exec(command).run(self.cx.logs))).await?;
+        Ok(())
+    }
+
+    /// Applies a manifest as users do.
+    pub(super) async fn apply(&self, manifest: &str) -> Result<()> {
+        self.kubectl(&["apply", "--filename", "-"], manifest).await
+    }
+
+    /// Runs kubectl in the namespace.
+    pub(super) async fn kubectl(&self, args: &[&str], stdin: &str) -> Result<()> {
+        let verb = args.first().copied().unwrap_or_default();
+        self.cx
+            .cluster
+            .kubectl(args.iter().chain(&["--namespace", self.namespace]))
+            .stdin(stdin)
+            .timeout(self.wait.deadline().remaining())
+            .name(format!("kubectl-{verb}-{}", self.namespace))
+            .run(self.cx.logs)
+            .await?;
+        Ok(())
+    }
+
+    /// The Job of this name.
+    pub(super) fn job(&'a self, name: &'a str) -> WatchedJob<'a> {
+        WatchedJob { client: self.cx.client, wait: &self.wait, namespace: self.namespace, name }
+    }
+
+    /// Access to the objects of the namespace.
+    pub(super) fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+    {
+        Api::namespaced(self.cx.client.clone(), self.namespace)
+    }
+
+    /// Waits until the pods of the namespace satisfy a check.
+    pub(super) async fn until_pods<T>(
+        &self,
+        expected: &str,
+        mut check: impl FnMut(&[&Pod]) -> Option<T>,
+    ) -> Result<T> {
+        let pods: Api<Pod> = self.api();
+        self.wait
+            .watch(pods, watcher::Config::default(), expected, |pods: &Objects<Pod>| {
+                let pods: Vec<_> = pods.values().collect();
+                match check(&pods) {
+                    Some(reached) => State::Reached(reached),
+                    None => State::Waiting(pods.into_iter().map(describe).collect()),
+                }
+            })
+            .await
+    }
+
+    /// Waits until each node has one pod, with all of its containers running.
+    pub(super) async fn until_running_everywhere(&self) -> Result<()> {
+        let nodes = self.nodes.len();
+        self.until_pods("a running pod on every node", |pods| {
+            (pods.len() == nodes && pods.iter().all(|pod| is_running(pod))).then_some(())
+        })
+        .await
+    }
+
+    /// Waits until nothing runs any more, whether the Job stays or not.
+    pub(super) async fn until_stopped(&self) -> Result<()> {
+        leftovers::wait_until_none_of::<DaemonSet>(self.cx.client, &self.wait, self.namespace)
+            .await?;
+        leftovers::wait_until_none_of::<Pod>(self.cx.client, &self.wait, self.namespace).await
+    }
+
+    /// Gives what must not happen the time to happen.
+    pub(super) async fn settle(&self) {
+        self.cx.phase.detail("looking for what must not happen");
+        tokio::time::sleep(SETTLE).await;
+    }
+
+    /// `done` nodes of all: `1/3`.
+    pub(super) fn of_all(&self, done: usize) -> String {
+        format!("{done}/{}", self.nodes.len())
+    }
+
+    /// One node, for what is to happen on one only, and the others.
+    pub(super) fn special_node(&self) -> Result<(&Node, &[Node])> {
+        self.nodes.split_last().context("the cluster has no node")
+    }
+}
+
+/// Whether the pod stays, and all of its containers run.
+pub(super) fn is_running(pod: &Pod) -> bool {
+    let statuses = pod.status.iter().flat_map(|status| &status.container_statuses).flatten();
+    let running = statuses
+        .filter(|container| container.state.as_ref().is_some_and(|state| state.running.is_some()));
+    let wanted = pod.spec.as_ref().map_or(0, |spec| spec.containers.len());
+    pod.metadata.deletion_timestamp.is_none() && wanted > 0 && running.count() == wanted
+}
+
+fn describe(pod: &Pod) -> String {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let leaving = if pod.metadata.deletion_timestamp.is_some() { ", leaving" } else { "" };
+    format!("{} {}{leaving}; ", pod.name_any(), phase.unwrap_or("-"))
+}
