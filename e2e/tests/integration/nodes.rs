@@ -1,12 +1,17 @@
 //! Nodes that come and go while a Job runs. These tests run alone, for all Jobs see all nodes.
 
-use anyhow::ensure;
+use anyhow::{Context as _, Result, ensure};
 use api::conditions::COMPLETE;
+use api::v1beta1::Phase;
 use e2e::sim::NodeSpec;
+use k8s_openapi::api::core::v1::Node;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
 
 use crate::cluster::NODES;
-use crate::job::manifest;
-use crate::test::alone;
+use crate::job::{exit_code_manifest, manifest, phase};
+use crate::test::{Test, alone};
 use crate::wait::settle;
 
 #[test]
@@ -83,6 +88,89 @@ fn job_for_which_there_is_no_node_is_complete_and_kept() {
         settle().await;
         job.get().await?;
         ensure!(terminator.deletions("/jobs/nowhere").is_empty());
+        Ok(())
+    });
+}
+
+#[test]
+fn cordoning_and_uncordoning_a_node_runs_nothing_again() {
+    alone(async |cx| {
+        let _processes = cx.both().await?;
+        cx.sim().add_node(&NodeSpec::linux("cordoned-1")).await?;
+        let job = cx.apply(&exit_code_manifest("cordon")).await?;
+        let pods = job.pods().await?;
+        let cordoned = job.pod("cordoned-1").await?;
+        cordoned.exit(0)?;
+        job.until_completed("1/4").await?;
+        for unschedulable in [true, false] {
+            cordon(cx, "cordoned-1", unschedulable).await?;
+            settle().await;
+            job.until_completed("1/4").await?;
+            ensure!(job.pod("cordoned-1").await?.uid() == cordoned.uid());
+        }
+        for pod in &pods {
+            pod.exit(0)?;
+        }
+        job.until_ended("Completed", "done on 4 of 4 nodes").await?;
+        Ok(())
+    });
+}
+
+/// As `kubectl cordon` and `uncordon`, with the taint that the node lifecycle controller adds.
+async fn cordon(cx: &Test, node: &str, unschedulable: bool) -> Result<()> {
+    let taint = json!({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"});
+    let taints = if unschedulable { vec![taint] } else { Vec::new() };
+    let patch = json!({"spec": {"unschedulable": unschedulable, "taints": taints}});
+    let nodes: Api<Node> = Api::all(cx.client.clone());
+    nodes.patch(node, &PatchParams::default(), &Patch::Merge(patch)).await?;
+    Ok(())
+}
+
+#[test]
+fn node_that_comes_back_as_another_one_of_its_name_runs() {
+    alone(async |cx| {
+        let _processes = cx.both().await?;
+        cx.sim().add_node(&NodeSpec::linux("reinstalled-1")).await?;
+        let job = cx.apply(&exit_code_manifest("reinstalled")).await?;
+        let pods = job.pods().await?;
+        let before = job.pod("reinstalled-1").await?;
+        before.exit(0)?;
+        job.until_completed("1/4").await?;
+        cx.sim().remove_node("reinstalled-1").await?;
+        cx.sim().add_node(&NodeSpec::linux("reinstalled-1")).await?;
+        let after = job.pod_other_than("reinstalled-1", &[before]).await?;
+        for pod in &pods {
+            pod.exit(0)?;
+        }
+        job.until_completed("3/4").await?;
+        settle().await;
+        job.until_completed("3/4").await?;
+        after.exit(0)?;
+        job.until_ended("Completed", "done on 4 of 4 nodes").await?;
+        Ok(())
+    });
+}
+
+/// The system-upgrade-controller takes host names for node names.
+#[test]
+fn node_whose_name_is_not_its_host_name_counts_by_its_name() {
+    alone(async |cx| {
+        let _processes = cx.both().await?;
+        cx.sim().add_node(&NodeSpec::linux("node-1.example.com").host_name("worker-1")).await?;
+        let job = cx.apply(&exit_code_manifest("host-names")).await?;
+        let pods = job.pods().await?;
+        let named = job.pod("node-1.example.com").await?;
+        for pod in &pods {
+            pod.exit(0)?;
+        }
+        job.until_completed("3/4").await?;
+        settle().await;
+        let running = job.get().await?;
+        ensure!(phase(&running) == Some(Phase::Running));
+        let nodes = running.status.context("a status")?.nodes;
+        ensure!(nodes.iter().map(|node| node.name.as_str()).eq(["node-1.example.com"]));
+        named.exit(0)?;
+        job.until_ended("Completed", "done on 4 of 4 nodes").await?;
         Ok(())
     });
 }

@@ -2,14 +2,13 @@
 
 use anyhow::{Context as _, Result, ensure};
 use api::v1beta1::{NodeState, NodeStatus};
-use e2e::sim::{Hold, NodeSpec, SimPod};
-use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::Api;
+use e2e::sim::{Hold, SimPod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::job::{JobHandle, exit_code_manifest, manifest};
-use crate::test::{Test, alone, shared};
+use crate::test::shared;
 use crate::wait::settle;
 
 fn failed(node: &NodeStatus) -> bool {
@@ -212,65 +211,6 @@ fn edits_by_others_in_between_lose_no_completion() {
         let ended = job.until_ended("Completed", "done on 3 of 3 nodes").await?;
         let set = ended.status.and_then(|status| status.completed_nodes);
         ensure!(set.context("completed nodes")?.len() == 3);
-        Ok(())
-    });
-}
-
-#[test]
-fn cordoning_and_uncordoning_a_node_runs_nothing_again() {
-    alone(async |cx| {
-        let _processes = cx.both().await?;
-        cx.sim().add_node(&NodeSpec::linux("cordoned-1")).await?;
-        let job = cx.apply(&exit_code_manifest("cordon")).await?;
-        let pods = job.pods().await?;
-        let cordoned = job.pod("cordoned-1").await?;
-        cordoned.exit(0)?;
-        job.until_completed("1/4").await?;
-        for unschedulable in [true, false] {
-            cordon(cx, "cordoned-1", unschedulable).await?;
-            settle().await;
-            job.until_completed("1/4").await?;
-            ensure!(job.pod("cordoned-1").await?.uid() == cordoned.uid());
-        }
-        for pod in &pods {
-            pod.exit(0)?;
-        }
-        job.until_ended("Completed", "done on 4 of 4 nodes").await?;
-        Ok(())
-    });
-}
-
-/// As `kubectl cordon` and `uncordon`, with the taint that the node lifecycle controller adds.
-async fn cordon(cx: &Test, node: &str, unschedulable: bool) -> Result<()> {
-    let taint = json!({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"});
-    let taints = if unschedulable { vec![taint] } else { Vec::new() };
-    let patch = json!({"spec": {"unschedulable": unschedulable, "taints": taints}});
-    let nodes: Api<Node> = Api::all(cx.client.clone());
-    nodes.patch(node, &PatchParams::default(), &Patch::Merge(patch)).await?;
-    Ok(())
-}
-
-#[test]
-fn node_that_comes_back_as_another_one_of_its_name_runs() {
-    alone(async |cx| {
-        let _processes = cx.both().await?;
-        cx.sim().add_node(&NodeSpec::linux("reinstalled-1")).await?;
-        let job = cx.apply(&exit_code_manifest("reinstalled")).await?;
-        let pods = job.pods().await?;
-        let before = job.pod("reinstalled-1").await?;
-        before.exit(0)?;
-        job.until_completed("1/4").await?;
-        cx.sim().remove_node("reinstalled-1").await?;
-        cx.sim().add_node(&NodeSpec::linux("reinstalled-1")).await?;
-        let after = job.pod_other_than("reinstalled-1", &[before]).await?;
-        for pod in &pods {
-            pod.exit(0)?;
-        }
-        job.until_completed("3/4").await?;
-        settle().await;
-        job.until_completed("3/4").await?;
-        after.exit(0)?;
-        job.until_ended("Completed", "done on 4 of 4 nodes").await?;
         Ok(())
     });
 }
