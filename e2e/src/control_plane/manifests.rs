@@ -125,4 +125,20 @@ mod tests {
             .collect();
         assert_eq!(names, ["00-a.yaml", "10-b.yaml", "2-c.yml"]);
     }
+
+    #[test]
+    fn the_manifests_use_only_what_every_supported_kubernetes_serves() {
+        let list = crate::paths::workspace().join("hack/served-apis.txt");
+        let list = std::fs::read_to_string(list).unwrap();
+        let served: Vec<&str> = list.lines().filter(|line| !line.starts_with('#')).collect();
+        let files = files(&crate::paths::workspace().join("deploy")).unwrap();
+        assert!(files.len() >= 4, "{files:?}");
+        for file in files {
+            for object in parse(&std::fs::read_to_string(&file).unwrap()).unwrap() {
+                let types = object.types.unwrap();
+                let kind = format!("{} {}", types.api_version, types.kind);
+                assert!(served.contains(&kind.as_str()), "{kind} in {}", file.display());
+            }
+        }
+    }
 }
