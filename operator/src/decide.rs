@@ -89,7 +89,10 @@ pub fn decide(observed: &Observed<'_>) -> Decision {
             let message = format!("DaemonSet {name:?} exists and does not belong to this Job");
             blocked(observed, base, Reason::NameConflict, message)
         }
-        Ownership::Absent | Ownership::Leaving if is_overdue(job, &base, now) => {
+        // What the API server has refused cannot be late: its refusal stays until it is mended.
+        Ownership::Absent | Ownership::Leaving
+            if is_overdue(job, &base, now) && !is_refused(&base) =>
+        {
             exceeded(observed, base, Progress::default())
         }
         Ownership::Leaving => waiting(job, DaemonSetAction::Keep, base, now),
@@ -211,6 +214,11 @@ fn deadline(job: &Job, status: &JobStatus) -> Option<Timestamp> {
 
 fn is_overdue(job: &Job, status: &JobStatus, now: Timestamp) -> bool {
     deadline(job, status).is_some_and(|deadline| deadline <= now)
+}
+
+fn is_refused(status: &JobStatus) -> bool {
+    conditions::find_true(&status.conditions, conditions::FAILED)
+        .is_some_and(|condition| condition.reason == Reason::InvalidSpec.as_str())
 }
 
 fn uid(daemon_set: &DaemonSetView) -> String {

@@ -156,3 +156,28 @@ fn deadline_that_is_set_while_the_job_runs_restarts_nothing_and_ends_it() {
         job.until_stopped().await
     });
 }
+
+#[test]
+fn job_that_is_refused_stays_so_past_its_deadline_and_ttl() {
+    shared(async |cx| {
+        let _processes = cx.both().await?;
+        // One that the operator refuses, and one that the API server does.
+        let refused = [
+            ("by-operator", json!({"spec": {"nodeSelectr": {}}})),
+            ("by-api-server", json!({"spec": {"containers": [{"name": "sidecar"}]}})),
+        ];
+        for (name, template) in &refused {
+            let mut manifest = with_deadline(manifest(name), 2);
+            manifest["spec"]["ttlSecondsAfterFinished"] = json!(0);
+            manifest["spec"]["template"] = template.clone();
+            cx.apply(&manifest).await?.until_condition(FAILED).await?;
+        }
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        for (name, _) in refused {
+            let job = cx.api::<Job>().get(name).await?;
+            let failed = condition(&job, FAILED).context("it is refused")?;
+            ensure!(failed.reason == "InvalidSpec", "{name}: {failed:?}");
+        }
+        Ok(())
+    });
+}
