@@ -17,13 +17,7 @@ impl NodeSpec {
     /// A Linux worker.
     #[must_use]
     pub fn linux(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            host_name: None,
-            os: "linux",
-            taint: None,
-            unschedulable: false,
-        }
+        Self { name: name.into(), host_name: None, os: "linux", taint: None, unschedulable: false }
     }
 
     /// A Windows worker.

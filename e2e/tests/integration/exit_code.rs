@@ -6,7 +6,7 @@ use api::v1beta1::{NodeState, Phase};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use serde_json::{Value, json};
 
-use crate::job::{condition, exit_code_manifest, find_node, is_recorded, phase};
+use crate::job::{condition, exit_code_manifest, find_node, is_recorded, phase, without_ttl};
 use crate::test::shared;
 use crate::wait::{settle, until};
 
@@ -14,9 +14,7 @@ use crate::wait::{settle, until};
 fn job_is_complete_once_every_container_has_exited_with_zero() {
     shared(async |cx| {
         let _processes = cx.both().await?;
-        let mut manifest = exit_code_manifest("exits");
-        manifest["spec"]["ttlSecondsAfterFinished"] = Value::Null;
-        let job = cx.apply(&manifest).await?;
+        let job = cx.apply(&without_ttl(exit_code_manifest("exits"))).await?;
         let pods = job.pods().await?;
         for (done, pod) in pods.iter().enumerate() {
             job.until_completed(&format!("{done}/3")).await?;

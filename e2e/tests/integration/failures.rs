@@ -8,16 +8,17 @@ use kube::ResourceExt as _;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use crate::job::{condition, exit_code_manifest, find_node, manifest, phase};
+use crate::job::{condition, exit_code_manifest, find_node, manifest, phase, without_ttl};
 use crate::test::shared;
 use crate::wait::settle;
 
 /// An ExitCode Job with these limits.
 fn limited(name: &str, backoff_limit: i32, max_failed_nodes: Option<i32>) -> Value {
-    let mut manifest = exit_code_manifest(name);
+    let mut manifest = without_ttl(exit_code_manifest(name));
     manifest["spec"]["backoffLimitPerNode"] = json!(backoff_limit);
-    manifest["spec"]["maxFailedNodes"] = json!(max_failed_nodes);
-    manifest["spec"]["ttlSecondsAfterFinished"] = Value::Null;
+    if let Some(nodes) = max_failed_nodes {
+        manifest["spec"]["maxFailedNodes"] = json!(nodes);
+    }
     manifest
 }
 

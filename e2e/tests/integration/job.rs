@@ -38,6 +38,13 @@ pub(crate) fn exit_code_manifest(name: &str) -> Value {
     manifest
 }
 
+/// The Job without a TTL.
+pub(crate) fn without_ttl(mut manifest: Value) -> Value {
+    let spec = manifest["spec"].as_object_mut().expect("a spec");
+    spec.remove("ttlSecondsAfterFinished");
+    manifest
+}
+
 /// A Job in a namespace, by name: there may be several of that name, one after another.
 #[derive(Clone)]
 pub(crate) struct JobHandle<'t> {

@@ -11,7 +11,7 @@ use kube::ResourceExt as _;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
-use crate::job::{JobHandle, condition, exit_code_manifest, manifest};
+use crate::job::{JobHandle, condition, exit_code_manifest, manifest, without_ttl};
 use crate::test::shared;
 use crate::wait::{settle, until_none};
 
@@ -202,9 +202,7 @@ fn ttl_of_a_finished_job_can_be_shortened_and_taken_away() {
         cx.apply(&with_ttl(exit_code_manifest("shortened"), 1)).await?;
         job.until_gone().await?;
         // As a completed Job that never had one.
-        let mut manifest = exit_code_manifest("kept");
-        manifest["spec"]["ttlSecondsAfterFinished"] = Value::Null;
-        cx.apply(&manifest).await?;
+        cx.apply(&without_ttl(exit_code_manifest("kept"))).await?;
         kept.until_gone().await
     });
 }
