@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use e2e::paths;
 use kube::CustomResourceExt;
-use serde_json::Value;
 
 use crate::context::Verdict;
 
@@ -57,25 +56,11 @@ fn stale() -> Result<Vec<Generated>> {
 }
 
 fn generated() -> Result<Vec<Generated>> {
-    let mut crd = serde_json::to_value(api::v1beta1::Job::crd()).context("the CRD is no JSON")?;
-    forget_nullable(&mut crd);
-    let crd = serde_saphyr::to_string(&crd).context("the CRD is no YAML")?;
+    let crd = serde_saphyr::to_string(&api::v1beta1::Job::crd()).context("the CRD is no YAML")?;
     Ok(vec![Generated {
         path: paths::workspace().join("deploy").join("10-crd.yaml"),
         content: format!("# Generated from the api crate by `cargo xtask codegen`.\n{crd}"),
     }])
-}
-
-/// What may be left out need not also be null, and `kubectl explain` shows no type of what can be.
-fn forget_nullable(schema: &mut Value) {
-    match schema {
-        Value::Object(fields) => {
-            fields.remove("nullable");
-            fields.values_mut().for_each(forget_nullable);
-        }
-        Value::Array(items) => items.iter_mut().for_each(forget_nullable),
-        _ => {}
-    }
 }
 
 fn is_current(path: &Path, content: &str) -> Result<bool> {
