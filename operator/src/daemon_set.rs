@@ -163,6 +163,11 @@ fn merge(template: &mut PodTemplateSpec, mut overlay: PodTemplateSpec, mode: Com
         }
     }
     template.merge_from(overlay);
+    // What else there is to initialize is a preparation of the work.
+    let prepared = template.spec.as_mut().and_then(|spec| spec.init_containers.as_mut());
+    if let Some(containers) = prepared {
+        containers.sort_by_key(|container| container.name == names::JOB_CONTAINER);
+    }
 }
 
 fn non_empty(list: &[String]) -> Option<Vec<String>> {

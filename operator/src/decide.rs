@@ -20,6 +20,9 @@ use crate::{
     status,
 };
 
+/// A DaemonSet that is without its pods for this long may have been refused them, of which no watch
+/// of ours tells.
+const REFUSAL: Duration = Duration::from_secs(5);
 /// Nodes that a message names.
 const NAMED_NODES: usize = 5;
 
@@ -45,8 +48,10 @@ pub struct Act {
     pub notes: Vec<Note>,
     /// then the status, which makes them things of the past.
     pub status: JobStatus,
-    /// When to decide again, should nothing happen before: the deadline.
+    /// When to decide again, should nothing happen before.
     pub again_after: Option<Duration>,
+    /// UID of the DaemonSet if it has been without its pods for long: they may have been refused.
+    pub lacks_pods: Option<String>,
 }
 
 /// What is to be done about the DaemonSet.
@@ -79,8 +84,9 @@ pub fn decide(observed: &Observed<'_>) -> Decision {
         return act(job, action, base, now);
     }
     if let Err(invalid) = validation::validate(&job.spec) {
-        // What already runs goes on: the edit may be mended, and nothing is lost by then.
-        return blocked(observed, base, Reason::InvalidSpec, invalid.to_string());
+        // What already runs goes on, and what it has come to is kept: the edit may be mended.
+        let kept = status::kept(job, now);
+        return blocked(observed, kept, Reason::InvalidSpec, invalid.to_string());
     }
     match ownership {
         Ownership::Own(daemon_set) => running(observed, base, daemon_set),
@@ -107,6 +113,7 @@ pub fn decide(observed: &Observed<'_>) -> Decision {
 fn running(observed: &Observed<'_>, base: JobStatus, daemon_set: &DaemonSetView) -> Decision {
     let Observed { job, now, .. } = *observed;
     let progress = progress(&job.spec, &base, daemon_set, observed.pods, observed.nodes);
+    let lacks_pods = lacks_pods(daemon_set, &progress);
     if daemon_set.work_hash() != Some(&work::hash(&job.spec)) {
         let action = DaemonSetAction::Update(uid(daemon_set));
         return act(job, action, status::running(base, progress), now);
@@ -114,8 +121,12 @@ fn running(observed: &Observed<'_>, base: JobStatus, daemon_set: &DaemonSetView)
     let bears = job.spec.max_failed_nodes.unwrap_or(i32::MAX);
     if progress.failed > bears {
         let message = format!(
-            "{} nodes failed, more than the {bears} of spec.maxFailedNodes: {}",
-            progress.failed,
+            "{} failed, more than the {bears} of spec.maxFailedNodes: {}",
+            if progress.failed == 1 {
+                "1 node".to_owned()
+            } else {
+                format!("{} nodes", progress.failed)
+            },
             named(&progress.nodes, |node| node.state == NodeState::Failed)
         );
         return finish(observed, base, progress, Reason::MaxFailedNodesExceeded, message);
@@ -127,7 +138,23 @@ fn running(observed: &Observed<'_>, base: JobStatus, daemon_set: &DaemonSetView)
     if is_overdue(job, &base, now) {
         return exceeded(observed, base, progress);
     }
-    act(job, DaemonSetAction::Keep, status::running(base, progress), now)
+    let mut decision = act(job, DaemonSetAction::Keep, status::running(base, progress), now);
+    if lacks_pods && let Decision::Act(act) = &mut decision {
+        act.again_after = Some(act.again_after.map_or(REFUSAL, |after| after.min(REFUSAL)));
+        let created = daemon_set.metadata.creation_timestamp.as_ref();
+        let is_old = created.is_some_and(|created| {
+            now.duration_since(created.0).unsigned_abs() >= REFUSAL && created.0 < now
+        });
+        act.lacks_pods = is_old.then(|| uid(daemon_set));
+    }
+    decision
+}
+
+/// Whether pods are wanted that are not there. When the first one is refused, the controller does
+/// not even come to write how many it wants.
+fn lacks_pods(daemon_set: &DaemonSetView, progress: &Progress) -> bool {
+    let observed = daemon_set.status.as_ref().and_then(|status| status.observed_generation);
+    observed.is_none() || progress.active + progress.succeeded + progress.failed < progress.desired
 }
 
 /// How a Job went whose nodes have all ended.
@@ -201,7 +228,7 @@ fn act(job: &Job, daemon_set: DaemonSetAction, status: JobStatus, now: Timestamp
         // One that has passed woke whoever it concerns.
         .filter(|deadline| !is_finished && *deadline > now)
         .map(|deadline| Duration::try_from(deadline.duration_since(now)).unwrap_or_default());
-    Decision::Act(Box::new(Act { daemon_set, notes, status, again_after }))
+    Decision::Act(Box::new(Act { daemon_set, notes, status, again_after, lacks_pods: None }))
 }
 
 /// The time by which a Job must be done.

@@ -5,15 +5,24 @@
 
 use api::{conditions::Reason, names, v1beta1::Job};
 use k8s_openapi::{
-    api::{core::v1::ObjectReference, events::v1::Event},
+    api::{
+        core::{self, v1::ObjectReference},
+        events::v1::Event,
+    },
     apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, ObjectMeta},
     jiff::Timestamp,
 };
-use kube::{Api, Client, Resource, ResourceExt, api::PostParams};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{ListParams, PostParams},
+};
 
 /// The longest `note` that the API accepts, in bytes.
 /// <https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/>
 const MAX_NOTE: usize = 1024;
+
+/// Reason of the events with which the DaemonSet controller tells of pods that were refused.
+const FAILED_CREATE: &str = "FailedCreate";
 
 /// Something that people want to know of a Job.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -55,6 +64,12 @@ impl Note {
             reason: condition.reason.clone(),
             message: condition.message.clone(),
         }
+    }
+
+    /// The API server refuses the pods of a Job, in the words of the DaemonSet controller.
+    #[must_use]
+    pub fn failed_create(message: String) -> Self {
+        Self { is_warning: true, reason: FAILED_CREATE.to_owned(), message }
     }
 
     fn event(&self, job: &Job, now: Timestamp) -> Event {
@@ -110,6 +125,24 @@ pub async fn publish(client: &Client, job: &Job, note: &Note, now: Timestamp) ->
         }
         Err(error) => Err(error),
     }
+}
+
+/// Why the API server refused pods of the DaemonSet with this UID, a quota or Pod Security for
+/// example: what its controller said last.
+///
+/// # Errors
+/// When the API server could not take the call.
+pub async fn refused_pods(
+    client: &Client,
+    namespace: &str,
+    daemon_set: &str,
+) -> kube::Result<Option<Note>> {
+    // The older API: it has field selectors for the object in every supported Kubernetes.
+    let events: Api<core::v1::Event> = Api::namespaced(client.clone(), namespace);
+    let selector = format!("involvedObject.uid={daemon_set},reason={FAILED_CREATE}");
+    let said = events.list(&ListParams::default().fields(&selector)).await?;
+    let last = said.items.into_iter().max_by_key(|event| event.last_timestamp.clone());
+    Ok(last.and_then(|event| event.message).map(Note::failed_create))
 }
 
 /// The beginning of `text` in at most `max` bytes.

@@ -111,6 +111,12 @@ impl Reconciler {
             events::publish(&self.client, job, note, now).await?;
         }
         let recheck = act.again_after.map_or(RECHECK, |after| after.min(RECHECK));
+        if let Some(daemon_set) = &act.lacks_pods {
+            let namespace = job.namespace().unwrap_or_default();
+            if let Some(note) = events::refused_pods(&self.client, &namespace, daemon_set).await? {
+                events::publish(&self.client, job, &note, now).await?;
+            }
+        }
         let since_last = self.writer.since_last(&job.metadata);
         Ok(Action::requeue(
             match status::when_to_write(job.status.as_ref(), &act.status, since_last) {

@@ -24,11 +24,18 @@ const MAX_NODES: usize = 100;
 #[must_use]
 pub fn base(job: &Job, now: Timestamp) -> JobStatus {
     let work_hash = work::hash(&job.spec);
-    let mut status = job
-        .status
-        .clone()
-        .filter(|status| status.work_hash.as_deref() == Some(&work_hash))
-        .unwrap_or_else(|| JobStatus { work_hash: Some(work_hash), ..JobStatus::default() });
+    let known = job.status.clone().filter(|known| known.work_hash.as_ref() == Some(&work_hash));
+    let fresh = || JobStatus { work_hash: Some(work_hash), ..JobStatus::default() };
+    acknowledged(known.unwrap_or_else(fresh), job, now)
+}
+
+/// What the status of `job` has to build on when its spec is of no use: itself, whatever it describes.
+#[must_use]
+pub fn kept(job: &Job, now: Timestamp) -> JobStatus {
+    acknowledged(job.status.clone().unwrap_or_default(), job, now)
+}
+
+fn acknowledged(mut status: JobStatus, job: &Job, now: Timestamp) -> JobStatus {
     status.start_time.get_or_insert(Time(now));
     status.observed_generation = job.metadata.generation;
     status

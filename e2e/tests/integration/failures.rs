@@ -111,7 +111,7 @@ fn first_failed_node_ends_a_job_that_bears_none_at_once() {
         first.exit(0)?;
         job.until_completed("1/3").await?;
         failing.exit(1)?;
-        let message = "1 nodes failed, more than the 0 of spec.maxFailedNodes: worker-1";
+        let message = "1 node failed, more than the 0 of spec.maxFailedNodes: worker-1";
         let ended = job.until_ended("MaxFailedNodesExceeded", message).await?;
         ensure!(counts(&ended)? == (1, 1, 1), "{:?}", ended.status);
         ensure!(ended.status.context("a status")?.completed.as_deref() == Some("1/3"));

@@ -28,6 +28,7 @@ mod failures;
 mod names;
 mod nodes;
 mod peers;
+mod refused_pods;
 mod restarts;
 mod rights;
 mod simulation;

@@ -127,6 +127,14 @@ fn the_job_container_of_a_template_overlays_the_working_container_in_both_modes(
 }
 
 #[test]
+fn init_containers_of_a_template_prepare_the_work() {
+    let template = json!({"spec": {"initContainers": [{"name": "prepare", "image": "p"}]}});
+    let pod = pod_spec(json!({"template": template, "completionMode": "ExitCode"}));
+    assert_eq!(pod["initContainers"][0]["name"], "prepare");
+    assert_eq!(pod["initContainers"][1], worker());
+}
+
+#[test]
 fn a_node_selector_is_added_to_the_default_and_can_replace_it() {
     let with = |selector: Value| {
         pod_spec(json!({"template": {"spec": {"nodeSelector": selector}}}))["nodeSelector"].clone()

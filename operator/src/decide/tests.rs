@@ -324,6 +324,43 @@ fn a_deadline_that_has_passed_does_not_wake_a_job_that_waits_to_be_mended() {
 }
 
 #[test]
+fn an_invalid_edit_keeps_the_results_for_when_it_is_mended() {
+    let mut job = job();
+    let mut nodes = api::node_set::NodeSet::default();
+    nodes.insert("uid-of-a");
+    let start_time = Some(Time(Timestamp::from_second(-60).unwrap()));
+    job.status = Some(JobStatus {
+        work_hash: Some(work::hash(&job.spec)),
+        completed_nodes: Some(nodes.clone()),
+        start_time: start_time.clone(),
+        ..JobStatus::default()
+    });
+    let valid = job.spec.clone();
+    job.spec.image.clear();
+    let daemon_set = daemon_set().work_hash(&work::hash(&valid)).build();
+    job.status = Some(act_on(&job, Some(&daemon_set), &[]).status);
+    assert_eq!(job.status.as_ref().and_then(|status| status.phase), Some(Phase::Failed));
+    job.spec = valid;
+    let status = act_on(&job, None, &[]).status;
+    assert_eq!(status.completed_nodes, Some(nodes));
+    assert_eq!(status.start_time, start_time);
+    assert_eq!(status.conditions, []);
+}
+
+#[test]
+fn a_daemon_set_that_stays_without_pods_is_asked_why() {
+    let job = job();
+    let mut daemon_set = daemon_set().of(&job).observed_generation(None).build();
+    let now = Timestamp::UNIX_EPOCH;
+    for (age, expected) in [(0, None), (4, None), (5, Some(DAEMON_SET_UID.to_owned()))] {
+        let created = now - k8s_openapi::jiff::SignedDuration::from_secs(age);
+        daemon_set.metadata.creation_timestamp = Some(Time(created));
+        let act = act_on(&job, Some(&daemon_set), &[]);
+        assert_eq!((act.lacks_pods, act.again_after), (expected, Some(REFUSAL)), "{age} s");
+    }
+}
+
+#[test]
 fn what_is_known_is_not_noted_again() {
     let mut job = job();
     job.spec.image.clear();
