@@ -118,7 +118,7 @@ impl Container {
 async fn containers(cluster: &Cluster, logs: &LogDir) -> Result<Vec<Container>> {
     let template = concat!(
         "--output=jsonpath={range .items[*]}{.metadata.namespace} {.metadata.name}",
-        "{range .spec.containers[*]} {.name}{end}{'\\n'}{end}"
+        "{range .spec['initContainers','containers'][*]} {.name}{end}{'\\n'}{end}"
     );
     let list = cluster
         .kubectl(["get", "pods", "--all-namespaces", template])

@@ -176,6 +176,9 @@ pub(super) fn describe(job: &Job) -> String {
         (Some(phase), None) => format!("{phase:?}"),
         (None, _) => "no status yet".to_owned(),
     };
+    if let Some(NodeStatus { name, state, message: Some(message), .. }) = status.nodes.first() {
+        text += &format!("; {name} {state:?}: {message}");
+    }
     for condition in status.conditions {
         let (kind, reason, message) = (condition.type_, condition.reason, condition.message);
         text += &format!("; {kind}={} {reason}: {message}", condition.status);
