@@ -101,7 +101,7 @@ pub(super) async fn end_a_job_that_bears_none(scene: &Scene<'_>) -> Result<()> {
     scene.apply(&manifest(scene, failing.name(), limits)).await?;
     let job = scene.job(JOB);
     let message =
-        format!("1 nodes failed, more than the 0 of spec.maxFailedNodes: {}", failing.name());
+        format!("1 node failed, more than the 0 of spec.maxFailedNodes: {}", failing.name());
     let status = has_failed(job, "MaxFailedNodesExceeded", &message).await?;
     ensure!((status.succeeded, status.failed) == (0, 1), "{status:?}");
     stays_when_all_is_stopped(scene, job).await?;
