@@ -46,9 +46,8 @@ pub struct Scenario {
     run: for<'a> fn(&'a Scene<'a>) -> BoxFuture<'a, Result<()>>,
 }
 
-/// The scenarios beside the main job, the longest first: a kubelet of Kubernetes 1.20 may take more
-/// than a minute to remove a pod whose container it is about to start, as those of ExitCode Jobs that
-/// have just been done. They need a cluster of two nodes.
+/// The scenarios beside the main job. They need a cluster of two nodes. Each takes half a minute, most
+/// of it for the removal of its pods; a kubelet of Kubernetes 1.20 now and then takes a minute more.
 pub const ALL: &[Scenario] = &[
     Scenario {
         name: "exit-code-of-an-ordinary-image-completes-the-job",
