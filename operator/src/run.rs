@@ -9,6 +9,9 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus};
 /// Bytes of a message about a node: 100 of them stay small beside the set of completed nodes.
 const MAX_MESSAGE: usize = 256;
 
+/// Bytes of what a container said last; the rest of a message is for the reason.
+const MAX_LAST_WORDS: usize = 200;
+
 /// Reasons with which the kubelet reports a container that it has lost, most often for a reboot of
 /// the node. How its work ended is not known, so that is no failure.
 const LOST: [&str; 2] = ["ContainerStatusUnknown", "Unknown"];
@@ -87,7 +90,7 @@ fn message(
     let waiting = waiting.map(|state| (state.reason.as_deref(), state.message.as_deref()));
     // That it waits to be started again says less than why it has to be.
     let (reason, text) = match (ended, waiting) {
-        (Some(run), _) => (run.reason.as_deref(), run.message.as_deref()),
+        (Some(run), _) => (run.reason.as_deref(), run.message.as_deref().map(end)),
         (None, waiting) => waiting?,
     };
     Some(told(reason, text))
@@ -99,6 +102,12 @@ fn unscheduled(pod: &PodView) -> Option<String> {
         pod.status.conditions.iter().find(|condition| condition.type_ == "PodScheduled")?;
     (scheduled.status == "False")
         .then(|| told(scheduled.reason.as_deref(), scheduled.message.as_deref()))
+}
+
+/// The end of what a container said: that is where it tells what went wrong.
+fn end(text: &str) -> &str {
+    let text = text.trim();
+    &text[text.ceil_char_boundary(text.len().saturating_sub(MAX_LAST_WORDS))..]
 }
 
 fn told(reason: Option<&str>, text: Option<&str>) -> String {
@@ -220,6 +229,15 @@ mod tests {
         let report = by_word(6, container(2, backing_off, exited(3))).report;
         assert_eq!((report.restarts, report.exit_code), (2, Some(3)));
         assert_eq!(report.message.as_deref(), Some("Error: no space left"));
+    }
+
+    #[test]
+    fn of_what_a_container_said_the_end_is_told() {
+        let text = format!("{}\nno such file\n", "usage ".repeat(100));
+        let state = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": text}});
+        let message = by_word(6, container(0, state, json!({}))).report.message.unwrap();
+        assert!(message.starts_with("Error: ") && message.ends_with("\nno such file"), "{message}");
+        assert!(message.len() <= MAX_MESSAGE);
     }
 
     #[test]
