@@ -101,28 +101,7 @@ impl PodView {
             .node_name
             .as_deref()
             .filter(|name| !name.is_empty())
-            .or_else(|| self.intended_node())
-    }
-
-    /// The DaemonSet controller aims a pod at its node by a required node affinity on
-    /// `metadata.name`, and leaves the binding to the scheduler.
-    /// <https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/#how-daemon-pods-are-scheduled>
-    fn intended_node(&self) -> Option<&str> {
-        let required = self
-            .spec
-            .affinity
-            .as_ref()?
-            .node_affinity
-            .as_ref()?
-            .required_during_scheduling_ignored_during_execution
-            .as_ref()?;
-        required
-            .node_selector_terms
-            .iter()
-            .flat_map(|term| term.match_fields.iter().flatten())
-            .find(|field| field.key == "metadata.name" && field.operator == "In")
-            .and_then(|field| field.values.as_deref()?.first())
-            .map(String::as_str)
+            .or_else(|| intended_node(self.spec.affinity.as_ref()?.node_affinity.as_ref()?))
     }
 
     /// Whether the termination word was logged, as recorded by the terminator.
@@ -149,6 +128,21 @@ impl PodView {
 /// What is known of a node: its name and its UID.
 pub type NodeView = PartialObjectMeta<Node>;
 
+/// The node that a pod with this affinity is meant for: the DaemonSet controller aims a pod at its node
+/// by a required node affinity on `metadata.name`, and leaves the binding to the scheduler.
+/// <https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/#how-daemon-pods-are-scheduled>
+#[must_use]
+pub fn intended_node(affinity: &NodeAffinity) -> Option<&str> {
+    let required = affinity.required_during_scheduling_ignored_during_execution.as_ref()?;
+    required
+        .node_selector_terms
+        .iter()
+        .flat_map(|term| term.match_fields.iter().flatten())
+        .find(|field| field.key == "metadata.name" && field.operator == "In")
+        .and_then(|field| field.values.as_deref()?.first())
+        .map(String::as_str)
+}
+
 /// The owner that controls an object.
 #[must_use]
 pub fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
@@ -164,4 +158,41 @@ pub fn prune<K: Resource>(object: &mut K) {
 
 fn annotation<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
     metadata.annotations.as_ref()?.get(key).map(String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A pod as the DaemonSet controller creates it for the node `a`.
+    fn unbound() -> serde_json::Value {
+        let field = json!({"key": "metadata.name", "operator": "In", "values": ["a"]});
+        json!({
+            "metadata": {},
+            "spec": {"affinity": {"nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [{"matchFields": [field]}],
+                },
+            }}},
+        })
+    }
+
+    fn node(pod: serde_json::Value) -> Option<String> {
+        serde_json::from_value::<PodView>(pod).unwrap().node().map(str::to_owned)
+    }
+
+    #[test]
+    fn a_pod_that_is_not_bound_belongs_to_the_node_that_it_is_meant_for() {
+        assert_eq!(node(unbound()).as_deref(), Some("a"));
+        let mut elsewhere = unbound();
+        elsewhere["spec"]["nodeName"] = json!("b");
+        assert_eq!(node(elsewhere).as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn a_pod_that_names_no_node_belongs_to_none() {
+        assert_eq!(node(json!({"metadata": {}})), None);
+        assert_eq!(node(json!({"metadata": {}, "spec": {"nodeName": "", "affinity": {}}})), None);
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::views;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod, PodStatus};
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
@@ -220,21 +221,10 @@ async fn bind(api: &Api<Pod>, object: &Pod, node: &str) -> kube::Result<()> {
     Ok(())
 }
 
-/// The node that the DaemonSet controller has made a pod for: it names it in the node affinity, for
-/// the scheduler to read.
+/// The node that the DaemonSet controller has made a pod for, as the scheduler would read it.
 fn meant_for(pod: &Pod) -> Option<String> {
-    let affinity = pod.spec.as_ref()?.affinity.as_ref()?;
-    let required = affinity
-        .node_affinity
-        .as_ref()?
-        .required_during_scheduling_ignored_during_execution
-        .as_ref()?;
-    required
-        .node_selector_terms
-        .iter()
-        .flat_map(|term| term.match_fields.iter().flatten())
-        .find(|field| field.key == "metadata.name" && field.operator == "In")
-        .and_then(|field| field.values.as_ref()?.first().cloned())
+    let affinity = pod.spec.as_ref()?.affinity.as_ref()?.node_affinity.as_ref()?;
+    views::intended_node(affinity).map(str::to_owned)
 }
 
 #[cfg(test)]
