@@ -63,6 +63,11 @@ pub(crate) struct Options {
     #[arg(long, global = true)]
     reuse: bool,
 
+    /// Which of the clusters that stay `up`, --reuse and `down` mean: several can stand side by side.
+    /// Without it `down` means all of them.
+    #[arg(long, global = true, value_name = "NAME", value_parser = parse_cluster)]
+    cluster: Option<String>,
+
     /// Run each scenario this often, and report figures over all runs.
     #[arg(long, global = true, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
@@ -71,7 +76,14 @@ pub(crate) struct Options {
 /// The defaults of the command line.
 impl Default for Options {
     fn default() -> Self {
-        Self { nodes: 3, node_image: None, keep: Keep::Never, reuse: false, repeat: 1 }
+        Self {
+            nodes: 3,
+            node_image: None,
+            keep: Keep::Never,
+            reuse: false,
+            cluster: None,
+            repeat: 1,
+        }
     }
 }
 
@@ -91,9 +103,18 @@ fn parse_nodes(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A name that is fit to be a folder's.
+fn parse_cluster(text: &str) -> Result<String, String> {
+    let is_fit = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    match !text.is_empty() && text.bytes().all(is_fit) {
+        true => Ok(text.to_owned()),
+        false => Err("lower case letters, digits and `-` are expected".to_owned()),
+    }
+}
+
 pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
     let selection = match args.action {
-        Some(Action::Down) => return leftover::down(cx).await,
+        Some(Action::Down) => return leftover::down(args.options.cluster.as_deref(), cx).await,
         Some(Action::Up) => return up(args.options, cx).await,
         Some(Action::Run(selection)) => Some(selection),
         None => None,
@@ -249,6 +270,14 @@ mod tests {
         assert_eq!(parse_nodes("3"), Ok(3));
         for bad in ["0", "51", "-1", "many"] {
             assert!(parse_nodes(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn name_of_a_cluster_that_leaves_the_folder_is_refused() {
+        assert_eq!(parse_cluster("faults-2"), Ok("faults-2".to_owned()));
+        for bad in ["", "..", "a/b", "A", "a b"] {
+            assert!(parse_cluster(bad).is_err(), "{bad}");
         }
     }
 }

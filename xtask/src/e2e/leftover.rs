@@ -7,17 +7,22 @@ use anyhow::{Context as _, Result};
 use e2e::cluster::{Cluster, FileLock, Record};
 use e2e::progress::Progress;
 
-use super::session::{LOCK, runs};
+use super::session::{LOCK, cluster_folder, runs};
 use crate::context::{Context, Verdict};
 use crate::provision::{self, Provision};
 
-/// Deletes every cluster that has a record under `target/e2e/` and no process that uses it.
-pub(super) async fn down(cx: &Context) -> Result<Verdict> {
+/// Deletes the cluster that stays under this name, or without one every cluster that has a record
+/// under `target/e2e/`; none that a process uses.
+pub(super) async fn down(cluster: Option<&str>, cx: &Context) -> Result<Verdict> {
+    let only = cluster.map(|name| cluster_folder(Some(name)));
     let logs = cx.logs("e2e-down")?;
     let progress = Progress::new();
     let mut found = false;
     let provision = Provision::new(cx, &logs, &progress);
     for (folder, mut record) in recorded()? {
+        if only.as_ref().is_some_and(|only| *only != folder) {
+            continue;
+        }
         found = true;
         let Some(_lock) = FileLock::try_take(&folder.join(LOCK))? else {
             progress.say(format_args!("{} is in use, it stays", record.name));

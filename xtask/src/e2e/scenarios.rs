@@ -57,18 +57,24 @@ impl Selection {
     }
 }
 
-/// Runs the selected scenarios, and tells whether all of them kept their promises. Those that did not
-/// are named at the end, for others go on beside them.
+/// Runs the selected scenarios, those that need the cluster for themselves one by one at the end, and
+/// tells whether all of them kept their promises. Those that did not are named at the end, for others
+/// go on beside them.
 pub(super) async fn run(
     selection: &Selection,
     session: &Session,
     ready: &Ready,
     tally: &mut Tally,
 ) -> bool {
-    let selected = scenario::ALL.iter().filter(|scenario| selection.has(scenario.name));
-    let mut running = stream::iter(selected)
+    let (exclusive, shared): (Vec<_>, Vec<_>) = scenario::ALL
+        .iter()
+        .filter(|scenario| selection.has(scenario.name))
+        .partition(|scenario| scenario.is_exclusive);
+    let shared = stream::iter(shared)
         .map(|scenario| one(scenario, session, ready))
         .buffer_unordered(selection.jobs.get());
+    let exclusive = stream::iter(exclusive).then(|scenario| one(scenario, session, ready));
+    let mut running = std::pin::pin!(shared.chain(exclusive));
     let mut failures = Vec::new();
     while let Some((name, result)) = running.next().await {
         tally.count(result.is_ok());

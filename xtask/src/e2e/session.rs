@@ -30,6 +30,11 @@ pub(super) fn runs() -> PathBuf {
     paths::target().join("e2e")
 }
 
+/// The folder of the cluster that stays under this name, or without one.
+pub(super) fn cluster_folder(name: Option<&str>) -> PathBuf {
+    runs().join(name.map_or_else(|| "cluster".to_owned(), |name| format!("cluster-{name}")))
+}
+
 /// The lock that the user of a cluster holds, in the cluster's folder.
 pub(super) const LOCK: &str = "in-use.lock";
 
@@ -37,7 +42,7 @@ impl Session {
     pub(super) fn start(options: Options) -> Result<Self> {
         let folder = runs().join(paths::run_name());
         let cluster_folder = match options.reuse {
-            true => runs().join("cluster"),
+            true => self::cluster_folder(options.cluster.as_deref()),
             false => folder.clone(),
         };
         let logs = LogDir::create(folder.join("logs"))
