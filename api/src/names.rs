@@ -24,6 +24,10 @@ pub const ANNOTATION_TERMINATION_WORD: &str = "daemonset.darkowlzz.space/termina
 /// Condition, and readiness gate, of a pod whose work is done.
 pub const POD_COMPLETED: &str = "daemonset.darkowlzz.space/Completed";
 
+/// Reason of the condition [`POD_COMPLETED`] of a pod whose log is missing its beginning, and of the
+/// event that tells of it.
+pub const LOG_ROTATED: &str = "LogRotated";
+
 /// The container that does the work.
 pub const JOB_CONTAINER: &str = "job-container";
 /// The volume of the node's `mountPath`.

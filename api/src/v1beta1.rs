@@ -241,8 +241,8 @@ pub enum Phase {
 pub struct NodeStatus {
     /// Name of the node.
     pub name: String,
-    /// Failed: it is not waited for any more. Pending: the container does not run. Running: it
-    /// does.
+    /// Failed: it is not waited for any more. Unreachable: the control plane has lost it, and it is
+    /// waited for. Pending: the container does not run. Running: it does.
     pub state: NodeState,
     /// How often the container has been restarted.
     #[serde(default)]
@@ -262,6 +262,8 @@ pub struct NodeStatus {
 pub enum NodeState {
     /// It is not waited for any more.
     Failed,
+    /// Not known: the control plane has not heard of the node for long.
+    Unreachable,
     /// It does not run: it is not started yet, or waits to be started again.
     #[default]
     Pending,

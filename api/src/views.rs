@@ -6,11 +6,11 @@
 use k8s_openapi::{
     api::{
         apps::v1::DaemonSetStatus,
-        core::v1::{ContainerStatus, Node, NodeAffinity, PodCondition},
+        core::v1::{ContainerStatus, NodeAffinity, PodCondition, Taint},
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
-use kube::{Resource, ResourceExt, core::PartialObjectMeta};
+use kube::{Resource, ResourceExt};
 use serde::Deserialize;
 
 use crate::{names, v1beta1::CompletionMode};
@@ -107,10 +107,19 @@ impl PodView {
     /// Whether the termination word was logged, as recorded by the terminator.
     #[must_use]
     pub fn has_logged_word(&self) -> bool {
-        self.status
-            .conditions
-            .iter()
-            .any(|condition| condition.type_ == names::POD_COMPLETED && condition.status == "True")
+        self.completed().is_some_and(|condition| condition.status == "True")
+    }
+
+    /// What the terminator found instead of a log that goes back to the start of the container.
+    #[must_use]
+    pub fn log_rotated(&self) -> Option<&str> {
+        self.completed()
+            .filter(|condition| condition.reason.as_deref() == Some(names::LOG_ROTATED))
+            .and_then(|condition| condition.message.as_deref())
+    }
+
+    fn completed(&self) -> Option<&PodCondition> {
+        self.status.conditions.iter().find(|condition| condition.type_ == names::POD_COMPLETED)
     }
 
     /// Status of the container that does the work, in this mode: in `ExitCode` mode it is an init
@@ -125,8 +134,38 @@ impl PodView {
     }
 }
 
-/// What is known of a node: its name and its UID.
-pub type NodeView = PartialObjectMeta<Node>;
+/// A node: which one it is, and whether it answers.
+#[derive(Clone, Debug, Default, Deserialize, Resource)]
+#[resource(inherit = k8s_openapi::api::core::v1::Node)]
+pub struct NodeView {
+    /// As in every object.
+    pub metadata: ObjectMeta,
+    /// What keeps pods away from it.
+    #[serde(default)]
+    pub spec: NodeSpecView,
+}
+
+/// What keeps pods away from a node.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct NodeSpecView {
+    /// As in a node.
+    #[serde(default)]
+    pub taints: Vec<Taint>,
+}
+
+/// The taint of a node whose kubelet has not been heard of for so long that the control plane does not
+/// know how its pods are.
+/// <https://kubernetes.io/docs/reference/labels-annotations-taints/#node-kubernetes-io-unreachable>
+const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+
+impl NodeView {
+    /// Whether the control plane has lost the node, so that its pods may be in another state than
+    /// they are said to be.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        self.spec.taints.iter().any(|taint| taint.key == UNREACHABLE)
+    }
+}
 
 /// The node that a pod with this affinity is meant for: the DaemonSet controller aims a pod at its node
 /// by a required node affinity on `metadata.name`, and leaves the binding to the scheduler.

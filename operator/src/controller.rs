@@ -1,12 +1,12 @@
 //! The wiring: which watches make which Job be reconciled.
 
-use std::{future::Future, sync::Arc};
+use std::{collections::HashSet, future::Future, sync::Arc};
 
 use api::{
     names,
     runtime::{Backoff, Clients, Health, cache, watch, watch_cluster},
     v1beta1::Job,
-    views::{self, DaemonSetView, PodView},
+    views::{self, DaemonSetView, NodeView, PodView},
 };
 use futures::StreamExt;
 use kube::{
@@ -24,6 +24,7 @@ use tracing::{debug, info, warn};
 use crate::{
     config::Config,
     observe::Observer,
+    reachability::Reachability,
     reconcile::{Error, Reconciler},
     write::StatusWriter,
 };
@@ -61,6 +62,12 @@ pub async fn run(
 
     let client = clients.call;
     let owners = daemon_sets.store.clone();
+    let (owners_by_node, pods_by_node) = (owners.clone(), pods.store.clone());
+    let mut reachability = Reachability::default();
+    let node_events = node_events.filter_map(move |event| {
+        let turned = event.map(|event| reachability.turned(event)).transpose();
+        std::future::ready(turned)
+    });
     let observer = Observer { client: client.clone(), daemon_sets, pods, nodes };
     let writer = StatusWriter::new(client.clone());
     let reconciler = Reconciler { client, observer, writer, pause_image: config.pause_image };
@@ -70,6 +77,9 @@ pub async fn run(
             jobs_of_daemon_set(&daemon_set)
         })
         .watches_stream(pod_events.touched_objects(), move |pod| job_of_pod(&pod, &owners))
+        .watches_stream(node_events, move |node| {
+            jobs_on_node(&node, &pods_by_node, &owners_by_node)
+        })
         .with_config(controller::Config::default().concurrency(CONCURRENCY))
         .graceful_shutdown_on(shutdown)
         .run(reconcile, error_policy, Arc::clone(&context))
@@ -77,13 +87,6 @@ pub async fn run(
             report(&context, result);
             std::future::ready(())
         });
-    // No Job is reconciled for a node: those that matter change the DaemonSet's status or its pods.
-    let nodes = node_events.for_each(|event| {
-        if let Err(error) = event {
-            warn!("watch of nodes: {error}");
-        }
-        std::future::ready(())
-    });
     let ready = async {
         if jobs.synced().await && context.reconciler.observer.synced().await {
             info!("caches are synced");
@@ -93,7 +96,6 @@ pub async fn run(
     };
     tokio::select! {
         () = results => Ok(()),
-        () = nodes => Err(Error::WatchEnded),
         () = ready => Ok(()),
     }
 }
@@ -123,6 +125,17 @@ fn job_of_pod(pod: &PodView, daemon_sets: &Store<DaemonSetView>) -> Option<Objec
     let daemon_set =
         daemon_sets.get(&ObjectRef::new(&pod.daemon_set()?.name).within(&namespace))?;
     Some(ObjectRef::new(&owning_job(&daemon_set)?).within(&namespace))
+}
+
+/// The Jobs with a pod on a node.
+fn jobs_on_node(
+    node: &NodeView,
+    pods: &Store<PodView>,
+    daemon_sets: &Store<DaemonSetView>,
+) -> HashSet<ObjectRef<MaybeJob>> {
+    let name = node.metadata.name.as_deref();
+    let pods = pods.state().into_iter().filter(|pod| pod.node() == name);
+    pods.filter_map(|pod| job_of_pod(&pod, daemon_sets)).collect()
 }
 
 async fn reconcile(job: Arc<MaybeJob>, context: Arc<Context>) -> Result<Action, Error> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use api::{
     conditions::{self, Reason},
     names,
-    v1beta1::{Job, JobStatus, NodeState, NodeStatus, Phase},
+    v1beta1::{Job, JobStatus, NodeState, NodeStatus},
     validation,
     views::DaemonSetView,
     work,
@@ -13,6 +13,7 @@ use api::{
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
+use self::notes::notes;
 use crate::{
     events::Note,
     observed::{Observed, Ownership, Source, ownership},
@@ -263,41 +264,8 @@ fn named(nodes: &[NodeStatus], is_meant: fn(&NodeStatus) -> bool) -> String {
     }
 }
 
-/// What is worth an event when this is done about the DaemonSet and the status of `job` becomes
-/// `next`. What was done, and then interrupted before the status was written, is noted now.
-fn notes(job: &Job, daemon_set: &DaemonSetAction, next: &JobStatus) -> Vec<Note> {
-    let current = job.status.as_ref();
-    let known_work = current.and_then(|status| status.work_hash.as_ref());
-    let was_interrupted =
-        *daemon_set == DaemonSetAction::Keep && next.phase == Some(Phase::Running);
-    let mut notes = Vec::new();
-    match daemon_set {
-        DaemonSetAction::Create => {
-            notes.push(Note::created(&names::daemon_set(&job.name_any())));
-        }
-        DaemonSetAction::Update(_) => notes.push(Note::restarted()),
-        _ if was_interrupted && known_work.is_none() => {
-            notes.push(Note::created(&names::daemon_set(&job.name_any())));
-        }
-        _ if was_interrupted && known_work != next.work_hash.as_ref() => {
-            notes.push(Note::restarted());
-        }
-        _ => {}
-    }
-    for condition in &next.conditions {
-        let is_known = current.is_some_and(|status| {
-            conditions::find_true(&status.conditions, &condition.type_).is_some_and(|known| {
-                known.reason == condition.reason && known.message == condition.message
-            })
-        });
-        if !is_known {
-            notes.push(Note::condition(condition));
-        }
-    }
-    notes
-}
-
 #[cfg(test)]
 mod histories;
+mod notes;
 #[cfg(test)]
 mod tests;

@@ -66,6 +66,19 @@ impl Note {
         }
     }
 
+    /// The logs of some nodes of a Job do not go back to the start of their containers. It names none,
+    /// for it is to be one event whatever their number.
+    #[must_use]
+    pub fn log_rotated() -> Self {
+        Self {
+            is_warning: true,
+            reason: names::LOG_ROTATED.to_owned(),
+            message: "Some logs were first read late and do not go back to the start of their containers: a \
+                      termination word that has rotated away is not found; see status.nodes"
+                .to_owned(),
+        }
+    }
+
     /// The API server refuses the pods of a Job, in the words of the DaemonSet controller.
     #[must_use]
     pub fn failed_create(message: String) -> Self {

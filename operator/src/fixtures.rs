@@ -14,6 +14,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 use kube::Resource;
+use serde_json::json;
 
 /// UID of the DaemonSet of [`daemon_set`] and [`pod`].
 pub(crate) const DAEMON_SET_UID: &str = "ds-1";
@@ -104,6 +105,13 @@ pub(crate) fn node(name: &str) -> Arc<NodeView> {
         ..ObjectMeta::default()
     };
     Arc::new(NodeView { metadata, ..NodeView::default() })
+}
+
+/// As [`node`], one that the control plane has lost.
+pub(crate) fn unreachable_node(name: &str) -> Arc<NodeView> {
+    let taint = json!({"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"});
+    let spec = serde_json::from_value(json!({"taints": [taint]})).unwrap();
+    Arc::new(NodeView { spec, ..(*node(name)).clone() })
 }
 
 pub(crate) struct PodBuilder(PodView);

@@ -13,6 +13,7 @@ mod fixtures;
 mod observe;
 pub mod observed;
 pub mod progress;
+mod reachability;
 pub mod reconcile;
 mod run;
 pub mod status;

@@ -51,22 +51,25 @@ pub fn progress(
 ) -> Progress {
     let work_hash = work::hash(spec);
     let (held, homeless) = nodes_with_pods(spec, &work_hash, daemon_set, pods);
-    let uids: HashMap<&str, &str> = nodes
+    let nodes: HashMap<&str, &NodeView> = nodes
         .iter()
-        .filter_map(|node| Some((node.metadata.name.as_deref()?, node.metadata.uid.as_deref()?)))
+        .filter_map(|node| Some((node.metadata.name.as_deref()?, node.as_ref())))
         .collect();
 
     let mut completed_nodes = known.completed_nodes.clone().unwrap_or_default();
     let mut failed_nodes = known.failed_nodes.clone().unwrap_or_default();
     // Done by an earlier pod, which is gone, and has no successor yet.
-    let mut succeeded = uids
+    let mut succeeded = nodes
         .iter()
-        .filter(|(name, uid)| completed_nodes.contains(uid) && !held.contains_key(*name))
+        .filter(|(name, node)| {
+            uid(node).is_some_and(|uid| completed_nodes.contains(uid)) && !held.contains_key(*name)
+        })
         .count();
     let (mut active, mut failed, mut ended) = (homeless, 0, 0);
     let mut unfinished = Vec::new();
     for (name, run) in held {
-        let uid = uids.get(name).copied();
+        let node = nodes.get(name).copied();
+        let uid = node.and_then(uid);
         let is_in = |set: &NodeSet| uid.is_some_and(|uid| set.contains(uid));
         // What was first stays: a failed node that succeeds in a later run has failed.
         let has_failed = is_in(&failed_nodes) || run.has_failed && !is_in(&completed_nodes);
@@ -82,7 +85,13 @@ pub fn progress(
         } else {
             active += 1;
         }
-        let state = if has_failed { NodeState::Failed } else { run.report.state };
+        let state = if has_failed {
+            NodeState::Failed
+        } else if node.is_some_and(NodeView::is_unreachable) {
+            NodeState::Unreachable
+        } else {
+            run.report.state
+        };
         unfinished.push(NodeStatus { name: name.to_owned(), state, ..run.report });
     }
     unfinished.sort_by(|a, b| (a.state, &a.name).cmp(&(b.state, &b.name)));
@@ -124,6 +133,10 @@ fn nodes_with_pods<'a>(
         }
     }
     (nodes, homeless)
+}
+
+fn uid(node: &NodeView) -> Option<&str> {
+    node.metadata.uid.as_deref()
 }
 
 /// By UID: the pods of an earlier DaemonSet of the same name do not count.

@@ -1,6 +1,7 @@
 //! What the working container of a pod has come to.
 
 use api::{
+    names,
     v1beta1::{CompletionMode, JobSpec, NodeState, NodeStatus},
     views::PodView,
 };
@@ -67,7 +68,11 @@ pub(crate) fn run(spec: &JobSpec, pod: &PodView) -> Run {
             state: if is_running { NodeState::Running } else { NodeState::Pending },
             restarts: container.restart_count,
             exit_code: ended.map(|run| run.exit_code),
-            message: message(container, ended),
+            message: pod
+                .log_rotated()
+                .filter(|_| is_running)
+                .map(|message| told(Some(names::LOG_ROTATED), Some(message)))
+                .or_else(|| message(container, ended)),
         },
     }
 }
@@ -229,6 +234,25 @@ mod tests {
         let report = by_word(6, container(2, backing_off, exited(3))).report;
         assert_eq!((report.restarts, report.exit_code), (2, Some(3)));
         assert_eq!(report.message.as_deref(), Some("Error: no space left"));
+    }
+
+    #[test]
+    fn a_log_that_lost_its_beginning_is_told_while_its_container_runs() {
+        let message = |state| {
+            let mut pod = (*pod("a").container(container(1, state, exited(1))).build()).clone();
+            pod.status.conditions.push(
+                serde_json::from_value(json!({
+                    "type": names::POD_COMPLETED, "status": "False", "reason": "LogRotated",
+                    "message": "its log begins late",
+                }))
+                .unwrap(),
+            );
+            run(&spec(CompletionMode::TerminationWord, 6), &pod).report.message
+        };
+        let running = message(json!({"running": {}}));
+        assert_eq!(running.as_deref(), Some("LogRotated: its log begins late"));
+        let crashed = message(json!({"waiting": {"reason": "CrashLoopBackOff"}}));
+        assert_eq!(crashed.as_deref(), Some("Error: no space left"));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 use api::v1beta1::CompletionMode;
+use serde_json::json;
 
 use super::*;
-use crate::fixtures::{daemon_set, node, pod};
+use crate::fixtures::{daemon_set, node, pod, unreachable_node};
 
 fn spec() -> JobSpec {
     JobSpec { image: "busybox".into(), ..JobSpec::default() }
@@ -119,7 +120,7 @@ fn a_node_that_was_recreated_under_its_name_is_not_done() {
 #[test]
 fn a_failed_node_is_not_waited_for_and_stays_failed() {
     let spec = JobSpec { backoff_limit_per_node: Some(0), ..spec() };
-    let crashed = serde_json::json!({
+    let crashed = json!({
         "name": "job-container", "image": "", "imageID": "", "ready": false, "restartCount": 0,
         "state": {"terminated": {"exitCode": 3, "reason": "Error"}},
     });
@@ -145,7 +146,7 @@ fn what_was_done_before_it_failed_stays_done() {
     };
     let hash = work::hash(&spec);
     let container = |code: i32| {
-        serde_json::json!({
+        json!({
             "name": "job-container", "image": "", "imageID": "", "ready": false, "restartCount": 0,
             "state": {"terminated": {"exitCode": code, "reason": "Error"}},
         })
@@ -162,16 +163,35 @@ fn what_was_done_before_it_failed_stays_done() {
 }
 
 #[test]
+fn an_unreachable_node_is_waited_for_and_named_as_such() {
+    let nodes = [unreachable_node("a"), unreachable_node("b"), node("c")];
+    let running = json!({
+        "name": "job-container", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"running": {}},
+    });
+    let pods = pods([
+        mine("a").container(running.clone()),
+        mine("b").done(),
+        mine("c").container(running),
+    ]);
+    let progress = progress(&spec(), &JobStatus::default(), &ds(3, 3), &pods, &nodes);
+    let states: Vec<_> =
+        progress.nodes.iter().map(|node| (node.name.as_str(), node.state)).collect();
+    assert_eq!(states, [("a", NodeState::Unreachable), ("c", NodeState::Running)]);
+    assert!(!progress.has_ended);
+}
+
+#[test]
 fn unfinished_nodes_are_listed_with_failed_ones_first() {
     let spec = JobSpec { backoff_limit_per_node: Some(0), ..spec() };
     let status = |state: serde_json::Value| {
-        serde_json::json!({
+        json!({
             "name": "job-container", "image": "", "imageID": "", "ready": false, "restartCount": 0,
             "state": state,
         })
     };
-    let crashed = status(serde_json::json!({"terminated": {"exitCode": 1}}));
-    let running = status(serde_json::json!({"running": {}}));
+    let crashed = status(json!({"terminated": {"exitCode": 1}}));
+    let running = status(json!({"running": {}}));
     let pods = pods([mine("a").container(running), mine("b"), mine("c").container(crashed)]);
     let progress = progress(&spec, &JobStatus::default(), &ds(3, 3), &pods, &[]);
     let listed: Vec<_> =
