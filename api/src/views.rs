@@ -9,6 +9,7 @@ use k8s_openapi::{
         core::v1::{ContainerStatus, NodeAffinity, PodCondition, Taint},
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+    jiff::Timestamp,
 };
 use kube::{Resource, ResourceExt};
 use serde::Deserialize;
@@ -110,11 +111,15 @@ impl PodView {
         self.completed().is_some_and(|condition| condition.status == "True")
     }
 
-    /// What the terminator found instead of a log that goes back to the start of the container.
+    /// What the terminator has said of a log that does not go back to the start of the container, of
+    /// the run that began at this time.
     #[must_use]
-    pub fn log_rotated(&self) -> Option<&str> {
+    pub fn log_rotated(&self, started: Timestamp) -> Option<&str> {
         self.completed()
             .filter(|condition| condition.reason.as_deref() == Some(names::LOG_ROTATED))
+            .filter(|condition| {
+                condition.last_transition_time.as_ref().is_some_and(|time| time.0 >= started)
+            })
             .and_then(|condition| condition.message.as_deref())
     }
 

@@ -53,7 +53,8 @@ pub(crate) fn run(spec: &JobSpec, pod: &PodView) -> Run {
         CompletionMode::TerminationWord => pod.has_logged_word(),
         CompletionMode::ExitCode => terminated(container).is_some_and(|run| run.exit_code == 0),
     };
-    let is_running = container.state.as_ref().is_some_and(|state| state.running.is_some());
+    let running = container.state.as_ref().and_then(|state| state.running.as_ref());
+    let is_running = running.is_some();
     // The run that goes on is not among those that have ended.
     let ended_runs = container.restart_count + i32::from(ended.is_some() && !is_running);
     let is_known_end = ended
@@ -68,9 +69,8 @@ pub(crate) fn run(spec: &JobSpec, pod: &PodView) -> Run {
             state: if is_running { NodeState::Running } else { NodeState::Pending },
             restarts: container.restart_count,
             exit_code: ended.map(|run| run.exit_code),
-            message: pod
-                .log_rotated()
-                .filter(|_| is_running)
+            message: running
+                .and_then(|running| pod.log_rotated(running.started_at.as_ref()?.0))
                 .map(|message| told(Some(names::LOG_ROTATED), Some(message)))
                 .or_else(|| message(container, ended)),
         },
@@ -243,14 +243,16 @@ mod tests {
             pod.status.conditions.push(
                 serde_json::from_value(json!({
                     "type": names::POD_COMPLETED, "status": "False", "reason": "LogRotated",
-                    "message": "its log begins late",
+                    "message": "its log begins late", "lastTransitionTime": "2026-01-01T00:01:00Z",
                 }))
                 .unwrap(),
             );
             run(&spec(CompletionMode::TerminationWord, 6), &pod).report.message
         };
-        let running = message(json!({"running": {}}));
+        let running = message(json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}}));
         assert_eq!(running.as_deref(), Some("LogRotated: its log begins late"));
+        let next = message(json!({"running": {"startedAt": "2026-01-01T00:02:00Z"}}));
+        assert_eq!(next.as_deref(), Some("Error: no space left"), "that was the run before");
         let crashed = message(json!({"waiting": {"reason": "CrashLoopBackOff"}}));
         assert_eq!(crashed.as_deref(), Some("Error: no space left"));
     }

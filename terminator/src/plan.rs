@@ -32,7 +32,12 @@ pub struct Limits {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Step {
     /// Follow this log.
-    Start(Target),
+    Start {
+        /// The log.
+        target: Target,
+        /// Whether it has not been followed before, or not without a gap.
+        is_first: bool,
+    },
     /// Stop following the log of this pod.
     Stop(Uid),
 }
@@ -66,6 +71,8 @@ pub struct Plan {
 #[derive(Debug)]
 struct Entry {
     target: Target,
+    /// The run whose log has been followed.
+    followed: Option<String>,
     state: State,
     /// Times in a row that the log ended unexpectedly.
     failures: u32,
@@ -126,7 +133,8 @@ impl Plan {
             listed.insert(Arc::clone(&uid));
         }
         let Some(entry) = self.pods.get_mut(&uid) else {
-            self.pods.insert(Arc::clone(&uid), Entry { target, state: State::Queued, failures: 0 });
+            let entry = Entry { target, followed: None, state: State::Queued, failures: 0 };
+            self.pods.insert(Arc::clone(&uid), entry);
             self.queue.push_back(uid);
             return;
         };
@@ -180,6 +188,10 @@ impl Plan {
                 entry.state = State::Read { run };
             }
             Outcome::Ended | Outcome::Broken => {
+                if outcome == Outcome::Broken {
+                    // What was logged meanwhile is as good as never followed.
+                    entry.followed = None;
+                }
                 // What went well for long is not held responsible for what failed before.
                 if now.duration_since(since) > self.limits.retry {
                     entry.failures = 0;
@@ -214,10 +226,12 @@ impl Plan {
             if let Some(entry) =
                 self.pods.get_mut(&uid).filter(|entry| entry.state == State::Queued)
             {
-                let Target { run, is_over, .. } = entry.target.clone();
+                let target = entry.target.clone();
+                let Target { run, is_over, .. } = target.clone();
+                let is_first = entry.followed.replace(run.clone()).as_ref() != Some(&run);
                 entry.state = State::Following { since: now, run, is_over };
                 self.following.insert((now, uid));
-                steps.push(Step::Start(entry.target.clone()));
+                steps.push(Step::Start { target, is_first });
             }
         }
         steps

@@ -25,7 +25,7 @@ use crate::{
     finish,
     follow::{Read, follow},
     plan::{Limits, Outcome, Plan, Step, Uid},
-    record,
+    record, rotation,
     target::{Target, target},
 };
 
@@ -162,9 +162,9 @@ impl Followers {
 
     fn carry_out(&mut self, step: Step) {
         match step {
-            Step::Start(target) => {
+            Step::Start { target, is_first } => {
                 let uid = Arc::clone(&target.uid);
-                let task = self.tasks.spawn(settle(self.clients.clone(), target));
+                let task = self.tasks.spawn(settle(self.clients.clone(), target, is_first));
                 self.by_task.insert(task.id(), Arc::clone(&uid));
                 self.by_pod.insert(uid, task);
             }
@@ -191,8 +191,12 @@ impl Followers {
 }
 
 /// Follows the log of `target` and records when the word is in it.
-async fn settle(clients: Clients, target: Target) -> Outcome {
-    match follow(&clients.stream, &target).await {
+async fn settle(clients: Clients, target: Target, is_first: bool) -> Outcome {
+    let read = tokio::select! {
+        read = follow(&clients.stream, &target) => read,
+        never = rotation::watch(&clients, &target, is_first) => match never {},
+    };
+    match read {
         Ok(Read::Found) => record(&clients, &target).await,
         Ok(Read::Ended) => Outcome::Ended,
         Ok(Read::Silent) => Outcome::Broken,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api::{names, v1beta1::CompletionMode, views::PodView};
+use k8s_openapi::jiff::Timestamp;
 
 /// A log that is to be read.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -17,6 +18,8 @@ pub struct Target {
     pub word: String,
     /// Identifies the run of the container: each run has a log of its own.
     pub run: String,
+    /// When the run began, while it goes on.
+    pub started: Option<Timestamp>,
     /// Whether the run is over, so that its log will not grow.
     pub is_over: bool,
 }
@@ -32,7 +35,7 @@ pub fn target(pod: &PodView, default_word: &str) -> Option<Target> {
     let container = pod.job_container(CompletionMode::TerminationWord)?;
     let state = container.state.as_ref();
     let terminated = state.and_then(|state| state.terminated.as_ref());
-    let is_running = state.is_some_and(|state| state.running.is_some());
+    let running = state.and_then(|state| state.running.as_ref());
     // A container that waits to be started again has the log of its last run.
     let run = container.container_id.clone().filter(|id| !id.is_empty())?;
     let annotations = pod.metadata.annotations.as_ref();
@@ -43,7 +46,8 @@ pub fn target(pod: &PodView, default_word: &str) -> Option<Target> {
         name: pod.metadata.name.clone()?,
         word: word.map_or_else(|| default_word.to_owned(), Clone::clone),
         run,
-        is_over: terminated.is_some() || !is_running,
+        started: running.and_then(|running| Some(running.started_at.as_ref()?.0)),
+        is_over: terminated.is_some() || running.is_none(),
     })
 }
 

@@ -11,6 +11,7 @@ fn target(uid: &str, run: &str) -> Target {
         name: uid.into(),
         word: "done".into(),
         run: run.into(),
+        started: None,
         is_over: false,
     }
 }
@@ -19,8 +20,17 @@ fn over(uid: &str, run: &str) -> Target {
     Target { is_over: true, ..target(uid, run) }
 }
 
+/// The first run of this pod is followed for the first time.
 fn start(uid: &str) -> Step {
-    Step::Start(target(uid, "1"))
+    first(target(uid, "1"))
+}
+
+fn first(target: Target) -> Step {
+    Step::Start { target, is_first: true }
+}
+
+fn again(target: Target) -> Step {
+    Step::Start { target, is_first: false }
 }
 
 fn stop(uid: &str) -> Step {
@@ -85,12 +95,12 @@ fn the_log_of_a_run_that_was_over_is_read_once_and_the_next_run_at_once() {
     let now = Instant::now();
     let mut plan = Plan::new(LIMITS);
     plan.wants(over("a", "1"));
-    assert_eq!(plan.next(now), [Step::Start(over("a", "1"))]);
+    assert_eq!(plan.next(now), [first(over("a", "1"))]);
     plan.ended("a", Outcome::Ended, now);
     plan.wants(over("a", "1"));
     assert_eq!((plan.next(now + LIMITS.retry), plan.wake_at()), (vec![], None));
     plan.wants(target("a", "2"));
-    assert_eq!(plan.next(now), [Step::Start(target("a", "2"))]);
+    assert_eq!(plan.next(now), [first(target("a", "2"))]);
 }
 
 #[test]
@@ -101,7 +111,7 @@ fn a_run_that_ended_while_it_was_followed_is_read_to_its_end_again() {
     assert_eq!(plan.next(now), [start("a")]);
     plan.ended("a", Outcome::Ended, now);
     plan.wants(over("a", "1"));
-    assert_eq!(plan.next(now + FIRST_RETRY), [Step::Start(over("a", "1"))]);
+    assert_eq!(plan.next(now + FIRST_RETRY), [again(over("a", "1"))]);
 }
 
 #[test]
@@ -112,7 +122,7 @@ fn a_restart_that_was_seen_before_the_end_of_the_old_log_is_followed_at_once() {
     assert_eq!(plan.next(now), [start("a")]);
     plan.wants(target("a", "2"));
     plan.ended("a", Outcome::Ended, now);
-    assert_eq!(plan.next(now), [Step::Start(target("a", "2"))]);
+    assert_eq!(plan.next(now), [first(target("a", "2"))]);
 }
 
 #[test]
@@ -124,7 +134,7 @@ fn while_others_wait_the_oldest_follower_gives_way_after_its_slice() {
     }
     assert_eq!(plan.next(now), [start("a"), start("b")]);
     assert_eq!(plan.wake_at(), Some(now + SLICE));
-    assert_eq!(plan.next(now + SLICE), [stop("a"), start("c"), stop("b"), start("a")]);
+    assert_eq!(plan.next(now + SLICE), [stop("a"), start("c"), stop("b"), again(target("a", "1"))]);
 }
 
 #[test]
@@ -193,7 +203,7 @@ impl Followers {
     fn carry_out(&mut self, steps: Vec<Step>) {
         for step in steps {
             match step {
-                Step::Start(target) => assert!(self.0.insert(target.uid), "started twice"),
+                Step::Start { target, .. } => assert!(self.0.insert(target.uid), "started twice"),
                 Step::Stop(uid) => {
                     assert!(self.0.remove(&uid), "stopped without having been started")
                 }
@@ -252,7 +262,7 @@ proptest! {
             now += SLICE.max(LIMITS.retry);
             let steps = plan.next(now);
             followed.extend(steps.iter().filter_map(|step| match step {
-                Step::Start(target) => Some(Arc::clone(&target.uid)),
+                Step::Start { target, .. } => Some(Arc::clone(&target.uid)),
                 Step::Stop(_) => None,
             }));
             followers.carry_out(steps);
