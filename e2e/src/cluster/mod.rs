@@ -34,6 +34,9 @@ const DELETE_TIMEOUT: Duration = Duration::from_secs(120);
 /// The label that kind puts on its containers, with the cluster's name as its value.
 const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
 
+/// The label that kind puts on the containers of control planes.
+const CONTROL_PLANE_LABEL: &str = "io.x-k8s.kind.role=control-plane";
+
 /// A running cluster that this harness made.
 #[derive(Debug)]
 pub struct Cluster {
@@ -113,6 +116,17 @@ impl Cluster {
         &self.record
     }
 
+    /// The folder of what is known of the cluster.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where commands that concern the cluster log.
+    pub(crate) fn logs(&self) -> &LogDir {
+        &self.logs
+    }
+
     /// The file that gives access to this cluster and no other.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
@@ -149,9 +163,32 @@ impl Cluster {
     /// # Errors
     /// When Docker does not answer.
     pub async fn nodes(&self) -> Result<Vec<Node>> {
-        let filter = format!("label={CLUSTER_LABEL}={}", self.record.name);
+        self.nodes_with(&[]).await
+    }
+
+    /// The node that the API server runs on.
+    ///
+    /// # Errors
+    /// When Docker does not answer or there is no such node.
+    pub async fn control_plane(&self) -> Result<Node> {
+        let nodes = self.nodes_with(&[CONTROL_PLANE_LABEL]).await?;
+        nodes.into_iter().next().context("the cluster has no control plane")
+    }
+
+    /// The node of this name, whether there is one or not.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Node {
+        Node::new(name, &self.logs)
+    }
+
+    /// The cluster's containers that have these labels.
+    async fn nodes_with(&self, labels: &[&str]) -> Result<Vec<Node>> {
+        let cluster = format!("{CLUSTER_LABEL}={}", self.record.name);
+        let labels = labels.iter().copied().chain([cluster.as_str()]);
+        let filters = labels.flat_map(|label| ["--filter".to_owned(), format!("label={label}")]);
         let list = Cmd::new("docker")
-            .args(["ps", "--all", "--filter", &filter, "--format", "{{.Names}}"])
+            .args(["ps", "--all", "--format", "{{.Names}}"])
+            .args(filters)
             .run(&self.logs)
             .await?;
         let mut nodes: Vec<_> =

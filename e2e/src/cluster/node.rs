@@ -45,7 +45,7 @@ pub struct Node {
 }
 
 impl Node {
-    pub(super) fn new(name: &str, logs: &LogDir) -> Self {
+    pub(crate) fn new(name: &str, logs: &LogDir) -> Self {
         Self { name: name.to_owned(), logs: logs.clone() }
     }
 
@@ -64,7 +64,8 @@ impl Node {
             .name(format!("exec-{}", self.name))
     }
 
-    fn script<'a>(&'a self, script: &'a str, args: &[&'a str]) -> Cmd {
+    /// A shell script in the node, with arguments.
+    pub(crate) fn script<'a>(&'a self, script: &'a str, args: &[&'a str]) -> Cmd {
         self.exec(["sh", "-c", script, "sh"].iter().chain(args))
     }
 

@@ -1,0 +1,161 @@
+//! The faults that last: how each is inflicted, and undone.
+//!
+//! To undo what is not there does nothing, for a record may be of a fault that was never inflicted.
+//! Everything works in kind's own node images, where systemd runs the kubelet, as in ours.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{Cluster, Node};
+use crate::process::{Cmd, LogDir};
+
+/// How long Docker may take to stop or start a node.
+const DOCKER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long the API server may take to be back.
+const API_SERVER_TIMEOUT: Duration = Duration::from_secs(150);
+
+/// A fault that lasts until it is healed.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Every process of the node stands still. Nothing can be executed in it.
+    NodeFrozen,
+    /// The node is switched off. Healed, it boots: `/tmp` and `/run` are empty, its address may be
+    /// another.
+    NodeDown,
+    /// The node's kubelet stands still, and with it the logs of its pods; its containers run on.
+    KubeletFrozen,
+    /// Neither do the node and its pods reach the API server, nor the API server the kubelet.
+    /// Connections that were open hang.
+    Partition,
+    /// The Node object is gone, while the kubelet and all pods run on. Healed, it registers again.
+    NodeDeleted,
+    /// As if the node had not been started yet: its Node object is gone and its kubelet stands still.
+    /// Healed, it joins.
+    NodeAbsent,
+    /// The API server was killed. The kubelet starts it again, healed or not; healing waits for it.
+    ApiServerKilled,
+    /// There is no API server.
+    ApiServerOut,
+    /// The API server takes connections and answers nothing.
+    ApiServerHanging,
+}
+
+/// The processes are there and do nothing; `$1` is their name.
+const FREEZE: &str = r#"pkill -STOP -x "$1""#;
+
+const THAW: &str = r#"pkill -CONT -x "$1" || true"#;
+
+/// Whoever supervises the kubelet starts it again.
+const RESTART_KUBELET: &str = "pkill -KILL -x kubelet || true";
+
+/// Drops, not refuses, what passes between the node and the API server, in a chain of its own.
+const CUT: &str = r#"
+set -e
+iptables --wait --new-chain "$1"
+for port in 6443 10250; do
+    iptables --wait --append "$1" --protocol tcp --dport $port --jump DROP
+    iptables --wait --append "$1" --protocol tcp --sport $port --jump DROP
+done
+for chain in INPUT OUTPUT FORWARD; do
+    iptables --wait --insert $chain 1 --jump "$1"
+done
+"#;
+
+const JOIN: &str = r#"
+for chain in INPUT OUTPUT FORWARD; do
+    while iptables --wait --delete $chain --jump "$1" 2>/dev/null; do :; done
+done
+iptables --wait --flush "$1" 2>/dev/null || exit 0
+iptables --wait --delete-chain "$1"
+"#;
+
+/// The chain of [`CUT`].
+const CHAIN: &str = "DAEMONSET-JOB-FAULT";
+
+/// The kubelet would let the API server end gently, but an outage is to begin now.
+const TAKE_AWAY: &str = r#"
+set -e
+mv /etc/kubernetes/manifests/kube-apiserver.yaml /etc/kubernetes/
+while pkill -KILL -x kube-apiserver; do sleep 0.1; done
+"#;
+
+/// Brings the API server back, whatever was done to it, and waits until it is ready.
+///
+/// The kubelet lets a container wait that ended twice within ten minutes, up to five minutes: the API
+/// server itself, and the controller manager and the scheduler, which end when they cannot renew their
+/// leases. That would be in the way of whatever comes next, and a new kubelet has forgotten it.
+const BRING_BACK: &str = r#"
+away=/etc/kubernetes/kube-apiserver.yaml
+if [ -e $away ]; then mv $away /etc/kubernetes/manifests/; fi
+pkill -CONT -x kube-apiserver
+rounds=0
+until curl --silent --insecure --fail --max-time 2 https://127.0.0.1:6443/readyz >/dev/null; do
+    rounds=$((rounds + 1))
+    if [ $((rounds % 25)) -eq 0 ] && ! pgrep -x kube-apiserver >/dev/null; then
+        pkill -KILL -x kubelet
+    fi
+    sleep 0.2
+done
+pkill -KILL -x kubelet
+"#;
+
+impl Kind {
+    pub(super) async fn inflict(self, node: &Node, cluster: &Cluster) -> Result<()> {
+        let logs = cluster.logs();
+        let delete = cluster.kubectl(["delete", "node", node.name()]).name("kubectl-delete-node");
+        let inflict = match self {
+            Self::NodeFrozen => docker(&["pause", node.name()]),
+            // Init may take a moment to end, but nothing is to be saved.
+            Self::NodeDown => docker(&["stop", "--time", "5", node.name()]),
+            Self::KubeletFrozen => node.script(FREEZE, &["kubelet"]),
+            Self::Partition => node.script(CUT, &[CHAIN]),
+            Self::NodeDeleted => delete,
+            Self::NodeAbsent => {
+                node.script(FREEZE, &["kubelet"]).run(logs).await?;
+                delete
+            }
+            Self::ApiServerKilled => node.script("pkill -KILL -x kube-apiserver", &[]),
+            Self::ApiServerOut => node.script(TAKE_AWAY, &[]),
+            Self::ApiServerHanging => node.script(FREEZE, &["kube-apiserver"]),
+        };
+        inflict.run(logs).await?;
+        Ok(())
+    }
+
+    pub(super) async fn heal(self, node: &Node, logs: &LogDir) -> Result<()> {
+        let heal = match self {
+            Self::NodeFrozen => {
+                let is_frozen = docker(&["inspect", "--format", "{{.State.Paused}}", node.name()]);
+                if is_frozen.run(logs).await?.text() != "true" {
+                    return Ok(());
+                }
+                docker(&["unpause", node.name()])
+            }
+            Self::NodeDown => docker(&["start", node.name()]),
+            Self::KubeletFrozen => node.script(THAW, &["kubelet"]),
+            Self::Partition => node.script(JOIN, &[CHAIN]),
+            Self::NodeDeleted | Self::NodeAbsent => node.script(RESTART_KUBELET, &[]),
+            Self::ApiServerKilled | Self::ApiServerOut | Self::ApiServerHanging => {
+                node.script(BRING_BACK, &[]).timeout(API_SERVER_TIMEOUT)
+            }
+        };
+        heal.run(logs).await?;
+        Ok(())
+    }
+}
+
+fn docker(args: &[&str]) -> Cmd {
+    Cmd::new("docker").args(args).timeout(DOCKER_TIMEOUT)
+}
+
+/// As in the record.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}

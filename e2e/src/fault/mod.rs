@@ -1,0 +1,82 @@
+//! Faults: what breaks on real clusters, inflicted on purpose and healed again.
+//!
+//! What lasts is a [`Kind`]. It is recorded in the cluster's folder before it is inflicted, and the
+//! record goes when it is healed, so that it can be healed after a crash as well: `Drop` cannot wait
+//! for a node to come back. What is over in a moment lies in [`strike`].
+
+mod kind;
+mod record;
+pub mod strike;
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+pub use self::kind::Kind;
+use self::record::Record;
+use crate::cluster::{Cluster, Node};
+use crate::process::{Cmd, LogDir};
+
+/// A fault that lasts until it is healed. One that is dropped instead stays on record.
+#[derive(Debug)]
+#[must_use = "a fault lasts until it is healed"]
+pub struct Inflicted {
+    record: Record,
+    logs: LogDir,
+}
+
+/// Inflicts a fault on a node of the cluster.
+///
+/// # Errors
+/// When the node or the API server refuses. Part of the fault may be there then, and is on record.
+pub async fn inflict(kind: Kind, node: &Node, cluster: &Cluster) -> Result<Inflicted> {
+    let record = Record::write(cluster.folder(), kind, node.name())?;
+    kind.inflict(node, cluster)
+        .await
+        .with_context(|| format!("cannot inflict `{kind}` on {}", node.name()))?;
+    Ok(Inflicted { record, logs: cluster.logs().clone() })
+}
+
+impl Inflicted {
+    /// Undoes the fault. What the cluster makes of that takes its time.
+    ///
+    /// # Errors
+    /// When the node cannot be healed; the fault is then still on record.
+    pub async fn heal(self) -> Result<()> {
+        heal(&self.record, &self.logs).await
+    }
+}
+
+/// Undoes what is on record in a cluster's folder, the latest first, and tells what that was. Nodes
+/// that are gone need no healing.
+///
+/// # Errors
+/// When something cannot be undone; the rest was tried all the same.
+pub async fn heal_recorded(folder: &Path, logs: &LogDir) -> Result<Vec<String>> {
+    let mut healed = Vec::new();
+    let mut failure = None;
+    for record in Record::all(folder)?.iter().rev() {
+        match heal(record, logs).await {
+            Ok(()) => healed.push(record.to_string()),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    failure.map_or(Ok(healed), Err)
+}
+
+async fn heal(record: &Record, logs: &LogDir) -> Result<()> {
+    let node = Node::new(record.node(), logs);
+    if exists(&node, logs).await? {
+        record.kind().heal(&node, logs).await.with_context(|| format!("cannot heal {record}"))?;
+    }
+    record.remove()
+}
+
+async fn exists(node: &Node, logs: &LogDir) -> Result<bool> {
+    let filter = format!("name=^/{}$", node.name());
+    let found = Cmd::new("docker")
+        .args(["ps", "--all", "--filter", &filter, "--format", "{{.Names}}"])
+        .run(logs)
+        .await?;
+    Ok(found.text() == node.name())
+}
