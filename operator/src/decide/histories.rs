@@ -31,6 +31,10 @@ enum Event {
     Edit(u8),
     /// The user changes how many failed nodes are borne.
     EditLimit(Option<i32>),
+    /// The user changes within how many seconds the work is to be done.
+    EditDeadline(Option<i64>),
+    /// Seconds pass.
+    TimePasses(i64),
     /// The user deletes the Job and creates it anew.
     Recreate,
     /// Garbage collection deletes the DaemonSet of a Job that is gone.
@@ -52,6 +56,7 @@ struct Lags {
 
 fn world_event() -> impl Strategy<Value = Event> {
     let index = || 0_usize..8;
+    let deadline = prop::sample::select(vec![None, Some(5), Some(20)]);
     let limit = prop::sample::select(vec![None, Some(0), Some(1)]);
     prop_oneof![
         2 => Just(Event::NodeJoins),
@@ -64,6 +69,8 @@ fn world_event() -> impl Strategy<Value = Event> {
         2 => Just(Event::PodsGone),
         1 => (0_u8..3).prop_map(Event::Edit),
         1 => limit.prop_map(Event::EditLimit),
+        1 => deadline.prop_map(Event::EditDeadline),
+        2 => (1_i64..8).prop_map(Event::TimePasses),
         1 => Just(Event::Recreate),
         2 => Just(Event::Collect),
     ]

@@ -1,0 +1,84 @@
+//! What must hold whenever the operator acts.
+
+use api::{
+    conditions::{self, Reason},
+    node_set::NodeSet,
+    v1beta1::{Job, JobStatus},
+    work,
+};
+use k8s_openapi::jiff::SignedDuration;
+
+use super::{Act, DaemonSetAction, DaemonSetState, World, node_uid};
+
+impl World {
+    /// Never early: what is called finished for having come to its end has ended on every node that
+    /// was wanted and is still there; what is called complete was done there.
+    pub(super) fn check_finish(
+        &mut self,
+        job: &Job,
+        status: &JobStatus,
+        daemon_set: &DaemonSetState,
+    ) {
+        let Some(condition) = conditions::finished(&status.conditions) else {
+            return;
+        };
+        let uid = job.metadata.uid.clone().unwrap_or_default();
+        let was_finished_before = daemon_set.owner != uid
+            || job.status.as_ref().is_some_and(|old| old.conditions == status.conditions);
+        let ends_at_once = [Reason::MaxFailedNodesExceeded, Reason::DeadlineExceeded]
+            .iter()
+            .any(|reason| reason.as_str() == condition.reason);
+        if was_finished_before || ends_at_once {
+            return;
+        }
+        let is_complete = condition.type_ == conditions::COMPLETE;
+        for (name, node) in &daemon_set.wanted {
+            let result = (uid.clone(), *node, work::hash(&job.spec));
+            let has_ended = self.done.contains(&result)
+                || !is_complete && self.failed.contains(&result)
+                || self.now.nodes.get(name) != Some(node);
+            assert!(has_ended, "{} before node {name} was done", condition.reason);
+        }
+        if is_complete {
+            self.complete.insert((uid, job.metadata.generation.unwrap_or_default()));
+        }
+    }
+
+    /// A Job is late when its time is up and not before, and until then somebody will look after it.
+    pub(super) fn check_deadline(&self, job: &Job, act: &Act) {
+        let start = act.status.start_time.as_ref().map_or(self.time, |start| start.0);
+        let seconds = job.spec.active_deadline_seconds;
+        let deadline = seconds.map(|seconds| start + SignedDuration::from_secs(seconds));
+        let Some(condition) = conditions::finished(&act.status.conditions) else {
+            let again = act.again_after.map(|after| self.time + after);
+            // The change of a DaemonSet makes somebody look at once.
+            let changes = matches!(act.daemon_set, DaemonSetAction::Update(_));
+            let is_looked_after =
+                deadline.is_none() || changes || again.is_some() && again <= deadline;
+            assert!(is_looked_after, "{again:?} is not by {deadline:?}");
+            return;
+        };
+        let is_known = |old: &JobStatus| old.conditions == act.status.conditions;
+        if condition.reason == Reason::DeadlineExceeded.as_str()
+            && !job.status.as_ref().is_some_and(is_known)
+        {
+            assert!(deadline.is_some_and(|deadline| deadline <= self.time), "not late yet");
+        }
+    }
+
+    /// What is recorded of some work is never taken back.
+    pub(super) fn check_kept(&self, old: Option<&JobStatus>, new: &JobStatus) {
+        let Some(old) = old.filter(|old| old.work_hash == new.work_hash) else {
+            return;
+        };
+        assert_eq!(old.start_time, new.start_time, "the deadline is counted from there");
+        let has = |set: &Option<NodeSet>, uid| {
+            set.as_ref().is_some_and(|set: &NodeSet| set.contains(&node_uid(uid)))
+        };
+        for uid in 0..=self.last_uid {
+            let is_kept = !has(&old.completed_nodes, uid) || has(&new.completed_nodes, uid);
+            assert!(is_kept, "node {uid} was done");
+            assert!(!has(&old.failed_nodes, uid) || has(&new.failed_nodes, uid), "{uid} failed");
+        }
+    }
+}
