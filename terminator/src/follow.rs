@@ -1,14 +1,17 @@
 //! Follows one log until the word is in it.
 
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    time::{Duration, Instant},
+};
 
 use api::names;
-use futures::AsyncBufReadExt;
+use futures::{AsyncBufRead, AsyncBufReadExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, api::LogParams};
 use tracing::debug;
 
-use crate::{scan::Scanner, target::Target};
+use crate::{reopen::Reopening, scan::Scanner, target::Target};
 
 /// A log that is silent for this long is opened again: the connection may be dead without a sign.
 const SILENCE: Duration = Duration::from_secs(300);
@@ -28,35 +31,112 @@ pub enum Read {
     Silent,
 }
 
-/// Reads the log of `target` as it grows.
+/// Reads the log of `target` as it grows. A large one is opened again when it pauses, see
+/// [`reopen`](crate::reopen).
 ///
 /// # Errors
 /// When it cannot be opened, or the connection breaks.
 pub async fn follow(client: &Client, target: &Target) -> Result<Read, Error> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), &target.namespace);
-    let params = LogParams {
-        container: Some(names::JOB_CONTAINER.to_owned()),
-        follow: true,
-        ..LogParams::default()
-    };
-    let opened = tokio::time::timeout(OPENING, pods.log_stream(&target.name, &params));
-    let log = opened.await.map_err(|_| Error::Unanswered)??;
-    let mut log = std::pin::pin!(log);
-    let mut scanner = Scanner::new(&target.word);
+    let mut latest = Reader::open(client, target, None).await?;
+    // The one before goes on beside it: it may have more to tell that is not in the file any more.
+    let mut earlier: Option<Reader> = None;
+    let mut reopening = Reopening::new(now());
     loop {
-        let Ok(chunk) = tokio::time::timeout(SILENCE, log.fill_buf()).await else {
-            debug!(pod = target.name, "the log is silent");
-            return Ok(Read::Silent);
+        let heard = tokio::select! {
+            heard = latest.read() => heard?,
+            Some(heard) = read_on(&mut earlier) => heard,
+            reopened = reopen(client, target, &reopening) => {
+                reopening.reopened(now());
+                match reopened {
+                    Ok(reader) => earlier = Some(std::mem::replace(&mut latest, reader)),
+                    Err(error) => debug!(pod = target.name, "not opened again: {error}"),
+                }
+                continue;
+            }
+            () = tokio::time::sleep(SILENCE) => {
+                debug!(pod = target.name, "the log is silent");
+                return Ok(Read::Silent);
+            }
         };
-        let chunk = chunk?;
+        match heard {
+            Heard::Word => return Ok(Read::Found),
+            Heard::Bytes(bytes) => reopening.heard(bytes, now()),
+            Heard::End => match earlier.take() {
+                Some(reader) => latest = reader,
+                None => return Ok(Read::Ended),
+            },
+        }
+    }
+}
+
+/// Reads from a stream that is of no more interest when it ends, however that is.
+async fn read_on(reader: &mut Option<Reader>) -> Option<Heard> {
+    match reader.as_mut()?.read().await {
+        Ok(heard @ (Heard::Word | Heard::Bytes(_))) => Some(heard),
+        Ok(Heard::End) | Err(_) => {
+            *reader = None;
+            None
+        }
+    }
+}
+
+/// Opens the log again when that is due.
+async fn reopen(client: &Client, target: &Target, reopening: &Reopening) -> Result<Reader, Error> {
+    let Some(due) = reopening.due() else {
+        return std::future::pending().await;
+    };
+    tokio::time::sleep_until(due.into()).await;
+    Reader::open(client, target, Some(reopening.since(now()))).await
+}
+
+/// By the clock that tests can stop.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// A stream of a log.
+struct Reader {
+    log: Pin<Box<dyn AsyncBufRead + Send>>,
+    scanner: Scanner,
+}
+
+/// What came of it.
+enum Heard {
+    /// The word, at last.
+    Word,
+    /// So many bytes.
+    Bytes(usize),
+    /// No more is to come.
+    End,
+}
+
+impl Reader {
+    /// Opens the log, to be read from its beginning or from so many seconds ago on.
+    async fn open(client: &Client, target: &Target, since: Option<i64>) -> Result<Self, Error> {
+        let pods: Api<Pod> = Api::namespaced(client.clone(), &target.namespace);
+        let params = LogParams {
+            container: Some(names::JOB_CONTAINER.to_owned()),
+            follow: true,
+            since_seconds: since,
+            ..LogParams::default()
+        };
+        let opened = tokio::time::timeout(OPENING, pods.log_stream(&target.name, &params));
+        let log = opened.await.map_err(|_| Error::Unanswered)??;
+        Ok(Self { log: Box::pin(log), scanner: Scanner::new(&target.word) })
+    }
+
+    /// Reads what comes next. Nothing is lost when this is dropped.
+    async fn read(&mut self) -> Result<Heard, Error> {
+        let chunk = self.log.fill_buf().await?;
         if chunk.is_empty() {
-            return Ok(Read::Ended);
+            return Ok(Heard::End);
         }
-        if scanner.push(chunk) {
-            return Ok(Read::Found);
+        if self.scanner.push(chunk) {
+            return Ok(Heard::Word);
         }
-        let length = chunk.len();
-        log.consume_unpin(length);
+        let bytes = chunk.len();
+        self.log.consume_unpin(bytes);
+        Ok(Heard::Bytes(bytes))
     }
 }
 
@@ -72,4 +152,64 @@ pub enum Error {
     /// The connection broke.
     #[error("the log broke off: {0}")]
     Broken(#[from] std::io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use futures::{StreamExt, future, stream};
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    fn target() -> Target {
+        Target {
+            uid: "uid".into(),
+            namespace: "n".to_owned(),
+            name: "p".to_owned(),
+            word: "done".to_owned(),
+            run: "run".to_owned(),
+            started: None,
+            is_over: false,
+        }
+    }
+
+    /// An API server with these streams of one log, each of which stays open when it has said all, and
+    /// the queries with which they were asked for.
+    fn server(streams: Vec<Vec<u8>>) -> (Client, Arc<Mutex<Vec<String>>>) {
+        let queries: Arc<Mutex<Vec<String>>> = Arc::default();
+        let streams = Arc::new(streams);
+        let asked = Arc::clone(&queries);
+        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let mut asked = asked.lock().unwrap();
+            let said = streams[asked.len()].clone();
+            asked.push(request.uri().query().unwrap_or_default().to_owned());
+            let frame = Ok::<_, std::io::Error>(http_body::Frame::data(said.into()));
+            let body = stream::once(future::ready(frame)).chain(stream::pending());
+            future::ready(Ok::<_, std::io::Error>(http::Response::new(StreamBody::new(body))))
+        });
+        (Client::new(service, "n"), queries)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_log_that_the_kubelet_has_lost_is_found_again() {
+        let much = b"working\n".repeat(20_000);
+        let (client, queries) = server(vec![much.clone(), much, b"done\n".to_vec()]);
+        let started = now();
+        let read = follow(&client, &target()).await.unwrap();
+        assert!(matches!(read, Read::Found), "{read:?}");
+        let queries = queries.lock().unwrap();
+        assert!(!queries[0].contains("sinceSeconds"), "{queries:?}");
+        assert!(queries[1].contains("sinceSeconds=7"), "{queries:?}");
+        assert!(now() - started < Duration::from_secs(10), "before it can be rotated again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_small_log_is_opened_once() {
+        let (client, queries) = server(vec![b"working\n".to_vec()]);
+        let read = follow(&client, &target()).await.unwrap();
+        assert!(matches!(read, Read::Silent), "{read:?}");
+        assert_eq!(queries.lock().unwrap().len(), 1);
+    }
 }

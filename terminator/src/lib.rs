@@ -10,6 +10,7 @@ pub mod finish;
 pub mod follow;
 pub mod plan;
 pub mod record;
+mod reopen;
 mod rotation;
 pub mod scan;
 pub mod target;
