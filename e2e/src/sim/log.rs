@@ -16,6 +16,8 @@ pub(super) struct Log(watch::Sender<Content>);
 #[derive(Debug, Default)]
 struct Content {
     entries: Vec<Entry>,
+    /// How many of the entries are in files that have been rotated away, and are served no more.
+    rotated: usize,
     /// The container runs no more: nothing can follow.
     ended: bool,
     /// How many times readers have been thrown out.
@@ -69,6 +71,11 @@ impl Log {
         self.0.send_modify(|content| content.ended = true);
     }
 
+    /// Rotates the log: those who come from now on read only what is logged from now on.
+    pub(super) fn rotate(&self) {
+        self.0.send_modify(|content| content.rotated = content.entries.len());
+    }
+
     /// Ends the streams that follow the log now, though the log goes on.
     pub(super) fn cut(&self) {
         self.0.send_modify(|content| content.cuts += 1);
@@ -117,6 +124,7 @@ impl Reader {
         // and before the time is looked at.
         let skipped =
             query.tail_lines.map_or(0, |lines| content.entries.len().saturating_sub(lines));
+        let skipped = skipped.max(content.rotated);
         let seconds = query.since_seconds.map(SignedDuration::from_secs);
         Self {
             next: skipped,

@@ -10,7 +10,7 @@ use kube::ResourceExt as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::log::{Chunks, Query};
+use super::log::{Chunks, Log, Query};
 use super::run::Run;
 
 /// How long [`SimPod::until_log_requests`] waits.
@@ -60,6 +60,12 @@ impl SimPod {
     #[must_use]
     pub fn name(&self) -> String {
         self.0.object.borrow().name_any()
+    }
+
+    /// The pod's namespace.
+    #[must_use]
+    pub fn namespace(&self) -> String {
+        self.0.object.borrow().namespace().unwrap_or_default()
     }
 
     /// The node that it is bound to, if any.
@@ -144,12 +150,20 @@ impl SimPod {
 
     /// Breaks the connections of all who follow a log of this pod, as a restart of the kubelet would.
     pub fn cut_log_streams(&self) {
+        self.for_each_log(Log::cut);
+    }
+
+    /// Rotates the logs of this pod: who comes from now on reads only what is logged from now on.
+    pub fn rotate_logs(&self) {
+        self.for_each_log(Log::rotate);
+    }
+
+    fn for_each_log(&self, act: impl Fn(&Log)) {
         if let Some(run) = &*self.0.run.borrow() {
-            for container in run.init.iter().chain(&run.main) {
-                if let Some(execution) = &container.current {
-                    execution.log.cut();
-                }
-            }
+            let containers = run.init.iter().chain(&run.main);
+            containers
+                .filter_map(|container| container.current.as_ref())
+                .for_each(|current| act(&current.log));
         }
     }
 
@@ -201,7 +215,8 @@ impl SimPod {
         self.0.run.borrow().clone()
     }
 
-    pub(super) fn start(&self) {
+    /// Starts its containers; tells whether they had not been started before.
+    pub(super) fn start(&self) -> bool {
         let object = self.0.object.borrow();
         let spec = object.spec.clone().unwrap_or_default();
         drop(object);
@@ -209,7 +224,7 @@ impl SimPod {
             let starts = run.is_none();
             run.get_or_insert_with(|| Run::start(&self.0.uid, &spec));
             starts
-        });
+        })
     }
 
     /// Ends its containers.

@@ -31,6 +31,7 @@ mod peers;
 mod refused_pods;
 mod restarts;
 mod rights;
+mod rotation;
 mod simulation;
 mod sticky;
 mod table;

@@ -2,12 +2,12 @@
 
 use anyhow::{Context as _, Result, ensure};
 use api::conditions::COMPLETE;
-use api::v1beta1::Phase;
+use api::v1beta1::{NodeState, Phase};
 use e2e::sim::NodeSpec;
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cluster::NODES;
 use crate::job::{exit_code_manifest, manifest, phase};
@@ -116,11 +116,40 @@ fn cordoning_and_uncordoning_a_node_runs_nothing_again() {
     });
 }
 
+#[test]
+fn node_that_the_control_plane_has_lost_is_named_unreachable_and_waited_for() {
+    alone(async |cx| {
+        let (_operator, terminator) = cx.both().await?;
+        cx.sim().add_node(&NodeSpec::linux("lost-1")).await?;
+        let job = cx.apply(&manifest("lost")).await?;
+        let pods = job.pods().await?;
+        let lost = job.pod("lost-1").await?;
+        for pod in &pods {
+            pod.log("done\n")?;
+        }
+        job.until_completed("3/4").await?;
+        let taint = json!({"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"});
+        patch_node(cx, "lost-1", json!({"taints": [taint]})).await?;
+        job.until_node("lost-1", "unreachable", |node| node.state == NodeState::Unreachable)
+            .await?;
+        settle().await;
+        ensure!(terminator.deletions("/jobs/lost").is_empty());
+        patch_node(cx, "lost-1", json!({"taints": null})).await?;
+        job.until_node("lost-1", "back", |node| node.state == NodeState::Running).await?;
+        lost.log("done\n")?;
+        job.until_gone().await
+    });
+}
+
 /// As `kubectl cordon` and `uncordon`, with the taint that the node lifecycle controller adds.
 async fn cordon(cx: &Test, node: &str, unschedulable: bool) -> Result<()> {
     let taint = json!({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"});
     let taints = if unschedulable { vec![taint] } else { Vec::new() };
-    let patch = json!({"spec": {"unschedulable": unschedulable, "taints": taints}});
+    patch_node(cx, node, json!({"unschedulable": unschedulable, "taints": taints})).await
+}
+
+async fn patch_node(cx: &Test, node: &str, spec: Value) -> Result<()> {
+    let patch = json!({"spec": spec});
     let nodes: Api<Node> = Api::all(cx.client.clone());
     nodes.patch(node, &PatchParams::default(), &Patch::Merge(patch)).await?;
     Ok(())

@@ -1,0 +1,80 @@
+//! Logs that do not go back to the start of their containers when the terminator comes to them.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use k8s_openapi::api::core::v1::Event;
+use kube::api::ListParams;
+
+use crate::job::manifest;
+use crate::test::shared;
+use crate::wait::settle;
+
+/// A log that begins, or is opened, within ten seconds of the start of its container is whole.
+const LATE: Duration = Duration::from_secs(12);
+
+#[test]
+fn log_that_rotated_while_nobody_followed_is_reported_and_completes_nothing() {
+    shared(async |cx| {
+        let _operator = cx.operator().await?;
+        let job = cx.apply(&manifest("rotated")).await?;
+        let [chatty, quiet, whole] = job.pods().await?;
+        for pod in [&chatty, &quiet] {
+            pod.log("done\n")?;
+        }
+        whole.log("starting\n")?;
+        tokio::time::sleep(LATE).await;
+        for pod in [&chatty, &quiet] {
+            pod.rotate_logs();
+        }
+        chatty.log("still here\n")?;
+
+        let terminator = cx.terminator().await?;
+        for (pod, says) in
+            [(&chatty, "LogRotated: its log begins "), (&quiet, "LogRotated: its log is empty ")]
+        {
+            let node = pod.node().expect("it runs");
+            job.until_node(&node, says, |node| {
+                node.message.as_deref().is_some_and(|message| message.starts_with(says))
+            })
+            .await?;
+        }
+        settle().await;
+        let now = job.until_completed("0/3").await?;
+        let nodes = now.status.unwrap_or_default().nodes;
+        let silent = nodes.iter().filter(|node| node.message.is_none()).count();
+        ensure!(silent == 1, "the third log is whole: {nodes:?}");
+        ensure!(terminator.deletions("/jobs/rotated").is_empty());
+        let events = cx.api::<Event>().list(&ListParams::default()).await?;
+        let told = events.iter().filter(|event| event.reason.as_deref() == Some("LogRotated"));
+        ensure!(told.count() == 1, "one event for all nodes");
+
+        // They are followed all the same.
+        for pod in [&chatty, &quiet, &whole] {
+            pod.log("done\n")?;
+        }
+        job.until_gone().await
+    });
+}
+
+#[test]
+fn log_that_is_whole_is_not_suspected_however_late_it_is_opened() {
+    shared(async |cx| {
+        let _operator = cx.operator().await?;
+        let job = cx.apply(&manifest("late")).await?;
+        let pods = job.pods().await?;
+        for pod in &pods {
+            pod.log("starting\n")?;
+        }
+        tokio::time::sleep(LATE).await;
+        let _terminator = cx.terminator().await?;
+        // The follower has three seconds to find the word before anything is said.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let nodes = job.get().await?.status.unwrap_or_default().nodes;
+        ensure!(nodes.iter().all(|node| node.message.is_none()), "{nodes:?}");
+        for pod in &pods {
+            pod.log("done\n")?;
+        }
+        job.until_gone().await
+    });
+}
