@@ -1,6 +1,8 @@
 //! The end-to-end harness as a library: child processes, clusters, waits, artifacts, scenarios.
 
+pub mod afterwards;
 pub mod artifacts;
+pub mod bench;
 pub mod cluster;
 pub mod control_plane;
 pub mod deploy;

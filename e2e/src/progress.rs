@@ -2,6 +2,7 @@
 //!
 //! On a terminal a running phase is one live line; elsewhere (a pipe, CI) every step is a line with
 //! a time stamp. All of it goes to standard error, so that results keep standard output to themselves.
+//! Colours only where the terminal has them and `NO_COLOR` is not set.
 
 #![allow(
     clippy::print_stdout,
@@ -14,7 +15,9 @@ use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use console::style;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 /// How often a running phase may write a line about what it waits for, where there is no live line.
 const DETAIL_INTERVAL: Duration = Duration::from_secs(1);
@@ -26,26 +29,43 @@ pub struct Progress(Arc<Inner>);
 struct Inner {
     /// The live lines; `None` where there is no terminal.
     live: Option<MultiProgress>,
+    /// The line below all others, see [`Progress::overall`].
+    overall: Mutex<Option<ProgressBar>>,
     timings: Mutex<Vec<Timing>>,
 }
 
 /// How long a phase took.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Timing {
     /// The phase.
     pub name: String,
-    /// From its start to its end.
+    /// From its start to its end, in seconds.
+    #[serde(rename = "seconds", serialize_with = "seconds")]
     pub elapsed: Duration,
     /// Whether it ended well.
     pub ok: bool,
+    /// What it achieved, as the line said that told of its end.
+    pub outcome: String,
+}
+
+fn seconds<S: serde::Serializer>(elapsed: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64(elapsed.as_secs_f64())
+}
+
+/// How a phase ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Good,
+    Failed,
+    Stopped,
 }
 
 impl Progress {
     /// Live lines when standard error is a terminal, plain lines otherwise.
     #[must_use]
     pub fn new() -> Self {
-        let live = std::io::stderr().is_terminal().then(MultiProgress::new);
-        Self(Arc::new(Inner { live, timings: Mutex::default() }))
+        let live = is_smart_terminal().then(MultiProgress::new);
+        Self(Arc::new(Inner { live, overall: Mutex::default(), timings: Mutex::default() }))
     }
 
     /// Runs one phase. Its work may tell through [`Phase::detail`] what it waits for, and through
@@ -60,7 +80,7 @@ impl Progress {
     ) -> Result<T, E> {
         let mut phase = Phase::start(self.clone(), name);
         let result = work(&phase).await;
-        phase.end(if result.is_ok() { "ok" } else { "FAILED" });
+        phase.end(if result.is_ok() { Verdict::Good } else { Verdict::Failed });
         result
     }
 
@@ -70,6 +90,29 @@ impl Progress {
             // A message that cannot be shown is no reason to stop.
             Some(live) => drop(live.println(text.to_string())),
             None => eprintln!("{} {text}", clock()),
+        }
+    }
+
+    /// Sets the line below the live ones, which tells how far the whole is; nothing where there is no
+    /// terminal. An empty text takes the line away.
+    pub fn overall(&self, text: &str) {
+        let Some(live) = &self.0.live else { return };
+        let mut line = self.0.overall.lock().unwrap_or_else(PoisonError::into_inner);
+        if text.is_empty() {
+            if let Some(bar) = line.take() {
+                bar.finish_and_clear();
+            }
+            return;
+        }
+        let bar = line.get_or_insert_with(|| live_line(live, "  {elapsed:>5} {wide_msg}", None));
+        bar.set_message(text.to_owned());
+    }
+
+    /// Writes what a log holds, line by line, under a heading.
+    pub fn quote(&self, heading: impl Display, lines: &[String]) {
+        self.say(heading);
+        for line in lines {
+            self.say(format_args!("  | {line}"));
         }
     }
 
@@ -105,15 +148,10 @@ struct State {
 impl Phase {
     fn start(progress: Progress, name: &str) -> Self {
         let bar = progress.0.live.as_ref().map(|live| {
-            let bar = live.add(ProgressBar::new_spinner());
-            // The template is a constant; the default style would still tell the phase.
-            if let Ok(style) =
-                ProgressStyle::with_template("{spinner} {prefix:<12} {elapsed:>5}  {wide_msg}")
-            {
-                bar.set_style(style);
-            }
+            let overall = progress.0.overall.lock().unwrap_or_else(PoisonError::into_inner);
+            let template = "{spinner} {elapsed:>5} {prefix}  {wide_msg:.dim}";
+            let bar = live_line(live, template, overall.as_ref());
             bar.set_prefix(name.to_owned());
-            bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
         if bar.is_none() {
@@ -132,7 +170,7 @@ impl Phase {
     /// Tells what the phase waits for at the moment.
     pub fn detail(&self, text: impl Display) {
         if let Some(bar) = &self.bar {
-            bar.set_message(text.to_string());
+            bar.set_message(one_line(&text.to_string()));
             return;
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -148,16 +186,18 @@ impl Phase {
         state.outcome = text.to_string();
     }
 
-    fn end(&mut self, verdict: &str) {
+    fn end(&mut self, verdict: Verdict) {
         self.ended = true;
         let elapsed = self.started.elapsed();
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.progress
-            .say(format!("{:<12} {verdict:<7} {elapsed:>8.1?}  {}", self.name, state.outcome));
-        let timing = Timing { name: self.name.clone(), elapsed, ok: verdict == "ok" };
+        let outcome = std::mem::take(&mut state.outcome);
+        let line = format!("{} {elapsed:>8.1?}  {}  {outcome}", verdict.styled(), self.name);
+        self.progress.say(line.trim_end());
+        let ok = verdict == Verdict::Good;
+        let timing = Timing { name: self.name.clone(), elapsed, ok, outcome };
         let timings = &self.progress.0.timings;
         timings.lock().unwrap_or_else(PoisonError::into_inner).push(timing);
     }
@@ -166,9 +206,45 @@ impl Phase {
 impl Drop for Phase {
     fn drop(&mut self) {
         if !self.ended {
-            self.end("stopped");
+            self.end(Verdict::Stopped);
         }
     }
+}
+
+impl Verdict {
+    /// The word for it, in a column of its own.
+    fn styled(self) -> impl Display {
+        match self {
+            Self::Good => style("ok     ").for_stderr().green(),
+            Self::Failed => style("FAILED ").for_stderr().red().bold(),
+            Self::Stopped => style("stopped").for_stderr().yellow(),
+        }
+    }
+}
+
+/// Whether standard error is a terminal that can take back what it shows.
+fn is_smart_terminal() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// A live line below those that are there, or above the one given.
+fn live_line(live: &MultiProgress, template: &str, above: Option<&ProgressBar>) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    let bar = match above {
+        Some(line) => live.insert_before(line, bar),
+        None => live.add(bar),
+    };
+    // The templates are constants; the default style would still tell the phase.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+/// A live line is one line: more would leave the rest of it on the screen.
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" · ")
 }
 
 /// How many tests, checks and scenarios ended which way.
@@ -230,6 +306,11 @@ mod tests {
         let timings: Vec<_> = progress.timings().into_iter().map(|t| (t.name, t.ok)).collect();
         let expected = [("good", true), ("bad", false), ("endless", false)];
         assert_eq!(timings, expected.map(|(name, ok)| (name.to_owned(), ok)));
+    }
+
+    #[test]
+    fn live_line_holds_no_second_one() {
+        assert_eq!(one_line("expected: a pod\n  seen: none\n\n"), "expected: a pod · seen: none");
     }
 
     #[test]

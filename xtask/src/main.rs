@@ -8,6 +8,7 @@
     reason = "a command-line program talks to its user"
 )]
 
+mod bench;
 mod capabilities;
 mod cargo;
 mod codegen;
@@ -17,6 +18,7 @@ mod doctor;
 mod e2e;
 mod image;
 mod node_image;
+mod output;
 mod provision;
 mod test;
 
@@ -62,6 +64,8 @@ enum Command {
     Codegen(codegen::Args),
     /// Run the main job end to end on a kind cluster of its own.
     E2e(e2e::Args),
+    /// Measure how fast a finished Job is noticed and what that costs, from 3 to 5,000 nodes.
+    Bench(bench::Args),
     /// Run every check and test: formatting, lints, generated files, unit, integration, end to end.
     Test(test::Args),
 }
@@ -75,6 +79,7 @@ impl Command {
             Self::Codegen(args) => codegen::run(&args),
             // These clean up after themselves, so they mind interrupts themselves.
             Self::E2e(args) => e2e::run(args, cx).await,
+            Self::Bench(args) => bench::run(args, cx).await,
             Self::Test(args) => test::run(args, cx).await,
         }
     }

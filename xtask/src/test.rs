@@ -34,7 +34,7 @@ pub(crate) async fn run(Args {}: Args, cx: &Context) -> Result<Verdict> {
     // It cleans up after itself, so it minds interrupts itself.
     let (tally, verdict) = end_to_end::run_scenarios(
         end_to_end::Options::default(),
-        Some(end_to_end::Selection::default()),
+        Some(end_to_end::Selection::ci()),
         cx,
     )
     .await?;

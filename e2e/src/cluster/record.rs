@@ -29,6 +29,9 @@ pub struct Record {
     pub kind: PathBuf,
     /// The kubectl program.
     pub kubectl: PathBuf,
+    /// Whether somebody asked for it to outlive its run.
+    #[serde(default)]
+    pub kept: bool,
 }
 
 impl Record {
@@ -121,6 +124,7 @@ mod tests {
             image: "kindest/node:v1.33.0".to_owned(),
             kind: PathBuf::from("/usr/bin/kind"),
             kubectl: PathBuf::from("/usr/bin/kubectl"),
+            kept: true,
         };
         assert_eq!(Record::load(folder.path()).expect("none"), None);
         record.save(folder.path()).expect("saved");

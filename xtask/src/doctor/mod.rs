@@ -6,11 +6,11 @@ mod checks;
 mod facts;
 
 use std::fmt;
-use std::io::{self, Write as _};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::context::{Context, Verdict};
+use crate::output;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {}
@@ -20,11 +20,7 @@ pub(crate) async fn run(_: Args, cx: &Context) -> Result<Verdict> {
     let facts = facts::gather(&logs).await;
     let findings = checks::all(&facts);
     let report: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
-    match io::stdout().write_all(report.as_bytes()) {
-        // Whoever reads has read enough: `cargo xtask doctor | head`.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        written => written.context("cannot write the report")?,
-    }
+    output::write(&report)?;
     let failed = findings.iter().any(|finding| finding.state == State::Bad);
     Ok(if failed { Verdict::Failed } else { Verdict::Passed })
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask e2e down`: deletes clusters that nobody uses any more, also when the kind that made
 //! them is gone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use e2e::cluster::{Cluster, FileLock, Record};
@@ -31,10 +31,7 @@ pub(super) async fn down(cluster: Option<&str>, cx: &Context) -> Result<Verdict>
         progress
             .phase("tear down", async |phase| {
                 phase.outcome(&record.name);
-                if !record.kind.exists() {
-                    record.kind = provision::KIND.ensure(&provision).await?;
-                    record.save(&folder)?;
-                }
+                usable_kind(&mut record, &folder, &provision).await?;
                 Cluster::delete(&folder, &logs).await
             })
             .await?;
@@ -45,8 +42,21 @@ pub(super) async fn down(cluster: Option<&str>, cx: &Context) -> Result<Verdict>
     Ok(Verdict::Passed)
 }
 
+/// Sees that the record names a kind that is there: the one that made the cluster may be gone.
+pub(super) async fn usable_kind(
+    record: &mut Record,
+    folder: &Path,
+    provision: &Provision,
+) -> Result<()> {
+    if !record.kind.exists() {
+        record.kind = provision::KIND.ensure(provision).await?;
+        record.save(folder)?;
+    }
+    Ok(())
+}
+
 /// The folders with a record of a cluster.
-fn recorded() -> Result<Vec<(PathBuf, Record)>> {
+pub(super) fn recorded() -> Result<Vec<(PathBuf, Record)>> {
     let runs = runs();
     let entries = match std::fs::read_dir(&runs) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -12,6 +12,7 @@ use e2e::scenario;
 use e2e::wait::{Deadline, Waiter};
 use e2e::{images, paths};
 use kube::Client;
+use sha2::{Digest as _, Sha256};
 
 use super::session::{Session, runs};
 use crate::context::Context;
@@ -49,6 +50,14 @@ impl Ready {
     }
 }
 
+/// What the names of clusters begin with that this checkout makes: another one has its own.
+pub(super) fn names_of_this_checkout() -> String {
+    let path = paths::workspace();
+    let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
+    let tag: String = digest.iter().take(2).map(|byte| format!("{byte:02x}")).collect();
+    format!("dsjob-{tag}-")
+}
+
 /// The programs that a run uses.
 struct Tools {
     kind: PathBuf,
@@ -72,7 +81,13 @@ pub(super) async fn prepare(session: &Session, cx: &Context) -> Result<Ready> {
         build_images(session, &provision),
         make_cluster(session, &provision, tools)
     )?;
+    session.cluster_is_complete();
     let client = cluster.client().await?;
+    let version = client.apiserver_version().await?;
+    session.report(|report| {
+        report.cluster = Some(cluster.record().clone());
+        report.versions.insert("kubernetes".to_owned(), version.git_version);
+    });
     let loaded = progress
         .phase("load", async |phase| {
             let loaded = cluster.load(&images).await?;
@@ -131,6 +146,7 @@ async fn make_cluster(
             record.image
         );
         session.say(format_args!("using cluster {}", record.name));
+        session.heal().await;
         return Ok((cluster, false));
     }
     let image = match &options.node_image {
@@ -154,11 +170,12 @@ async fn make_cluster(
     progress
         .phase("cluster", async |phase| {
             let record = Record {
-                name: format!("dsjob-{}", paths::run_name()),
+                name: format!("{}{}", names_of_this_checkout(), paths::run_name()),
                 nodes: options.nodes,
                 image,
                 kind: tools.kind,
                 kubectl: tools.kubectl,
+                kept: false,
             };
             phase.detail(format_args!("kind create cluster of {}", record.image));
             let cluster = Cluster::create(record, &session.cluster_folder, &session.logs).await?;

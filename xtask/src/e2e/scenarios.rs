@@ -1,130 +1,187 @@
-//! The scenarios beside the main job, several at a time.
+//! Runs what was planned: the main job alone first, then the scenarios that bear others beside them, then
+//! those that need the cluster for themselves.
 
-use std::num::NonZeroUsize;
+use std::time::Duration;
 
-use anyhow::{Result, bail};
-use e2e::progress::Tally;
-use e2e::scenario::{self, Scenario};
-use futures::stream::{self, StreamExt as _};
-use regex::Regex;
+use anyhow::Result;
+use e2e::progress::Phase;
+use e2e::report::{Handle, Kind, Report, State};
+use e2e::scenario::sample_job;
+use e2e::statistics::median_and_maximum;
+use futures::StreamExt as _;
+use futures::stream;
 
+use super::afterwards::Afterwards;
 use super::prepare::Ready;
+use super::selection::{Choice, Listed, Selection, all};
 use super::session::Session;
 
-/// How many run at a time unless the user says otherwise. They wait most of the time, for kubelets
-/// that start and remove pods.
-const JOBS: NonZeroUsize = NonZeroUsize::new(6).unwrap();
+/// The namespace of the main job: the one that users start with.
+const NAMESPACE_OF_MAIN_JOB: &str = "default";
 
-/// The fewest nodes with which a Job can be done on some and not on others.
-const NODES: usize = 2;
-
-/// Which scenarios run, the main job among them, and how.
-#[derive(clap::Args, Clone, Debug)]
-pub(crate) struct Selection {
-    /// Run only the scenarios whose name matches this regular expression.
-    #[arg(long, value_name = "RE")]
-    filter: Option<Regex>,
-
-    /// How many scenarios run at a time, after the main job.
-    #[arg(long, default_value_t = JOBS, value_name = "N")]
-    jobs: NonZeroUsize,
+/// One run of a scenario.
+#[derive(Clone)]
+pub(super) struct Planned {
+    listed: Listed,
+    round: u32,
+    label: String,
+    handle: Handle,
 }
 
-/// The defaults of the command line: all of them.
-impl Default for Selection {
-    fn default() -> Self {
-        Self { filter: None, jobs: JOBS }
-    }
-}
-
-impl Selection {
-    /// Whether the scenario of this name is to run.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.filter.as_ref().is_none_or(|filter| filter.is_match(name))
-    }
-
-    /// Refuses what cannot be done.
-    pub(super) fn check(&self, main_job: &str, nodes: usize) -> Result<()> {
-        let others = scenario::ALL.iter().any(|scenario| self.has(scenario.name));
-        if !others && !self.has(main_job) {
-            let names: Vec<_> = scenario::ALL.iter().map(|scenario| scenario.name).collect();
-            bail!("no scenario matches; there are:\n  {main_job}\n  {}", names.join("\n  "));
+/// Enters all that is to run into the report.
+pub(super) fn plan(report: &mut Report, choice: &Choice, rounds: u32) -> Vec<Planned> {
+    let mut plan = Vec::new();
+    for round in 1..=rounds {
+        for listed in all().filter(|listed| choice.has(listed)) {
+            let handle = report.plan(listed.name, round, Kind::Scenario);
+            let label = report.label(handle);
+            plan.push(Planned { listed, round, label, handle });
         }
-        if others && nodes < NODES {
-            bail!("the scenarios need at least {NODES} nodes; `cargo xtask e2e` runs the main job");
-        }
-        Ok(())
     }
+    plan
 }
 
-/// Runs the selected scenarios, those that need the cluster for themselves one by one at the end, and
-/// tells whether all of them kept their promises. Those that did not are named at the end, for others
-/// go on beside them.
+/// Runs what was planned, and tells whether all of it kept its promises. A round with a failure is the
+/// last one, for it leaves a state to look at; within it the others go on.
 pub(super) async fn run(
+    plan: &[Planned],
     selection: &Selection,
     session: &Session,
     ready: &Ready,
-    tally: &mut Tally,
+    after: &mut Afterwards,
 ) -> bool {
-    let (exclusive, shared): (Vec<_>, Vec<_>) = scenario::ALL
-        .iter()
-        .filter(|scenario| selection.has(scenario.name))
-        .partition(|scenario| scenario.is_exclusive);
-    let shared = stream::iter(shared)
-        .map(|scenario| one(scenario, session, ready))
-        .buffer_unordered(selection.jobs.get());
-    let exclusive = stream::iter(exclusive).then(|scenario| one(scenario, session, ready));
-    let mut running = std::pin::pin!(shared.chain(exclusive));
-    let mut failures = Vec::new();
-    while let Some((name, result)) = running.next().await {
-        tally.count(result.is_ok());
-        failures.extend(result.err().map(|error| (name, error)));
+    let (main_job, others): (Vec<_>, Vec<_>) =
+        plan.iter().partition(|planned| planned.listed.scenario.is_none());
+    let mut deletions = Vec::new();
+    for planned in main_job {
+        if !main_job_once(planned, session, ready, &mut deletions).await {
+            return false;
+        }
     }
-    for (name, error) in &failures {
-        session.say(format_args!("FAILED {name}: {error:#}"));
+    tell_figures(session, &deletions);
+    if selection.choice.is_whole() {
+        after.settle(session, ready).await;
     }
-    failures.is_empty()
+    let rounds = others.iter().map(|planned| planned.round).max().unwrap_or_default();
+    for round in 1..=rounds {
+        let (exclusive, shared): (Vec<_>, Vec<_>) = others
+            .iter()
+            .filter(|planned| planned.round == round)
+            .partition(|planned| planned.listed.scenario.is_some_and(|it| it.is_exclusive));
+        let shared = stream::iter(shared)
+            .map(|planned| scenario(planned, session, ready))
+            .buffer_unordered(selection.jobs.get());
+        let mut all_kept = shared.fold(true, async |all, kept| all && kept).await;
+        after.look(session, ready).await;
+        for planned in exclusive {
+            all_kept &= scenario(planned, session, ready).await;
+            after.look(session, ready).await;
+        }
+        if !all_kept {
+            return false;
+        }
+    }
+    true
 }
 
-async fn one(
-    scenario: &'static Scenario,
+async fn main_job_once(
+    planned: &Planned,
     session: &Session,
     ready: &Ready,
-) -> (&'static str, Result<()>) {
-    let name = scenario.name;
+    deletions: &mut Vec<Duration>,
+) -> bool {
+    judge(planned, session, ready, async |phase| {
+        let measured = sample_job::run(ready.context(session, phase)).await?;
+        phase.outcome(measured);
+        deletions.push(measured.deletion);
+        Ok(())
+    })
+    .await
+}
+
+/// What the main job took, over all of its runs.
+fn tell_figures(session: &Session, deletions: &[Duration]) {
+    let Some((median, maximum)) = median_and_maximum(deletions) else { return };
+    session.say(format_args!(
+        "from apply to the deletion request: median {median:.2?}, maximum {maximum:.2?}, runs {}",
+        deletions.len()
+    ));
+    session.report(|report| {
+        let figures = serde_json::json!({
+            "medianSeconds": median.as_secs_f64(),
+            "maximumSeconds": maximum.as_secs_f64(),
+            "runs": deletions.len(),
+        });
+        report.figures.insert("applyToDeletion".to_owned(), figures);
+    });
+}
+
+async fn scenario(planned: &Planned, session: &Session, ready: &Ready) -> bool {
+    let Some(scenario) = planned.listed.scenario else { return true };
+    judge(planned, session, ready, async |phase| scenario.run(ready.context(session, phase)).await)
+        .await
+}
+
+/// Runs one, and enters what it found out into the report; at a failure, what can be seen is collected at
+/// once.
+async fn judge(
+    planned: &Planned,
+    session: &Session,
+    ready: &Ready,
+    work: impl AsyncFnOnce(&Phase) -> Result<()>,
+) -> bool {
+    let Planned { handle, label, listed, .. } = planned;
+    session.report(|report| report.begin(*handle));
     let result = session
         .progress
-        .phase(name, async |phase| scenario.run(ready.context(session, phase)).await)
+        .phase(label, async |phase| {
+            let result = work(phase).await;
+            let error = result.as_ref().err().map(|error| format!("{error:#}"));
+            session.report(|report| report.finish(*handle, error.clone()));
+            if let Some(error) = error {
+                phase.outcome(error.lines().next().unwrap_or_default());
+                phase.detail("failed, collecting what can be seen");
+                let others: &[&str] = match listed.scenario {
+                    None => &[&ready.deployed.namespace, NAMESPACE_OF_MAIN_JOB],
+                    Some(_) => &[&ready.deployed.namespace],
+                };
+                let concerned = (listed.name, others);
+                session.collect_scenario(*handle, label, concerned, &error).await;
+                // Whatever the scenario did to the nodes must not be in the way of the others.
+                session.heal().await;
+            }
+            result
+        })
         .await;
-    (name, result)
+    let standing = session.report(|report| standing(report));
+    session.progress.overall(&standing);
+    result.is_ok()
+}
+
+/// How far the run is.
+fn standing(report: &Report) -> String {
+    let count = |state| report.results.iter().filter(|entry| entry.state == state).count();
+    let (failed, all) = (count(State::Failed), report.results.len());
+    let done = count(State::Passed) + failed;
+    match failed {
+        0 => format!("{done} of {all} done"),
+        _ => format!("{done} of {all} done, {failed} failed"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn filtered(expression: &str) -> Selection {
-        Selection { filter: Some(expression.parse().expect("valid")), ..Selection::default() }
-    }
-
     #[test]
-    fn filter_selects_by_name() {
-        let selection = filtered("^failed|deadline");
-        assert!(selection.has("failed-node") && selection.has("a-deadline"));
-        assert!(!selection.has("not-failed"));
-        assert!(Selection::default().has("anything"));
-    }
-
-    #[test]
-    fn filter_that_selects_nothing_is_refused_with_the_names_that_there_are() {
-        let error = filtered("nonsense").check("main", 3).expect_err("refused").to_string();
-        assert!(error.contains("main") && error.contains(scenario::ALL[0].name), "{error}");
-    }
-
-    #[test]
-    fn one_node_is_enough_for_the_main_job_only() {
-        assert!(filtered("^main$").check("main", 1).is_ok());
-        assert!(Selection::default().check("main", 1).is_err());
-        assert!(Selection::default().check("main", 2).is_ok());
+    fn everything_is_planned_once_a_round_and_the_main_job_first() {
+        let mut report = Report::start("run", Vec::new());
+        let plan = plan(&mut report, &Choice::default(), 2);
+        assert_eq!(plan.len(), 2 * all().count());
+        assert!(plan[0].listed.scenario.is_none());
+        assert_eq!(plan[all().count()].label, format!("{} (run 2)", plan[0].listed.name));
+        report.begin(plan[0].handle);
+        report.finish(plan[0].handle, Some("broken".to_owned()));
+        assert_eq!(standing(&report), format!("1 of {} done, 1 failed", plan.len()));
     }
 }

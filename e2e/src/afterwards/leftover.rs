@@ -1,0 +1,107 @@
+//! Objects of Jobs, anywhere in the cluster and of whatever kind.
+
+use std::fmt;
+
+use anyhow::{Context as _, Result};
+use api::names;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{DynamicObject, ListParams};
+use kube::discovery::{Discovery, verbs};
+use kube::{Api, Client};
+
+/// How many kinds are listed at a time.
+const AT_A_TIME: usize = 8;
+
+/// An object that belongs to a Job, or is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ours {
+    /// Its kind.
+    pub kind: String,
+    /// Its namespace; empty if it has none.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+}
+
+impl fmt::Display for Ours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+/// Lists every object of every kind that the API server knows, and returns those that are Jobs of ours,
+/// that a Job of ours owns, or that carry the label of Jobs.
+///
+/// # Errors
+/// When the API server does not list a kind that it says it has.
+pub async fn ours(client: &Client) -> Result<Vec<Ours>> {
+    let discovery = Discovery::new(client.clone()).run().await?;
+    let kinds: Vec<_> = discovery
+        .groups()
+        .flat_map(kube::discovery::ApiGroup::recommended_resources)
+        .filter(|(_, capabilities)| capabilities.supports_operation(verbs::LIST))
+        .map(|(resource, _)| resource)
+        .collect();
+    let lists = stream::iter(kinds).map(async |kind| {
+        let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
+        let list = api.list_metadata(&ListParams::default()).await;
+        let objects = list.with_context(|| format!("cannot list {}", kind.plural))?.items;
+        let is_job = kind.group == names::GROUP && kind.kind == "Job";
+        let ours = objects.into_iter().map(|object| object.metadata);
+        let ours = ours.filter(|meta| is_job || belongs_to_a_job(meta)).map(|meta| Ours {
+            kind: kind.kind.clone(),
+            namespace: meta.namespace.unwrap_or_default(),
+            name: meta.name.unwrap_or_default(),
+            uid: meta.uid.unwrap_or_default(),
+        });
+        anyhow::Ok(ours.collect::<Vec<_>>())
+    });
+    let found: Vec<_> = lists.buffer_unordered(AT_A_TIME).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+fn belongs_to_a_job(meta: &ObjectMeta) -> bool {
+    let is_owned = meta.owner_references.iter().flatten().any(|owner| {
+        let group = owner.api_version.split('/').next();
+        group == Some(names::GROUP) && owner.kind == "Job"
+    });
+    let label = meta.labels.as_ref().and_then(|labels| labels.get(names::LABEL_DAEMON_SET_JOB));
+    is_owned || label.is_some_and(|value| value == "true")
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
+    use super::*;
+
+    fn owned_by(api_version: &str, kind: &str) -> ObjectMeta {
+        let owner = OwnerReference {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+            ..OwnerReference::default()
+        };
+        ObjectMeta { owner_references: Some(vec![owner]), ..ObjectMeta::default() }
+    }
+
+    fn labelled(value: &str) -> ObjectMeta {
+        let label = (names::LABEL_DAEMON_SET_JOB.to_owned(), value.to_owned());
+        ObjectMeta { labels: Some([label].into()), ..ObjectMeta::default() }
+    }
+
+    #[test]
+    fn jobs_of_kubernetes_own_are_not_ours() {
+        assert!(belongs_to_a_job(&owned_by("daemonset.darkowlzz.space/v1beta1", "Job")));
+        assert!(!belongs_to_a_job(&owned_by("batch/v1", "Job")));
+        assert!(!belongs_to_a_job(&ObjectMeta::default()));
+    }
+
+    #[test]
+    fn label_tells_what_has_lost_its_owner() {
+        assert!(belongs_to_a_job(&labelled("true")));
+        assert!(!belongs_to_a_job(&labelled("false")));
+    }
+}

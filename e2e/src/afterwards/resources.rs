@@ -1,0 +1,183 @@
+//! Whether our processes need no more at the end than after their first Jobs.
+//!
+//! This is the pure part: samples in, judgements out.
+
+use serde::Serialize;
+
+use super::usage::{Process, Sample, Usage};
+
+/// From how many Jobs on a process has what it keeps: caches, buffers, connections.
+pub const SETTLED_AFTER: usize = 10;
+
+/// By how many percent memory may be above its level after the first Jobs.
+const MEMORY_MARGIN: u64 = 20;
+
+/// Looks at our processes, taken while no Job is there.
+#[derive(Clone, Debug, Default)]
+pub struct Looks(Vec<Look>);
+
+#[derive(Clone, Debug)]
+struct Look {
+    /// How many Jobs had been there until then.
+    jobs: usize,
+    sample: Sample,
+}
+
+/// What became of one process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Judgement {
+    /// The name of its program.
+    pub process: String,
+    /// How many Jobs came between the two looks.
+    pub jobs: usize,
+    /// What it used when it had settled.
+    pub before: Usage,
+    /// What it uses now.
+    pub after: Usage,
+    /// What it needs too much of.
+    pub excess: Vec<String>,
+}
+
+impl Looks {
+    /// Adds what is seen after so many Jobs.
+    pub fn add(&mut self, jobs: usize, sample: Sample) {
+        self.0.push(Look { jobs, sample });
+    }
+
+    /// Judges every process of the last look that was seen before, settled. One that was started anew has
+    /// its own level; one that has not had its first Jobs yet has none to be compared with.
+    #[must_use]
+    pub fn judge(&self) -> Vec<Judgement> {
+        let Some((last, earlier)) = self.0.split_last() else { return Vec::new() };
+        let judgements = last.sample.iter().filter_map(|(process, after)| {
+            let settled = settled(earlier, process)?;
+            let before = *settled.sample.get(process)?;
+            let jobs = last.jobs.saturating_sub(settled.jobs);
+            (jobs > 0).then(|| Judgement::of(process, jobs, before, *after))
+        });
+        judgements.collect()
+    }
+}
+
+/// The first look at a process after which it was to need no more.
+fn settled<'a>(looks: &'a [Look], process: &Process) -> Option<&'a Look> {
+    let mut seen = looks.iter().filter(|look| look.sample.contains_key(process));
+    let first = seen.next()?;
+    // A process that was there before the first look has had as many Jobs as were there.
+    let born = if looks.first().is_some_and(|look| look.sample.contains_key(process)) {
+        0
+    } else {
+        first.jobs
+    };
+    std::iter::once(first).chain(seen).find(|look| look.jobs - born >= SETTLED_AFTER)
+}
+
+impl Judgement {
+    fn of(process: &Process, jobs: usize, before: Usage, after: Usage) -> Self {
+        let limit = before.memory_kib + before.memory_kib * MEMORY_MARGIN / 100;
+        let mut excess = Vec::new();
+        if after.memory_kib > limit {
+            excess.push(format!("memory, {limit} KiB are allowed"));
+        }
+        if after.descriptors > before.descriptors {
+            excess.push("file descriptors".to_owned());
+        }
+        if after.connections > before.connections {
+            excess.push("connections".to_owned());
+        }
+        Self { process: process.name.clone(), jobs, before, after, excess }
+    }
+}
+
+impl std::fmt::Display for Judgement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { process, jobs, before, after, excess } = self;
+        write!(
+            f,
+            "{process}: memory {} → {} KiB, descriptors {} → {}, connections {} → {} over {jobs} Jobs",
+            before.memory_kib,
+            after.memory_kib,
+            before.descriptors,
+            after.descriptors,
+            before.connections,
+            after.connections,
+        )?;
+        if !excess.is_empty() {
+            write!(f, "; too much: {}", excess.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(start: u64) -> Process {
+        Process { name: "operator".to_owned(), node: "worker".to_owned(), id: 7, start }
+    }
+
+    fn usage(memory_kib: u64, descriptors: u64, connections: u64) -> Usage {
+        Usage { memory_kib, descriptors, connections }
+    }
+
+    /// Looks at one process: Jobs so far, the start of the process, what it uses.
+    fn judge(looks: &[(usize, u64, Usage)]) -> Vec<Judgement> {
+        let mut all = Looks::default();
+        for (jobs, start, usage) in looks {
+            all.add(*jobs, [(process(*start), *usage)].into());
+        }
+        all.judge()
+    }
+
+    fn excess(looks: &[(usize, u64, Usage)]) -> usize {
+        judge(looks).iter().map(|judgement| judgement.excess.len()).sum()
+    }
+
+    #[test]
+    fn a_fifth_more_memory_is_allowed_and_no_more() {
+        let settled = (10, 1, usage(5000, 10, 2));
+        assert_eq!(excess(&[settled, (60, 1, usage(6000, 10, 2))]), 0);
+        assert_eq!(excess(&[settled, (60, 1, usage(6001, 10, 2))]), 1);
+    }
+
+    #[test]
+    fn descriptors_and_connections_have_to_be_given_back() {
+        let settled = (10, 1, usage(5000, 10, 2));
+        assert_eq!(excess(&[settled, (60, 1, usage(5000, 11, 3))]), 2);
+        assert_eq!(excess(&[settled, (60, 1, usage(4000, 9, 1))]), 0);
+    }
+
+    #[test]
+    fn what_the_first_jobs_take_is_no_leak() {
+        let looks =
+            [(0, 1, usage(3000, 5, 1)), (10, 1, usage(5000, 10, 2)), (20, 1, usage(5000, 10, 2))];
+        assert_eq!(judge(&looks).len(), 1);
+        assert_eq!(excess(&looks), 0);
+    }
+
+    #[test]
+    fn process_that_was_started_anew_has_a_level_of_its_own() {
+        let old = (10, 1, usage(9000, 30, 9));
+        assert_eq!(judge(&[old, (30, 2, usage(4000, 5, 1))]), [], "one look tells nothing");
+        assert_eq!(
+            judge(&[old, (30, 2, usage(1, 1, 1)), (35, 2, usage(9, 9, 9))]),
+            [],
+            "too young"
+        );
+        let grown =
+            [old, (30, 2, usage(1, 1, 1)), (40, 2, usage(10, 1, 1)), (50, 2, usage(13, 1, 1))];
+        assert_eq!(excess(&grown), 1);
+    }
+
+    #[test]
+    fn figures_are_told() {
+        let looks = [(10, 1, usage(5000, 10, 2)), (60, 1, usage(7000, 10, 2))];
+        assert_eq!(
+            judge(&looks)[0].to_string(),
+            "operator: memory 5000 → 7000 KiB, descriptors 10 → 10, connections 2 → 2 over 50 Jobs; \
+             too much: memory, 6000 KiB are allowed"
+        );
+    }
+}

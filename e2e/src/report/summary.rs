@@ -1,0 +1,73 @@
+//! What the terminal says at the end of a run.
+
+use std::path::Path;
+
+use super::{Kind, Report, State};
+
+/// How many of the slowest scenarios are named.
+const SLOWEST: usize = 5;
+
+/// The failures, the slowest scenarios, where the artifacts are, and how to run what failed again.
+#[must_use]
+pub fn summary(report: &Report, artifacts: &Path, again: Option<&str>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for entry in report.failures() {
+        let error = entry.error.as_deref().unwrap_or_default();
+        lines.push(format!("FAILED {}: {error}", entry.label()));
+        lines.extend(entry.artifacts.iter().map(|folder| format!("  see {}", folder.display())));
+    }
+    let mut timed: Vec<_> = report
+        .results
+        .iter()
+        .filter(|entry| entry.kind == Kind::Scenario)
+        .filter(|entry| matches!(entry.state, State::Passed | State::Failed))
+        .collect();
+    if timed.len() > 1 {
+        timed.sort_by_key(|entry| std::cmp::Reverse(entry.elapsed));
+        lines.push("slowest scenarios:".to_owned());
+        lines.extend(
+            timed
+                .iter()
+                .take(SLOWEST)
+                .map(|entry| format!("  {:>7.1}s  {}", entry.elapsed.as_secs_f64(), entry.label())),
+        );
+    }
+    let seconds = report.elapsed.as_secs_f64();
+    lines.push(format!("total {seconds:.1}s, artifacts {}", artifacts.display()));
+    lines.extend(again.map(|command| format!("again: {command}")));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::mixed;
+    use super::*;
+
+    #[test]
+    fn failures_come_with_error_folder_and_the_command_to_repeat_them() {
+        let lines = summary(&mixed(), Path::new("target/e2e/run"), Some("cargo xtask e2e run"));
+        let text = lines.join("\n");
+        assert!(text.starts_with("FAILED bad: expected: a < b\n"), "{text}");
+        for part in
+            ["  see scenarios/bad", "artifacts target/e2e/run", "again: cargo xtask e2e run"]
+        {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(!text.contains("never"), "what did not run took no time: {text}");
+    }
+
+    #[test]
+    fn slowest_come_first_and_are_few() {
+        let mut report = mixed();
+        report.results.clear();
+        for seconds in 1..=9 {
+            let handle = report.plan(&format!("of-{seconds}"), 1, Kind::Scenario);
+            report.finish(handle, None);
+            report.results[handle.0].elapsed = std::time::Duration::from_secs(seconds);
+        }
+        let lines = summary(&report, Path::new("x"), None);
+        let slow: Vec<_> = lines.iter().filter(|line| line.contains("of-")).collect();
+        assert_eq!(slow.len(), SLOWEST);
+        assert!(slow[0].ends_with("9.0s  of-9"), "{slow:?}");
+    }
+}

@@ -1,0 +1,174 @@
+//! The checks of the cluster as a whole, after the scenarios.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use e2e::afterwards::jobs::{self, Counter};
+use e2e::afterwards::resources::Looks;
+use e2e::afterwards::{leftover, restarts, usage};
+use e2e::progress::Phase;
+use e2e::report::{Entry, Kind};
+use e2e::wait::{Deadline, State, Waiter};
+
+use super::prepare::Ready;
+use super::selection::MAIN_JOB;
+use super::session::Session;
+
+/// The processes of ours.
+const PROCESSES: [&str; 2] = ["operator", "terminator"];
+
+/// How long the cluster may take to be as it was. A node that came back last gets ready within seconds.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// How long connections that nobody uses may stay open: the client keeps them for 90 s.
+const IDLE_LIMIT: Duration = Duration::from_secs(150);
+
+/// How long the first Jobs may take.
+const FIRST_JOBS_LIMIT: Duration = Duration::from_secs(300);
+
+/// What was there before the scenarios, and what has been seen since.
+pub(super) struct Afterwards {
+    /// The UIDs of objects of Jobs that others had made.
+    before: BTreeSet<String>,
+    jobs: Counter,
+    looks: Looks,
+}
+
+impl Afterwards {
+    /// Looks at the cluster before the scenarios.
+    pub(super) async fn begin(session: &Session, ready: &Ready) -> Result<Self> {
+        let before = leftover::ours(&ready.client).await?;
+        let mut after = Self {
+            before: before.into_iter().map(|ours| ours.uid).collect(),
+            jobs: Counter::start(&ready.client),
+            looks: Looks::default(),
+        };
+        after.look(session, ready).await;
+        Ok(after)
+    }
+
+    /// Runs the first Jobs, so that there is a level to compare with.
+    pub(super) async fn settle(&mut self, session: &Session, ready: &Ready) {
+        let settled = session
+            .progress
+            .phase("first Jobs", async |phase| {
+                let deadline = Deadline::after(FIRST_JOBS_LIMIT);
+                let wait = Waiter::new(&ready.client, phase, jobs::NAMESPACE, deadline);
+                jobs::the_first(&ready.client, &wait).await
+            })
+            .await;
+        match settled {
+            Ok(()) => self.look(session, ready).await,
+            Err(error) => session.say(format_args!("no level of resources: {error:#}")),
+        }
+    }
+
+    /// Looks at our processes, while no Job is there.
+    pub(super) async fn look(&mut self, session: &Session, ready: &Ready) {
+        // A node that is away for a moment is no reason to fail what comes next: that will tell.
+        match usage::sample(&ready.cluster, &PROCESSES, &session.logs).await {
+            Ok(sample) => self.looks.add(self.jobs.count(), sample),
+            Err(error) => session.say(format_args!("resources cannot be told: {error:#}")),
+        }
+    }
+
+    /// Checks that the cluster is as it was, and tells whether it is.
+    pub(super) async fn judge(mut self, session: &Session, ready: &Ready) -> bool {
+        let client = &ready.client;
+        let ready_nodes = check("all-nodes-ready", session, async |phase| {
+            let wait = Waiter::new(client, phase, "default", Deadline::after(LIMIT));
+            ready.cluster.wait_for_nodes(client, &wait).await
+        });
+        let ready_nodes = ready_nodes.await;
+        let nothing_left = check("no-object-left", session, async |phase| {
+            self.nothing_left(session, ready, phase).await
+        })
+        .await;
+        let no_end = check("no-process-ended-by-itself", session, async |_| {
+            let found = restarts::by_themselves(&ready.deployed.pods(client).await?);
+            ensure!(found.is_empty(), "{}", found.join("\n"));
+            Ok(())
+        });
+        let no_end = no_end.await;
+        let no_growth = self.no_growth(session, ready).await;
+        ready_nodes && nothing_left && no_end && no_growth
+    }
+
+    async fn nothing_left(&self, session: &Session, ready: &Ready, phase: &Phase) -> Result<()> {
+        // What failed leaves its namespace, to be looked at.
+        let failed: Vec<_> = session.report(|report| report.failures().map(namespace).collect());
+        let wait = Waiter::new(&ready.client, phase, "default", Deadline::after(LIMIT));
+        wait.poll("no object of a Job left in the cluster", Duration::from_secs(1), async || {
+            let mut left = leftover::ours(&ready.client).await?;
+            left.retain(|ours| {
+                let is_known = self.before.contains(&ours.uid);
+                !is_known && !failed.iter().any(|name| ours.namespace.starts_with(name))
+            });
+            Ok(match left.is_empty() {
+                true => State::Reached(()),
+                false => {
+                    let left: Vec<_> = left.iter().map(ToString::to_string).collect();
+                    State::Waiting(left.join(", "))
+                }
+            })
+        })
+        .await
+    }
+
+    /// Looks until what is idle was given back, or for too long.
+    async fn no_growth(&mut self, session: &Session, ready: &Ready) -> bool {
+        self.look(session, ready).await;
+        if self.looks.judge().is_empty() {
+            // Too few Jobs ran for any judgement.
+            return true;
+        }
+        check("resources-as-before", session, async |phase| {
+            let deadline = Deadline::after(IDLE_LIMIT);
+            loop {
+                let judgements = self.looks.judge();
+                let told: Vec<_> = judgements.iter().map(ToString::to_string).collect();
+                let is_good = judgements.iter().all(|judgement| judgement.excess.is_empty());
+                if is_good || deadline.remaining().is_zero() {
+                    for line in &told {
+                        session.say(line);
+                    }
+                    let figures = serde_json::to_value(&judgements)?;
+                    session.report(|report| report.figures.insert("resources".to_owned(), figures));
+                    ensure!(is_good, "{}", told.join("\n"));
+                    return Ok(());
+                }
+                phase.detail(told.join("; "));
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                self.look(session, ready).await;
+            }
+        })
+        .await
+    }
+}
+
+/// The namespace that a scenario leaves when it fails.
+fn namespace(entry: &Entry) -> String {
+    match entry.name.as_str() {
+        MAIN_JOB => "default".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// Runs one check, and enters it into the report.
+async fn check(
+    name: &str,
+    session: &Session,
+    work: impl AsyncFnOnce(&Phase) -> Result<()>,
+) -> bool {
+    let handle = session.report(|report| {
+        let handle = report.plan(name, 1, Kind::Check);
+        report.begin(handle);
+        handle
+    });
+    let result = session.progress.phase(name, work).await;
+    session.report(|report| {
+        report.finish(handle, result.as_ref().err().map(|error| format!("{error:#}")));
+    });
+    result.is_ok()
+}

@@ -1,0 +1,105 @@
+//! `cargo xtask e2e clean`: undoes what runs left that did not end well.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::Result;
+use e2e::cluster::{Cluster, FileLock, Record};
+use e2e::fault;
+use e2e::process::{Cmd, LogDir};
+use e2e::progress::Progress;
+
+use super::leftover::{recorded, usable_kind};
+use super::prepare::names_of_this_checkout;
+use super::session::{LOCK, is_to_stay};
+use crate::context::{Context, Verdict};
+use crate::provision::{Provision, docker};
+
+/// Heals the faults on record and deletes the clusters that nobody uses or asked to keep.
+pub(super) async fn run(cx: &Context) -> Result<Verdict> {
+    let logs = cx.logs("e2e-clean")?;
+    let progress = Progress::new();
+    if let Err(silence) = docker::server(&logs).await {
+        // Without it no node runs, and nothing could be healed or deleted.
+        progress.say(format_args!("{silence}; nothing was done"));
+        return Ok(Verdict::Broken);
+    }
+    let cleaning = Cleaning { cx, logs, progress };
+    let mut all_well = true;
+    let mut known = BTreeSet::new();
+    for (folder, record) in recorded()? {
+        known.insert(record.name.clone());
+        if let Err(error) = cleaning.folder(&folder, record).await {
+            cleaning.progress.say(format_args!("{error:#}"));
+            all_well = false;
+        }
+    }
+    all_well &= cleaning.orphans(&known).await?;
+    cleaning.progress.say("clean");
+    Ok(if all_well { Verdict::Passed } else { Verdict::Broken })
+}
+
+struct Cleaning<'a> {
+    cx: &'a Context,
+    logs: LogDir,
+    progress: Progress,
+}
+
+impl Cleaning<'_> {
+    /// Heals what is on record in a cluster's folder, or deletes the cluster.
+    async fn folder(&self, folder: &Path, mut record: Record) -> Result<()> {
+        let name = record.name.clone();
+        let Some(_lock) = FileLock::try_take(&folder.join(LOCK))? else {
+            self.progress.say(format_args!("{name} is in use, it stays"));
+            return Ok(());
+        };
+        if record.kept || is_to_stay(folder) {
+            for fault in fault::heal_recorded(folder, &self.logs).await? {
+                self.progress.say(format_args!("{name}: healed {fault}"));
+            }
+            self.progress
+                .say(format_args!("{name} was to stay; `cargo xtask e2e down` deletes it"));
+            return Ok(());
+        }
+        let provision = Provision::new(self.cx, &self.logs, &self.progress);
+        usable_kind(&mut record, folder, &provision).await?;
+        self.progress
+            .phase("delete", async |phase| {
+                phase.outcome(&name);
+                Cluster::delete(folder, &self.logs).await
+            })
+            .await
+    }
+
+    /// Removes the nodes of clusters that this checkout made and has no record of.
+    async fn orphans(&self, known: &BTreeSet<String>) -> Result<bool> {
+        let mut all_well = true;
+        for (node, cluster) in nodes(&self.logs).await? {
+            if known.contains(&cluster) || !cluster.starts_with(&names_of_this_checkout()) {
+                continue;
+            }
+            let remove = Cmd::new("docker").args(["rm", "--force", "--volumes", &node]);
+            match remove.run(&self.logs).await {
+                Ok(_) => self.progress.say(format_args!("{cluster} had no record, removed {node}")),
+                Err(error) => {
+                    self.progress.say(format_args!("{error}"));
+                    all_well = false;
+                }
+            }
+        }
+        Ok(all_well)
+    }
+}
+
+/// The nodes of all of kind's clusters on this machine, with the cluster of each.
+async fn nodes(logs: &LogDir) -> Result<Vec<(String, String)>> {
+    const LABEL: &str = "io.x-k8s.kind.cluster";
+    let list = Cmd::new("docker")
+        .args(["ps", "--all", "--filter", &format!("label={LABEL}")])
+        .args(["--format", &format!("{{{{.Names}}}} {{{{.Label \"{LABEL}\"}}}}")])
+        .run(logs)
+        .await?;
+    let nodes = list.text();
+    let nodes = nodes.lines().filter_map(|line| line.split_once(' '));
+    Ok(nodes.map(|(node, cluster)| (node.to_owned(), cluster.to_owned())).collect())
+}
