@@ -28,6 +28,12 @@ impl NodeSet {
         self.0.contains(&hash(uid))
     }
 
+    /// Whether all nodes of `other` are in it.
+    #[must_use]
+    pub fn is_superset(&self, other: &Self) -> bool {
+        self.0.is_superset(&other.0)
+    }
+
     /// Whether no node is in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {

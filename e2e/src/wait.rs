@@ -14,6 +14,7 @@ use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
+use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -71,6 +72,22 @@ pub enum State<T> {
 /// The objects that a watch knows of, by namespace and name.
 pub type Objects<K> = BTreeMap<(String, String), K>;
 
+/// How long a watch that failed rests before it tries again: by default half a minute, when the API
+/// server has been out for a while.
+pub(crate) struct Rest;
+
+impl Iterator for Rest {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(Duration::from_secs(1))
+    }
+}
+
+impl Backoff for Rest {
+    fn reset(&mut self) {}
+}
+
 /// What all waits of one piece of work share.
 #[derive(Clone, Copy)]
 pub struct Waiter<'a> {
@@ -114,7 +131,7 @@ impl<'a> Waiter<'a> {
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     {
-        let events = watcher(api, config).default_backoff();
+        let events = watcher(api, config).backoff(Rest);
         let check = |objects: &Objects<K>| {
             let state = check(objects);
             if let State::Waiting(seen) = &state {

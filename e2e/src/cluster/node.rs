@@ -1,7 +1,7 @@
 //! A node of a kind cluster: a container in which commands can be run.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -11,11 +11,12 @@ use crate::wait::Deadline;
 /// How long a command in a node may take unless it waits for something.
 const EXEC_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Waits for a file to go without asking anew from outside: that would start a process in Docker
-/// and in the node each time, and take the processor from what is waited for. Prints the time.
-const WAIT_GONE: &str = r#"
-rounds=$2
-while [ -e "$1" ]; do
+/// Waits for a file without asking anew from outside: that would start a process in Docker and in the
+/// node each time, and take the processor from what is waited for. `$2` is what is waited for: `gone` or
+/// `there`. Prints the time.
+const WAIT: &str = r#"
+rounds=$3
+while if [ -e "$1" ]; then [ "$2" != there ]; else [ "$2" != gone ]; fi; do
     [ "$rounds" -gt 0 ] || exit 9
     rounds=$((rounds - 1))
     sleep 0.05
@@ -106,16 +107,29 @@ impl Node {
     /// # Errors
     /// When the file is still there at the deadline, or the node cannot be reached.
     pub async fn wait_gone(&self, path: &str, deadline: Deadline) -> Result<f64> {
+        self.wait(path, "gone", deadline).await
+    }
+
+    /// Waits until a file is there.
+    ///
+    /// # Errors
+    /// When it is not at the deadline, or the node cannot be reached.
+    pub async fn wait_there(&self, path: &str, deadline: Deadline) -> Result<()> {
+        self.wait(path, "there", deadline).await?;
+        Ok(())
+    }
+
+    async fn wait(&self, path: &str, state: &str, deadline: Deadline) -> Result<f64> {
         let left = deadline.remaining();
         let rounds = (left.as_millis() / 50).to_string();
         let waited = self
-            .script(WAIT_GONE, &[path, &rounds])
+            .script(WAIT, &[path, state, &rounds])
             .timeout(left + EXEC_TIMEOUT)
             .run(&self.logs)
             .await;
         let output = match waited {
             Err(error) if error.code() == Some(9) => bail!(
-                "expected within {:.0?}: {path} gone from node {}; it is still there",
+                "expected within {:.0?}: {path} {state} on node {}; it is not",
                 deadline.elapsed(),
                 self.name
             ),
@@ -123,6 +137,15 @@ impl Node {
         };
         let text = output.text();
         text.parse().with_context(|| format!("{}: no time: {text}", self.name))
+    }
+
+    /// When the files of a folder were last written, by name.
+    ///
+    /// # Errors
+    /// When the node cannot be reached or there is no such folder.
+    pub async fn file_times(&self, folder: &str) -> Result<BTreeMap<String, SystemTime>> {
+        let list = ["find", folder, "-maxdepth", "1", "-type", "f", "-printf", "%f %T@\\n"];
+        parse_file_times(&self.exec(list).run(&self.logs).await?.text())
     }
 
     /// The resident memory of the node's processes of these names.
@@ -133,6 +156,16 @@ impl Node {
         let output = self.script(RESIDENT, names).run(&self.logs).await?;
         parse_resident(&output.text())
     }
+}
+
+fn parse_file_times(text: &str) -> Result<BTreeMap<String, SystemTime>> {
+    let parse = |line: &str| {
+        let (name, time) = line.rsplit_once(' ')?;
+        let time = Duration::try_from_secs_f64(time.parse().ok()?).ok()?;
+        Some((name.to_owned(), SystemTime::UNIX_EPOCH + time))
+    };
+    let lines = text.lines();
+    lines.map(|line| parse(line).with_context(|| format!("unexpected line: {line}"))).collect()
 }
 
 fn parse_resident(text: &str) -> Result<ResidentMemory> {
@@ -149,6 +182,14 @@ fn parse_resident(text: &str) -> Result<ResidentMemory> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_have_names_and_times() {
+        let times = parse_file_times("a b 1.5\nc 2.0000000000\n").expect("parsed");
+        let after = |millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+        assert_eq!(times, [("a b".to_owned(), after(1500)), ("c".to_owned(), after(2000))].into());
+        assert!(parse_file_times("find: no such folder").is_err());
+    }
 
     #[test]
     fn memory_is_added_up_by_process_name() {

@@ -53,25 +53,32 @@ const THAW: &str = r#"pkill -CONT -x "$1" || true"#;
 /// Whoever supervises the kubelet starts it again.
 const RESTART_KUBELET: &str = "pkill -KILL -x kubelet || true";
 
-/// Drops, not refuses, what passes between the node and the API server, in a chain of its own.
+/// Drops, not refuses, what passes between the node and the API server, in a chain of its own; by IPv6
+/// as well, where there is such, for kind's networks have both.
 const CUT: &str = r#"
 set -e
-iptables --wait --new-chain "$1"
-for port in 6443 10250; do
-    iptables --wait --append "$1" --protocol tcp --dport $port --jump DROP
-    iptables --wait --append "$1" --protocol tcp --sport $port --jump DROP
-done
-for chain in INPUT OUTPUT FORWARD; do
-    iptables --wait --insert $chain 1 --jump "$1"
+for tables in iptables ip6tables; do
+    $tables --list-rules >/dev/null 2>&1 || continue
+    $tables --wait --new-chain "$1"
+    for port in 6443 10250; do
+        $tables --wait --append "$1" --protocol tcp --dport $port --jump DROP
+        $tables --wait --append "$1" --protocol tcp --sport $port --jump DROP
+    done
+    for chain in INPUT OUTPUT FORWARD; do
+        $tables --wait --insert $chain 1 --jump "$1"
+    done
 done
 "#;
 
 const JOIN: &str = r#"
-for chain in INPUT OUTPUT FORWARD; do
-    while iptables --wait --delete $chain --jump "$1" 2>/dev/null; do :; done
+for tables in iptables ip6tables; do
+    $tables --list-rules "$1" >/dev/null 2>&1 || continue
+    for chain in INPUT OUTPUT FORWARD; do
+        while $tables --wait --delete $chain --jump "$1" 2>/dev/null; do :; done
+    done
+    $tables --wait --flush "$1"
+    $tables --wait --delete-chain "$1"
 done
-iptables --wait --flush "$1" 2>/dev/null || exit 0
-iptables --wait --delete-chain "$1"
 "#;
 
 /// The chain of [`CUT`].

@@ -22,22 +22,30 @@ for killer in $killers; do wait "$killer" || exit 1; done
 /// # Errors
 /// When the pod is on no node, or one of the containers does not run.
 pub async fn kill(cluster: &Cluster, pod: &Pod, containers: &[&str]) -> Result<()> {
-    let ids = containers.iter().map(|name| id(pod, name)).collect::<Result<Vec<_>>>()?;
+    let ids = containers.iter().map(|name| container_id(pod, name));
+    let ids = ids.map(|id| Ok(bare(id?))).collect::<Result<Vec<_>>>()?;
     let name = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
     let node = cluster.node(name.context("the pod is on no node")?);
     node.script(KILL, &ids).run(cluster.logs()).await?;
     Ok(())
 }
 
-/// The id of a running container, as the container runtime knows it.
-fn id<'a>(pod: &'a Pod, container: &str) -> Result<&'a str> {
+/// The id of a running container.
+///
+/// # Errors
+/// When it does not run.
+pub fn container_id<'a>(pod: &'a Pod, container: &str) -> Result<&'a str> {
     let statuses = pod.status.iter().flat_map(|status| &status.container_statuses).flatten();
     let id = statuses
         .filter(|status| status.state.as_ref().is_some_and(|state| state.running.is_some()))
         .find(|status| status.name == container)
         .and_then(|status| status.container_id.as_deref());
-    let id = id.with_context(|| format!("{container} of pod {} does not run", pod.name_any()))?;
-    Ok(id.split_once("://").map_or(id, |(_, id)| id))
+    id.with_context(|| format!("{container} of pod {} does not run", pod.name_any()))
+}
+
+/// As the container runtime knows it: without the runtime's name.
+fn bare(id: &str) -> &str {
+    id.split_once("://").map_or(id, |(_, id)| id)
 }
 
 /// Deletes exactly this pod from the API, at once: its processes may run on for a moment, beside those
