@@ -71,7 +71,7 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
     let built = progress
         .phase("images", async |phase| {
             provision::docker::ensure(&provision).await?;
-            build(&wanted, &names, &provision, phase).await
+            build(&wanted, &names, Profile::Release, &provision, phase).await
         })
         .await?;
     for image in &built {
@@ -81,6 +81,25 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
         progress.phase("push", async |phase| push(&built, &logs, phase).await).await?;
     }
     Ok(Verdict::Passed)
+}
+
+/// What the binaries are built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// Small images, which users get.
+    Release,
+    /// A short wait after a change.
+    Quick,
+}
+
+impl Profile {
+    /// Its name in `Cargo.toml`, and that of its folder.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Quick => "quick",
+        }
+    }
 }
 
 /// How the images are called.
@@ -144,6 +163,7 @@ impl Image {
 pub(crate) async fn build(
     wanted: &[Image],
     names: &Names,
+    profile: Profile,
     provision: &Provision,
     phase: &Phase,
 ) -> Result<Vec<Built>> {
@@ -153,7 +173,7 @@ pub(crate) async fn build(
         PathBuf::new()
     } else {
         phase.detail(format_args!("cargo build {}", packages.join(" ")));
-        build_binaries(&packages, logs).await?
+        build_binaries(&packages, profile, logs).await?
     };
     let mut built = Vec::new();
     for &image in wanted {
@@ -177,7 +197,7 @@ pub(crate) async fn build(
             None => image_size(&reference, logs).await?,
         };
         ensure!(
-            image.package().is_none() || size <= BINARY_IMAGE_LIMIT,
+            image.package().is_none() || profile == Profile::Quick || size <= BINARY_IMAGE_LIMIT,
             "{reference} has {}, more than the {} it may have",
             mib(size),
             mib(BINARY_IMAGE_LIMIT)
@@ -201,7 +221,7 @@ pub(crate) async fn build_binaries(packages: &[&str], logs: &LogDir) -> Result<P
     // With `--target` the flags reach only what goes into the binaries: procedural macros are
     // shared libraries and cannot be static.
     let mut build = cargo()
-        .args(["build", "--release", "--target", &host])
+        .args(["build", "--profile", profile.name(), "--target", &host])
         .env("RUSTFLAGS", flags.trim_start())
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .timeout(BUILD_TIMEOUT);
@@ -212,7 +232,7 @@ pub(crate) async fn build_binaries(packages: &[&str], logs: &LogDir) -> Result<P
         "cannot build static binaries; a static C library is needed (Debian: libc6-dev, \
          Fedora: glibc-static)",
     )?;
-    Ok(paths::target().join(host).join("release"))
+    Ok(paths::target().join(host).join(profile.name()))
 }
 
 /// The target triple that the compiler builds for by default.

@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::session::{Session, runs};
 use crate::context::Context;
-use crate::image::{self, Image, Names};
+use crate::image::{self, Image, Names, Profile};
 use crate::node_image;
 use crate::provision::{self, Provision};
 
@@ -114,10 +114,11 @@ pub(super) async fn prepare(session: &Session, cx: &Context) -> Result<Ready> {
 /// The images of `deploy/` and its samples.
 async fn build_images(session: &Session, provision: &Provision) -> Result<Vec<Source>> {
     let all = Image::value_variants();
+    let profile = if session.options.reuse { Profile::Quick } else { Profile::Release };
     session
         .progress
         .phase("images", async |phase| {
-            let built = image::build(all, &Names::default(), provision, phase).await?;
+            let built = image::build(all, &Names::default(), profile, provision, phase).await?;
             let busybox = node_image::busybox(provision, phase).await?;
             let named = built.into_iter().map(|image| Source::named(image.reference));
             let busybox = Source { local: busybox, name: images::BUSYBOX.to_owned() };
