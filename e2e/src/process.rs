@@ -18,6 +18,7 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
+pub use self::child::kill_all;
 use self::child::{Family, Recorder};
 pub use self::error::{Cause, CommandError};
 pub use self::log_dir::LogDir;
@@ -208,7 +209,7 @@ impl Cmd {
             command.current_dir(cwd);
         }
         let child = command.spawn().map_err(Cause::Spawn)?;
-        let mut child = Family(child);
+        let mut child = Family::new(child);
         let work = async {
             let status = child.interact(&self.stdin, &mut file, recorder).await?;
             file.flush().await.map_err(Cause::Log)?;

@@ -161,7 +161,9 @@ async fn prepare(
         })
         .await?;
     let binaries = progress
-        .phase("binaries", async |_| image::build_binaries(&["operator", "terminator"], logs).await)
+        .phase("binaries", async |_| {
+            image::build_binaries(&["operator", "terminator"], image::Profile::Release, logs).await
+        })
         .await?;
     let program = |name: &'static str| Program { name, path: binaries.join(name) };
     Ok(Options {

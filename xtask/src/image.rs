@@ -210,7 +210,11 @@ pub(crate) async fn build(
 }
 
 /// Builds static release binaries and returns the folder that holds them.
-pub(crate) async fn build_binaries(packages: &[&str], logs: &LogDir) -> Result<PathBuf> {
+pub(crate) async fn build_binaries(
+    packages: &[&str],
+    profile: Profile,
+    logs: &LogDir,
+) -> Result<PathBuf> {
     let host = host_triple(logs).await?;
     ensure!(
         host.contains("-linux-"),

@@ -129,6 +129,7 @@ fn listen(interrupted: CancellationToken) -> std::io::Result<()> {
                 _ = term.recv() => {}
             }
             if interrupted.is_cancelled() {
+                ::e2e::process::kill_all();
                 std::process::exit(EXIT_INTERRUPTED.into());
             }
             eprintln!("interrupted: cleaning up (again to exit at once)");

@@ -1,7 +1,8 @@
 //! A running command: its input and output, and its end.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::process::ExitStatus;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -21,10 +22,33 @@ const TAIL_WIDTH: usize = 2000;
 /// command leaves behind can keep the pipe open for ever.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// The process groups of all commands that run.
+static RUNNING: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// Kills every command that runs, for a process that exits at once: nothing is dropped then.
+pub fn kill_all() {
+    let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    for group in running.iter().filter_map(|id| Pid::from_raw(*id)) {
+        // The only failure is that nobody is left in the group.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
 /// A child with everything it started; dropping it before its end kills them all.
-pub(super) struct Family(pub(super) Child);
+pub(super) struct Family {
+    child: Child,
+    /// The number of its process group.
+    id: Option<i32>,
+}
 
 impl Family {
+    /// Takes a child that leads a process group of its own.
+    pub(super) fn new(child: Child) -> Self {
+        let id = child.id().map(u32::cast_signed);
+        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).extend(id);
+        Self { child, id }
+    }
+
     /// Feeds input, records output, and waits for the end.
     pub(super) async fn interact(
         &mut self,
@@ -32,9 +56,9 @@ impl Family {
         log: &mut File,
         recorder: &mut Recorder,
     ) -> Result<ExitStatus, Cause> {
-        let mut stdin = self.0.stdin.take();
-        let mut stdout = self.0.stdout.take();
-        let mut stderr = self.0.stderr.take();
+        let mut stdin = self.child.stdin.take();
+        let mut stdout = self.child.stdout.take();
+        let mut stderr = self.child.stderr.take();
         let pump = async {
             let (mut out, mut err) = ([0; 8192], [0; 8192]);
             while stdout.is_some() || stderr.is_some() {
@@ -54,7 +78,7 @@ impl Family {
                     let _ = pipe.write_all(bytes).await;
                 }
             };
-            let ((), status) = tokio::join!(feed, self.0.wait());
+            let ((), status) = tokio::join!(feed, self.child.wait());
             status.map_err(Cause::Spawn)
         };
         tokio::pin!(pump, end);
@@ -77,8 +101,11 @@ impl Family {
 
 impl Drop for Family {
     fn drop(&mut self) {
+        if let Some(id) = self.id {
+            RUNNING.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        }
         // No id: the child was waited for, and its number may belong to somebody else by now.
-        if let Some(group) = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+        if let Some(group) = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
             // The only failure is that nobody is left in the group.
             let _ = kill_process_group(group, Signal::KILL);
         }
