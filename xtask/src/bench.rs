@@ -18,6 +18,7 @@ use e2e::process::{Cmd, LogDir};
 use e2e::progress::Progress;
 
 use crate::context::{Context, Verdict};
+use crate::image::Profile;
 use crate::provision::{self, Provision};
 use crate::{control_plane, image, node_image};
 

@@ -15,8 +15,8 @@ use testcontainers::{
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-use super::ControlPlane;
 use super::pki::{Identity, Pki};
+use super::{ControlPlane, Settings, audit};
 use crate::paths;
 
 const API_PORT: u16 = 6443;
@@ -30,21 +30,21 @@ pub(super) struct Container {
     container: ContainerAsync<GenericImage>,
     url: String,
     log: PathBuf,
+    audit: PathBuf,
     /// The container ends when this closes, and removes itself: values in statics are never dropped,
     /// and a killed process drops nothing at all.
     _lifeline: std::net::TcpStream,
 }
 
 impl Container {
-    pub(super) async fn start(image: &str, pki: &Pki) -> Result<Self> {
+    pub(super) async fn start(image: &str, pki: &Pki, settings: &Settings) -> Result<Self> {
         let (name, tag) = image
             .rsplit_once(':')
             .with_context(|| format!("control plane image {image:?} has no tag"))?;
         let log = log_file()?;
-        let mut file =
-            File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
-        drop(file.flush());
-        let file = std::sync::Mutex::new(file);
+        let audit = log.with_extension("audit.jsonl");
+        let file = std::sync::Mutex::new(create(&log)?);
+        let audit_file = std::sync::Mutex::new(create(&audit)?);
 
         let mut request: ContainerRequest<GenericImage> = GenericImage::new(name, tag)
             .with_exposed_port(API_PORT.tcp())
@@ -54,12 +54,18 @@ impl Container {
             .with_mount(Mount::tmpfs_mount(DATA).with_mode(0o1777))
             .with_host_config_modifier(|host| host.auto_remove = Some(true))
             .with_log_consumer(move |frame: &LogFrame| {
+                let file = match frame {
+                    LogFrame::StdOut(_) => &audit_file,
+                    LogFrame::StdErr(_) => &file,
+                };
                 if let Ok(mut file) = file.lock() {
                     // The log helps to understand a failure; that it is short of a line is none itself.
                     let _ = file.write_all(frame.bytes());
                 }
-            });
-        for (file, content) in files(pki) {
+            })
+            .with_env_var("CONTROLLERS_QPS", settings.controllers_qps.to_string())
+            .with_env_var("CONTROLLERS_BURST", (2 * settings.controllers_qps).to_string());
+        for (file, content) in files(pki, settings) {
             let target = CopyTargetOptions::new(format!("{FILES}/{file}")).with_mode(0o644);
             request = request.with_copy_to(target, content.into_bytes());
         }
@@ -76,7 +82,13 @@ impl Container {
                     format!("the control plane does not start; its log is {}", log.display())
                 })??;
         let port = container.get_host_port_ipv4(API_PORT.tcp()).await?;
-        Ok(Self { container, url: format!("https://{host}:{port}"), log, _lifeline: lifeline })
+        Ok(Self {
+            container,
+            url: format!("https://{host}:{port}"),
+            log,
+            audit,
+            _lifeline: lifeline,
+        })
     }
 
     /// Where the API server is reached from here.
@@ -87,6 +99,11 @@ impl Container {
     /// The file that collects the log of all three processes.
     pub(super) fn log(&self) -> &Path {
         &self.log
+    }
+
+    /// The file that collects what is audited, a JSON object a line.
+    pub(super) fn audit(&self) -> &Path {
+        &self.audit
     }
 
     pub(super) async fn is_running(&self) -> Result<bool> {
@@ -126,7 +143,7 @@ async fn hold_lifeline(address: &str) -> Result<std::net::TcpStream> {
 }
 
 /// The files that the entrypoint expects.
-fn files(pki: &Pki) -> Vec<(String, String)> {
+fn files(pki: &Pki, settings: &Settings) -> Vec<(String, String)> {
     let mut files = vec![
         ("ca.crt".to_owned(), pki.ca_pem.clone()),
         ("service-account.key".to_owned(), pki.service_account.serialize_pem()),
@@ -138,6 +155,9 @@ fn files(pki: &Pki) -> Vec<(String, String)> {
         ("kubelet-client", &pki.kubelet_client),
         ("controller-manager", &pki.controller_manager),
     ];
+    if !settings.audited_users.is_empty() {
+        files.push(("audit-policy.yaml".to_owned(), audit::policy(&settings.audited_users)));
+    }
     for (name, identity) in identities {
         files.push((format!("{name}.crt"), identity.certificate.clone()));
         files.push((format!("{name}.key"), identity.key.clone()));
@@ -162,6 +182,10 @@ fn kubeconfig(user: &str) -> String {
         "contexts": [{"name": "default", "context": {"cluster": "default", "user": user}}],
     })
     .to_string()
+}
+
+fn create(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| format!("cannot make {}", path.display()))
 }
 
 fn log_file() -> Result<PathBuf> {

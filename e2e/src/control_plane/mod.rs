@@ -3,6 +3,7 @@
 //!
 //! [`crate::sim`] adds the nodes. The image is `images/control-plane`.
 
+mod audit;
 mod container;
 mod manifests;
 mod pki;
@@ -11,6 +12,7 @@ mod requests;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use base64::Engine as _;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
 use kube::client::ClientBuilder;
@@ -21,6 +23,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use tower::util::MapRequestLayer;
 
+pub use self::audit::{AuditLog, Audited};
 pub use self::requests::{Request, Requests};
 
 use self::container::Container;
@@ -29,6 +32,22 @@ use self::pki::Pki;
 /// How long the API server may take until it is ready. About five seconds on an idle machine; a busy
 /// one with two cores has taken thirty.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What a control plane is started with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Requests that each controller may make a second, and twice as many in a burst.
+    pub controllers_qps: u32,
+    /// Users whose requests are written down, see [`ControlPlane::audit_log`].
+    pub audited_users: Vec<String>,
+}
+
+impl Default for Settings {
+    /// Fast enough for many small DaemonSets; nobody is audited.
+    fn default() -> Self {
+        Self { controllers_qps: 200, audited_users: Vec::new() }
+    }
+}
 
 /// A running control plane. It ends with this value, or with this process, whichever comes first and
 /// however that happens.
@@ -41,15 +60,23 @@ impl ControlPlane {
     /// The name under which the container reaches this machine.
     pub const HOST: &'static str = "host.docker.internal";
 
+    /// As [`Self::start_with`] the default settings.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn start(image: &str) -> Result<Self> {
+        Self::start_with(image, &Settings::default()).await
+    }
+
     /// Starts a control plane from an image of `images/control-plane`, and waits until it is ready.
     ///
     /// Its controllers do not run before [`Self::start_controllers`].
     ///
     /// # Errors
     /// When Docker does not answer, does not have the image, or the API server does not get ready.
-    pub async fn start(image: &str) -> Result<Self> {
+    pub async fn start_with(image: &str, settings: &Settings) -> Result<Self> {
         let pki = Pki::generate(&["localhost", "127.0.0.1"], &[Self::HOST])?;
-        let container = Container::start(image, &pki).await?;
+        let container = Container::start(image, &pki, settings).await?;
         let this = Self { pki, container };
         let ready = tokio::time::timeout(START_TIMEOUT, this.ready());
         match ready.await {
@@ -119,6 +146,15 @@ impl ControlPlane {
         name: &str,
         requests: &Requests,
     ) -> Result<Client> {
+        let token = self.service_account_token(namespace, name).await?;
+        let config = self.config(AuthInfo { token: Some(token.into()), ..AuthInfo::default() })?;
+        let requests = requests.clone();
+        let record = MapRequestLayer::new(move |request| requests.record(request));
+        let builder = ClientBuilder::try_from(config).context("cannot make a client")?;
+        Ok(builder.with_layer(&record).build())
+    }
+
+    async fn service_account_token(&self, namespace: &str, name: &str) -> Result<String> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client()?, namespace);
         let request = json!({
             "apiVersion": "authentication.k8s.io/v1",
@@ -131,12 +167,45 @@ impl ControlPlane {
             .with_context(|| format!("no token for service account {namespace}/{name}"))?;
         let token =
             answer["status"]["token"].as_str().context("a token request without a token")?;
-        let config =
-            self.config(AuthInfo { token: Some(token.to_owned().into()), ..AuthInfo::default() })?;
-        let requests = requests.clone();
-        let record = MapRequestLayer::new(move |request| requests.record(request));
-        let builder = ClientBuilder::try_from(config).context("cannot make a client")?;
-        Ok(builder.with_layer(&record).build())
+        Ok(token.to_owned())
+    }
+
+    /// A kubeconfig for a process on this machine, with the rights of a service account and nothing
+    /// more. It is good for a day.
+    ///
+    /// # Errors
+    /// When there is no such service account.
+    pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<String> {
+        let token = self.service_account_token(namespace, name).await?;
+        let authority = base64::engine::general_purpose::STANDARD.encode(&self.pki.ca_pem);
+        let kubeconfig = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "default",
+            "clusters": [{"name": "default", "cluster": {
+                "server": self.container.url(),
+                "certificate-authority-data": authority,
+                "tls-server-name": "localhost",
+            }}],
+            "users": [{"name": "default", "user": {"token": token}}],
+            "contexts": [{"name": "default", "context": {"cluster": "default", "user": "default"}}],
+        });
+        Ok(kubeconfig.to_string())
+    }
+
+    /// What [`Settings::audited_users`] have asked so far, and will ask.
+    #[must_use]
+    pub fn audit_log(&self) -> AuditLog {
+        AuditLog::new(self.container.audit().to_owned())
+    }
+
+    /// The API server's own metrics, in Prometheus' text format.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn metrics(&self) -> Result<String> {
+        let request = http::Request::get("/metrics").body(Vec::new())?;
+        self.client()?.request_text(request).await.context("no metrics from the API server")
     }
 
     fn config(&self, auth_info: AuthInfo) -> Result<Config> {

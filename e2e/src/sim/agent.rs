@@ -94,7 +94,7 @@ impl Agent {
 
     async fn tend_forever(&self, pod: &SimPod) {
         let (mut object, mut run) = pod.changes();
-        let mut holds = self.pods.changes();
+        let mut holds = self.pods.hold_changes();
         loop {
             run.mark_unchanged();
             holds.mark_unchanged();
@@ -109,7 +109,7 @@ impl Agent {
                         changed = holds.changed() => changed,
                     };
                 }
-                Step::Start => pod.start(),
+                Step::Start => self.start(pod),
                 step => {
                     let patience = match self.act(&seen, step).await {
                         Ok(()) => SHOWN,
@@ -128,6 +128,17 @@ impl Agent {
                     let _ = tokio::time::timeout(patience, object.changed()).await;
                 }
             }
+        }
+    }
+
+    /// Starts the containers, and with them what was said to happen in pods of this namespace.
+    fn start(&self, pod: &SimPod) {
+        if pod.start()
+            && let Some(behaviour) = self.pods.behaviour(&pod.namespace())
+        {
+            let gone = pod.gone().clone();
+            let work = behaviour(pod.clone());
+            tokio::spawn(async move { gone.run_until_cancelled(work).await });
         }
     }
 

@@ -48,11 +48,15 @@ async fn logs(
     Path((namespace, pod, container)): Path<(String, String, String)>,
     Query(query): Query<log::Query>,
 ) -> Result<Response, LogError> {
+    pods.asked(&namespace);
     let pod = pods
         .find(&namespace, &pod)
         .ok_or_else(|| LogError::NotFound("pod does not exist".to_owned()))?;
     let chunks = pod.read_log(&container, &query)?;
-    let body = Body::from_stream(chunks.map(Ok::<_, std::convert::Infallible>));
+    let body = Body::from_stream(chunks.map(move |chunk| {
+        pods.serve(chunk.len());
+        Ok::<_, std::convert::Infallible>(chunk)
+    }));
     Ok(([("content-type", "text/plain")], body).into_response())
 }
 

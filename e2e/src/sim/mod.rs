@@ -13,6 +13,7 @@
 
 mod agent;
 mod kubelet;
+mod lease;
 mod log;
 mod node;
 mod pod;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
@@ -40,11 +42,15 @@ use crate::control_plane::ControlPlane;
 /// How long [`Simulation::wait_for`] waits.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How many nodes are registered at the same time.
+const REGISTRATIONS: usize = 32;
+
 /// A set of simulated nodes. Dropping it ends their kubelets; the objects stay.
 pub struct Simulation {
     client: Client,
     pods: Arc<Pods>,
     port: u16,
+    stop: CancellationToken,
     _stop: DropGuard,
 }
 
@@ -67,7 +73,7 @@ impl Simulation {
         });
         let agent = Agent::new(client.clone(), pods.clone(), stop.clone());
         tokio::spawn(Arc::new(agent).run());
-        Ok(Self { client, pods, port, _stop: stop.drop_guard() })
+        Ok(Self { client, pods, port, stop: stop.clone(), _stop: stop.drop_guard() })
     }
 
     /// Adds a node to the cluster.
@@ -82,6 +88,76 @@ impl Simulation {
             .await
             .with_context(|| format!("cannot create node {}", node.name()))?;
         Ok(())
+    }
+
+    /// Adds many nodes to the cluster, several at a time, and renews their leases from then on.
+    ///
+    /// A kubelet renews its lease every ten seconds. With thousands of them that would be most of what
+    /// the API server does, so the leases of all are renewed less often when they are many; each says for
+    /// how long it holds.
+    ///
+    /// # Errors
+    /// When the API server refuses one, for example as there is one of that name.
+    pub async fn add_nodes(&self, nodes: Vec<NodeSpec>) -> Result<()> {
+        let names = nodes.iter().map(|node| node.name().to_owned()).collect();
+        futures::stream::iter(&nodes)
+            .map(|node| self.add_node(node))
+            .buffer_unordered(REGISTRATIONS)
+            .try_collect::<()>()
+            .await?;
+        let leases = lease::renew_all(self.client.clone(), names);
+        let stopped = self.stop.clone();
+        tokio::spawn(async move { stopped.run_until_cancelled(leases).await });
+        Ok(())
+    }
+
+    /// Lets something happen in each pod of a namespace that starts from now on: `work` is polled from
+    /// the start of its containers until it is gone.
+    pub fn behave<Work, Fut>(&self, namespace: &str, work: Work)
+    where
+        Work: Fn(SimPod) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.pods.behave(namespace, Arc::new(move |pod| Box::pin(work(pod))));
+    }
+
+    /// Lets pods of a namespace that start from now on run without a word again.
+    pub fn forget_behaviour(&self, namespace: &str) {
+        self.pods.forget_behaviour(namespace);
+    }
+
+    /// Bytes of logs that were handed to readers so far, whoever they are.
+    #[must_use]
+    pub fn log_bytes_served(&self) -> u64 {
+        self.pods.served()
+    }
+
+    /// How many times logs of the pods of a namespace have been asked for.
+    #[must_use]
+    pub fn log_requests(&self, namespace: &str) -> usize {
+        self.pods.log_requests(namespace)
+    }
+
+    /// Waits until the logs of a namespace have been asked for so many times, however long that takes.
+    pub async fn until_log_requests(&self, namespace: &str, wanted: usize) {
+        while self.log_requests(namespace) < wanted {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until a namespace has no pod left, as far as the simulated kubelets know.
+    pub async fn until_empty(&self, namespace: &str) {
+        let mut changes = self.pods.changes();
+        loop {
+            changes.mark_unchanged();
+            if self.pods.count(namespace) == 0 {
+                return;
+            }
+            // The sender lives as long as `self`.
+            let _ = changes.changed().await;
+            // Many pods change at a time; one look at all of them is enough.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Takes a node out of the cluster, and then its pods, as the pod garbage collector would after
@@ -138,18 +214,7 @@ impl Simulation {
         what: &str,
         matches: impl Fn(&SimPod) -> bool,
     ) -> Result<SimPod> {
-        let mut changes = self.pods.changes();
-        let search = async {
-            loop {
-                changes.mark_unchanged();
-                if let Some(pod) = self.pods.of(namespace).into_iter().find(&matches) {
-                    return pod;
-                }
-                // The sender lives as long as `self`.
-                let _ = changes.changed().await;
-            }
-        };
-        match tokio::time::timeout(TIMEOUT, search).await {
+        match tokio::time::timeout(TIMEOUT, self.wait_long_for(namespace, matches)).await {
             Ok(pod) => Ok(pod),
             Err(_) => bail!(
                 "no {what} in {namespace} after {TIMEOUT:?}; there are {:?}",
@@ -159,6 +224,23 @@ impl Simulation {
                     .map(|pod| (pod.name(), pod.node(), pod.object().status))
                     .collect::<Vec<_>>()
             ),
+        }
+    }
+
+    /// As [`Self::wait_for`], however long it takes.
+    pub async fn wait_long_for(
+        &self,
+        namespace: &str,
+        matches: impl Fn(&SimPod) -> bool,
+    ) -> SimPod {
+        let mut changes = self.pods.changes();
+        loop {
+            changes.mark_unchanged();
+            if let Some(pod) = self.pods.of(namespace).into_iter().find(&matches) {
+                return pod;
+            }
+            // The sender lives as long as `self`.
+            let _ = changes.changed().await;
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The pods that the API server has, and what the simulation knows beyond it: nodes, and holds.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use tokio::sync::watch;
@@ -10,22 +12,32 @@ use tokio_util::sync::CancellationToken;
 
 use super::pod::SimPod;
 
+/// What happens in a pod once its containers have started, until it is gone.
+pub(super) type Behaviour = Arc<dyn Fn(SimPod) -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// All that is known, shared by the watch, the pods' tasks, the server and the tests.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Pods {
     state: Mutex<State>,
-    /// Changes whenever a pod or a hold does.
+    /// Changes whenever a pod does.
     changed: watch::Sender<()>,
+    /// Changes whenever a hold does. Apart from the pods: each pod's task listens to it, and thousands
+    /// of tasks cannot be woken by the changes of thousands of pods.
+    holds_changed: watch::Sender<()>,
+    /// Bytes of logs that were handed to readers.
+    served: AtomicU64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
+    behaviours: HashMap<String, Behaviour>,
     nodes: BTreeSet<String>,
     holds: HashSet<(Hold, Place)>,
     by_uid: HashMap<String, SimPod>,
     /// A name may be taken anew before the old pod is forgotten: the last one counts.
     by_name: HashMap<(String, String), String>,
     created: u32,
+    log_requests: HashMap<String, usize>,
 }
 
 /// A node, as far as one namespace's pods are concerned: tests that share nodes do not meet there.
@@ -54,6 +66,49 @@ impl Pods {
         self.changed.subscribe()
     }
 
+    pub(super) fn hold_changes(&self) -> watch::Receiver<()> {
+        self.holds_changed.subscribe()
+    }
+
+    /// Lets the pods of a namespace that start from now on behave like this.
+    pub(super) fn behave(&self, namespace: &str, behaviour: Behaviour) {
+        self.lock().behaviours.insert(namespace.to_owned(), behaviour);
+    }
+
+    pub(super) fn behaviour(&self, namespace: &str) -> Option<Behaviour> {
+        self.lock().behaviours.get(namespace).cloned()
+    }
+
+    /// Forgets how the pods of a namespace behave.
+    pub(super) fn forget_behaviour(&self, namespace: &str) {
+        self.lock().behaviours.remove(namespace);
+    }
+
+    /// Counts a request for a log.
+    pub(super) fn asked(&self, namespace: &str) {
+        let mut state = self.lock();
+        if let Some(count) = state.log_requests.get_mut(namespace) {
+            *count += 1;
+        } else {
+            state.log_requests.insert(namespace.to_owned(), 1);
+        }
+    }
+
+    /// How many times logs of a namespace have been asked for.
+    pub(super) fn log_requests(&self, namespace: &str) -> usize {
+        self.lock().log_requests.get(namespace).copied().unwrap_or_default()
+    }
+
+    /// Counts bytes of a log that a reader has got.
+    pub(super) fn serve(&self, bytes: usize) {
+        self.served.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Bytes of logs that readers have got so far.
+    pub(super) fn served(&self) -> u64 {
+        self.served.load(Ordering::Relaxed)
+    }
+
     pub(super) fn add_node(&self, name: &str) {
         self.lock().nodes.insert(name.to_owned());
     }
@@ -68,12 +123,12 @@ impl Pods {
 
     pub(super) fn hold(&self, hold: Hold, place: Place) {
         self.lock().holds.insert((hold, place));
-        self.changed.send_replace(());
+        self.holds_changed.send_replace(());
     }
 
     pub(super) fn release(&self, hold: Hold, place: Place) {
         self.lock().holds.remove(&(hold, place));
-        self.changed.send_replace(());
+        self.holds_changed.send_replace(());
     }
 
     pub(super) fn is_held(&self, hold: Hold, place: Place) -> bool {
@@ -104,7 +159,12 @@ impl Pods {
     pub(super) fn forget(&self, uid: &str) {
         let mut state = self.lock();
         let gone = state.by_uid.remove(uid);
-        state.by_name.retain(|_, known| known != uid);
+        if let Some(pod) = &gone {
+            let key = (pod.namespace(), pod.name());
+            if state.by_name.get(&key).is_some_and(|known| known == uid) {
+                state.by_name.remove(&key);
+            }
+        }
         drop(state);
         if let Some(pod) = gone {
             pod.stop();
@@ -129,6 +189,11 @@ impl Pods {
         let state = self.lock();
         let uid = state.by_name.get(&(namespace.to_owned(), name.to_owned()))?;
         state.by_uid.get(uid).cloned()
+    }
+
+    /// How many pods a namespace has.
+    pub(super) fn count(&self, namespace: &str) -> usize {
+        self.lock().by_name.keys().filter(|(of, _)| of == namespace).count()
     }
 
     /// The pods of a namespace.

@@ -1,0 +1,191 @@
+//! The same on the nodes of a kind cluster: real kubelets, real logs.
+//!
+//! The time of a word is the one that the container runtime has written beside it; all nodes share the
+//! clock of this machine. There is no audit log: what counts as the arrival of the deletion is that of its
+//! watch event here, some milliseconds after.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use api::v1beta1::Job;
+use futures::{AsyncBufReadExt as _, TryStreamExt as _};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::{DeleteParams, LogParams, ObjectMeta, PostParams};
+use kube::runtime::watcher;
+use kube::{Api, Client, ResourceExt as _};
+use serde_json::{Value, json};
+
+use super::jobs::seconds;
+use super::report::Kind;
+use crate::cluster::Cluster;
+use crate::images;
+use crate::progress::Phase;
+
+const NAME: &str = "bench";
+
+/// How long one Job may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// What each node does: it works for a moment, says so, and waits for its end.
+const WORK: &str = "trap 'exit 0' TERM; sleep 1; echo done; while :; do sleep 1; done";
+
+/// Runs Jobs, and the same DaemonSets by hand, on a cluster that the harness has made.
+///
+/// # Errors
+/// When something takes too long.
+pub async fn measure(cluster: &Cluster, client: &Client, runs: u32, phase: &Phase) -> Result<Kind> {
+    let mut kind = Kind { nodes: u32::try_from(cluster.record().nodes)?, ..Kind::default() };
+    let namespace = format!("bench-{}", crate::paths::run_name());
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let metadata = ObjectMeta { name: Some(namespace.clone()), ..ObjectMeta::default() };
+    let object = Namespace { metadata, ..Namespace::default() };
+    namespaces.create(&PostParams::default(), &object).await?;
+    let measured = async {
+        for run in 1..=runs {
+            phase.detail(format_args!("run {run}/{runs}"));
+            let one = tokio::time::timeout(LIMIT, one(client, &namespace, &mut kind)).await;
+            one.with_context(|| format!("run {run} takes longer than {LIMIT:?}"))??;
+        }
+        for node in cluster.nodes().await? {
+            let sizes = node.resident_memory(&["operator", "terminator"]).await?;
+            kind.memory += sizes.values().sum::<u64>() * 1024;
+        }
+        anyhow::Ok(())
+    };
+    let measured = measured.await;
+    namespaces.delete(&namespace, &DeleteParams::default()).await?;
+    measured.map(|()| kind)
+}
+
+async fn one(client: &Client, namespace: &str, kind: &mut Kind) -> Result<()> {
+    let nodes = usize::try_from(kind.nodes)?;
+    let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
+    let job = serde_json::from_value(json!({
+        "metadata": {"name": NAME},
+        "spec": {
+            "image": images::BUSYBOX,
+            "command": ["sh", "-c", WORK],
+            "template": {"spec": {"terminationGracePeriodSeconds": 1}},
+        },
+    }))?;
+    let created = Timestamp::now();
+    jobs.create(&PostParams::default(), &job).await?;
+    let words = words(client, namespace, nodes);
+    let (words, deleted) = tokio::try_join!(words, deletion(&jobs))?;
+    kind.wholes.push(seconds(created, deleted));
+    let last = words.iter().map(|word| word.written).max().context("no pods")?;
+    kind.detections.push(seconds(last, deleted));
+    until_empty(client, namespace).await?;
+
+    let daemon_sets: Api<DaemonSet> = Api::namespaced(client.clone(), namespace);
+    let created = Timestamp::now();
+    daemon_sets.create(&PostParams::default(), &serde_json::from_value(by_hand())?).await?;
+    let words = self::words(client, namespace, nodes).await?;
+    let last = words.iter().map(|word| word.written).max().context("no pods")?;
+    kind.floors.push(seconds(created, last));
+    kind.follows.extend(words.iter().map(|word| seconds(word.written, word.arrived)));
+    daemon_sets.delete(NAME, &DeleteParams::background()).await?;
+    until_empty(client, namespace).await
+}
+
+/// The DaemonSet that the operator makes of the Job, as far as it matters to the pods.
+fn by_hand() -> Value {
+    let labels = json!({"app": NAME});
+    json!({
+        "metadata": {"name": NAME},
+        "spec": {"selector": {"matchLabels": labels}, "template": {
+            "metadata": {"labels": labels},
+            "spec": {
+                "tolerations": [{"operator": "Exists"}],
+                "nodeSelector": {"kubernetes.io/os": "linux"},
+                "terminationGracePeriodSeconds": 1,
+                "containers": [{
+                    "name": "job-container", "image": images::BUSYBOX, "command": ["sh", "-c", WORK],
+                }],
+            },
+        }},
+    })
+}
+
+/// When a word was written, and when it was read here.
+struct Word {
+    written: Timestamp,
+    arrived: Timestamp,
+}
+
+/// Follows the logs of that many pods until all have logged the word.
+async fn words(client: &Client, namespace: &str, pods: usize) -> Result<Vec<Word>> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let mut events = std::pin::pin!(watcher(api.clone(), watcher::Config::default()));
+    let mut followers = tokio::task::JoinSet::new();
+    let mut followed = std::collections::HashSet::new();
+    let mut words = Vec::new();
+    while words.len() < pods {
+        tokio::select! {
+            event = events.try_next() => match event? {
+                Some(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod)) => {
+                    let name = pod.name_any();
+                    if runs(&pod) && followed.insert(name.clone()) {
+                        let api = api.clone();
+                        followers.spawn(async move { word(&api, &name).await });
+                    }
+                }
+                Some(_) => {}
+                None => bail!("the watch of pods has ended"),
+            },
+            Some(word) = followers.join_next() => words.push(word??),
+        }
+    }
+    Ok(words)
+}
+
+fn runs(pod: &Pod) -> bool {
+    let status = pod.status.as_ref();
+    status.and_then(|status| status.phase.as_deref()) == Some("Running")
+        && pod.metadata.deletion_timestamp.is_none()
+}
+
+async fn word(api: &Api<Pod>, pod: &str) -> Result<Word> {
+    let params = LogParams { follow: true, timestamps: true, ..LogParams::default() };
+    let mut lines = api.log_stream(pod, &params).await?.lines();
+    while let Some(line) = lines.try_next().await? {
+        let arrived = Timestamp::now();
+        if let Some((written, "done")) = line.split_once(' ') {
+            return Ok(Word { written: written.parse()?, arrived });
+        }
+    }
+    bail!("the log of {pod} has ended without the word")
+}
+
+/// When the watch event of the Job's deletion has arrived.
+async fn deletion(jobs: &Api<Job>) -> Result<Timestamp> {
+    let mut events = std::pin::pin!(watcher(jobs.clone(), watcher::Config::default()));
+    while let Some(event) = events.try_next().await? {
+        if let watcher::Event::Delete(_) = event {
+            return Ok(Timestamp::now());
+        }
+    }
+    bail!("the watch of Jobs has ended")
+}
+
+async fn until_empty(client: &Client, namespace: &str) -> Result<()> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()));
+    let mut pods = std::collections::HashSet::new();
+    while let Some(event) = events.try_next().await? {
+        match event {
+            watcher::Event::Init => pods.clear(),
+            watcher::Event::InitApply(pod) | watcher::Event::Apply(pod) => {
+                pods.insert(pod.name_any());
+            }
+            watcher::Event::Delete(pod) => drop(pods.remove(&pod.name_any())),
+            watcher::Event::InitDone => {}
+        }
+        if pods.is_empty() {
+            return Ok(());
+        }
+    }
+    bail!("the watch of pods has ended")
+}

@@ -1,0 +1,294 @@
+//! The tables of a report, in Markdown.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use super::report::{MemoryRun, Report, Size};
+use super::summary::{Figures, Spread, of_kind, of_size, spread};
+
+/// What is generated in a document stands between these two lines.
+const BEGIN: &str = "<!-- begin: written by `cargo xtask bench --docs` -->";
+const END: &str = "<!-- end -->";
+
+/// What was promised of a number of nodes; the last one holds from there on.
+struct Promise {
+    nodes: u32,
+    detection: Spread,
+    whole_ratio: f64,
+    besides: f64,
+    log_ratio: f64,
+    memory: f64,
+}
+
+/// Seconds and MiB.
+const PROMISES: [Promise; 3] = [
+    Promise {
+        nodes: 3,
+        detection: Spread { p50: 0.1, p99: 0.5 },
+        whole_ratio: 1.15,
+        besides: 30.0,
+        log_ratio: 1.0,
+        memory: 25.0,
+    },
+    Promise {
+        nodes: 1000,
+        detection: Spread { p50: 0.25, p99: 1.0 },
+        whole_ratio: 1.15,
+        besides: 60.0,
+        log_ratio: 1.1,
+        memory: 45.0,
+    },
+    Promise {
+        nodes: 5000,
+        detection: Spread { p50: 0.5, p99: 2.0 },
+        whole_ratio: 1.25,
+        besides: 120.0,
+        log_ratio: 1.2,
+        memory: 110.0,
+    },
+];
+
+/// Requests a pod, while there are slots for all.
+const REQUESTS_A_POD: f64 = 2.0;
+/// Logs that are followed at the same time by default: pods beyond may take twice the requests.
+const SLOTS: f64 = 500.0;
+/// How many times faster than polling.
+const AGAINST_POLLING: f64 = 20.0;
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// All tables of a report.
+#[must_use]
+pub(super) fn markdown(report: &Report) -> String {
+    let machine = &report.machine;
+    let mut text = format!(
+        "Measured at {} on {} processors ({}), {:.0} GiB of memory, load {:.1} before; Kubernetes {}; \
+         seed {}; {:.0} minutes.\n\n",
+        report.started,
+        machine.processors,
+        machine.model,
+        machine.memory as f64 / MIB / 1024.0,
+        machine.load,
+        machine.kubernetes,
+        report.seed,
+        report.seconds / 60.0,
+    );
+    let kind = report.kind.as_ref().map(|kind| ("real".to_owned(), of_kind(kind)));
+    let simulated = report.sizes.iter().map(|size| ("simulated".to_owned(), of_size(size)));
+    let columns: Vec<_> = kind.into_iter().chain(simulated).collect();
+    text += &figures(&columns);
+    for size in &report.sizes {
+        text += &costs(size);
+    }
+    text += &memory(&report.sizes);
+    text += &recoveries(&report.sizes);
+    text
+}
+
+/// A row of the main table: what it is, and its cell for each column.
+type Row = (&'static str, fn(&Figures) -> String);
+
+fn figures(columns: &[(String, Figures)]) -> String {
+    let rows: [Row; 15] = [
+        ("detection, p50 / p99", |f| {
+            let promise = promise(f);
+            judged(f.detection.map(|d| {
+                let kept = d.p50 <= promise.detection.p50 && d.p99 <= promise.detection.p99;
+                (both(d), kept)
+            }))
+        }),
+        ("… to reach", |f| both(promise(f).detection)),
+        ("… of a bare client that follows one log", |f| plain(f.follow.map(time))),
+        ("… of the polling baseline", |f| plain(f.polling.map(time))),
+        ("… against that", |f| {
+            judged(
+                f.against_polling().map(|r| (format!("{r:.0} times faster"), r >= AGAINST_POLLING)),
+            )
+        }),
+        ("a pod's word until it is recorded, p50 / p99", |f| plain(f.recorded.map(both))),
+        ("detection by exit codes, p50 / p99", |f| plain(f.exit_codes.map(both))),
+        ("whole Job", |f| plain(f.whole.map(time))),
+        ("… its floor", |f| plain(f.whole_floor.map(time))),
+        ("… against that", |f| {
+            judged(f.whole_ratio().map(|r| (format!("{r:.2}"), r <= promise(f).whole_ratio)))
+        }),
+        ("requests a pod", |f| {
+            // Twice for each that there is no slot for.
+            let beyond = (f64::from(f.nodes) - SLOTS).max(0.0) / f64::from(f.nodes);
+            let limit = REQUESTS_A_POD * (1.0 + beyond);
+            judged(f.requests_a_pod.map(|r| (format!("{r:.2}"), r <= limit)))
+        }),
+        ("requests a Job besides", |f| {
+            judged(f.requests_besides.map(|r| (format!("{r:.0}"), r <= promise(f).besides)))
+        }),
+        ("log bytes read / up to the word", |f| {
+            judged(f.log_ratio.map(|r| (format!("{r:.2}"), r <= promise(f).log_ratio)))
+        }),
+        ("resident memory, both (peak)", |f| {
+            let peak = f.peak.map_or(String::new(), |peak| format!(" ({:.0})", peak / MIB));
+            judged(f.resident.map(|memory| {
+                let size = f.peak.unwrap_or(memory) / MIB;
+                (format!("{:.0} MiB{peak}", memory / MIB), size <= promise(f).memory)
+            }))
+        }),
+        ("processor time of both for a Job", |f| plain(f.cpu.map(time))),
+    ];
+    let mut text = "| nodes |".to_owned();
+    for (kind, figures) in columns {
+        // Writing into a String cannot fail.
+        let _ = write!(text, " {} {kind} |", figures.nodes);
+    }
+    text += "\n| --- |";
+    text += &" --- |".repeat(columns.len());
+    text += "\n";
+    for (name, cell) in rows {
+        let _ = write!(text, "| {name} |");
+        for (_, figures) in columns {
+            let _ = write!(text, " {} |", cell(figures));
+        }
+        text += "\n";
+    }
+    text + "\nFigures in **bold** miss what is to be reached.\n\n"
+}
+
+fn promise(figures: &Figures) -> &'static Promise {
+    let [first, rest @ ..] = &PROMISES;
+    rest.iter().rev().find(|promise| promise.nodes <= figures.nodes).unwrap_or(
+        // Up to here the figures of a thousand nodes hold, but for the very few.
+        if figures.nodes > first.nodes { &PROMISES[1] } else { first },
+    )
+}
+
+fn plain(cell: Option<String>) -> String {
+    cell.unwrap_or_else(|| "–".to_owned())
+}
+
+fn judged(cell: Option<(String, bool)>) -> String {
+    plain(cell.map(|(text, kept)| if kept { text } else { format!("**{text}**") }))
+}
+
+fn both(spread: Spread) -> String {
+    format!("{} / {}", time(spread.p50), time(spread.p99))
+}
+
+fn time(seconds: f64) -> String {
+    if seconds < 1.0 { format!("{:.0} ms", seconds * 1e3) } else { format!("{seconds:.2} s") }
+}
+
+/// Where the requests of the last Job by word went.
+fn costs(size: &Size) -> String {
+    let Some(run) = size.words.last() else {
+        return String::new();
+    };
+    let mut text = format!(
+        "One Job on {} nodes, requests of both processes (of all clients together: {}, and {} watch \
+         events):\n\n| request | number |\n| --- | --- |\n",
+        size.nodes,
+        run.all_requests.values().sum::<u64>(),
+        run.watch_events,
+    );
+    for (request, number) in &run.cost.requests {
+        let _ = writeln!(text, "| {request} | {number} |");
+    }
+    text + "\n"
+}
+
+fn memory(sizes: &[Size]) -> String {
+    let runs: Vec<(u32, &MemoryRun)> =
+        sizes.iter().flat_map(|size| size.memory.iter().map(|run| (size.nodes, run))).collect();
+    if runs.is_empty() {
+        return String::new();
+    }
+    let mut text = "| nodes | situation | pods | operator (peak) | terminator (peak) | processor time | \
+                    in | detection, p50 / p99 |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n"
+        .to_owned();
+    for (nodes, run) in runs {
+        let [operator, terminator] = run.usage.map(|usage| {
+            format!("{:.1} MiB ({:.1})", usage.resident as f64 / MIB, usage.peak as f64 / MIB)
+        });
+        let detections = plain(spread(run.detections.iter().copied()).map(both));
+        let _ = writeln!(
+            text,
+            "| {nodes} | {} | {} | {operator} | {terminator} | {} | {} | {detections} |",
+            run.situation,
+            run.pods,
+            time(run.cpu),
+            time(run.seconds),
+        );
+    }
+    text + "\n"
+}
+
+fn recoveries(sizes: &[Size]) -> String {
+    let runs: Vec<_> =
+        sizes.iter().flat_map(|size| size.recoveries.iter().map(|run| (size.nodes, run))).collect();
+    if runs.is_empty() {
+        return String::new();
+    }
+    let mut text = "| nodes | recorded before | both ready after | all known after | requests for \
+                    pods | besides |\n| --- | --- | --- | --- | --- | --- |\n"
+        .to_owned();
+    for (nodes, run) in runs {
+        let _ = writeln!(
+            text,
+            "| {nodes} | {} | {} | {} | {} | {} |",
+            run.recorded,
+            time(run.ready),
+            time(run.known),
+            run.cost.for_pods,
+            run.cost.besides,
+        );
+    }
+    text + "\n"
+}
+
+/// Writes the tables of a report into a document, between its two marks.
+///
+/// # Errors
+/// When the document cannot be read or written, or has no such marks.
+pub fn renew(report: &Report, document: &Path) -> Result<()> {
+    let text = std::fs::read_to_string(document)
+        .with_context(|| format!("cannot read {}", document.display()))?;
+    let renewed = replace(&text, &markdown(report))
+        .with_context(|| format!("{} has no line {BEGIN:?}", document.display()))?;
+    std::fs::write(document, renewed)
+        .with_context(|| format!("cannot write {}", document.display()))
+}
+
+fn replace(document: &str, tables: &str) -> Option<String> {
+    let (before, rest) = document.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", tables.trim_end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_replace_what_stood_between_the_marks_and_nothing_else() {
+        let document = format!("a\n{BEGIN}\nold\n{END}\nb\n");
+        let renewed = replace(&document, "new\n").expect("marks");
+        assert_eq!(renewed, format!("a\n{BEGIN}\n\nnew\n\n{END}\nb\n"));
+        assert_eq!(replace("no marks", "new"), None);
+    }
+
+    #[test]
+    fn what_misses_its_promise_is_marked() {
+        let slow = Figures {
+            nodes: 1000,
+            detection: Some(Spread { p50: 0.2, p99: 1.2 }),
+            ..Figures::default()
+        };
+        let text = figures(&[("simulated".to_owned(), slow)]);
+        assert!(text.contains("**200 ms / 1.20 s**"), "{text}");
+    }
+
+    #[test]
+    fn each_number_of_nodes_has_its_promise() {
+        let memory = |nodes| promise(&Figures { nodes, ..Figures::default() }).memory;
+        assert_eq!([3, 100, 1000, 5000].map(memory), [25.0, 45.0, 45.0, 110.0]);
+    }
+}

@@ -1,0 +1,147 @@
+//! The API server's audit log: which requests some users have made, and when they arrived.
+
+use std::collections::HashSet;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::json;
+
+/// A policy by which the requests of these users are written down, without their bodies, and those of
+/// nobody else.
+///
+/// <https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/>
+pub(super) fn policy(users: &[String]) -> String {
+    json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "rules": [{"level": "Metadata", "users": users}, {"level": "None"}],
+    })
+    .to_string()
+}
+
+/// The audit log of a control plane, read from where the last read ended.
+#[derive(Debug)]
+pub struct AuditLog {
+    path: PathBuf,
+    offset: u64,
+    /// A request shows at each of its stages; what counts is its arrival.
+    seen: HashSet<String>,
+}
+
+/// One request, as the API server has received it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audited {
+    /// The verb in Kubernetes' terms: `list`, `watch`, `patch` …
+    pub verb: String,
+    /// The resource with its subresource: `pods/log`.
+    pub resource: String,
+    /// The namespace; empty for requests that span all.
+    pub namespace: String,
+    /// The object; empty for collections.
+    pub name: String,
+    /// Path and query.
+    pub uri: String,
+    /// When the API server had received its head: microseconds, by the clock of this machine.
+    pub received: Timestamp,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    #[serde(rename = "auditID")]
+    id: String,
+    verb: String,
+    #[serde(rename = "requestURI")]
+    uri: String,
+    #[serde(rename = "requestReceivedTimestamp")]
+    received: Timestamp,
+    #[serde(default)]
+    object_ref: ObjectRef,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ObjectRef {
+    resource: String,
+    subresource: String,
+    namespace: String,
+    name: String,
+}
+
+impl AuditLog {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, offset: 0, seen: HashSet::new() }
+    }
+
+    /// The requests that have come since the last call. The log arrives through Docker, some
+    /// milliseconds late.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read(&mut self) -> Result<Vec<Audited>> {
+        let mut text = Vec::new();
+        let mut read = || -> std::io::Result<()> {
+            let mut file = std::fs::File::open(&self.path)?;
+            file.seek(SeekFrom::Start(self.offset))?;
+            file.read_to_end(&mut text).map(drop)
+        };
+        read().with_context(|| format!("cannot read {}", self.path.display()))?;
+        // The rest of the last line is still on its way.
+        let end = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        self.offset += u64::try_from(end).unwrap_or_default();
+        Ok(self.parse(&text[..end]))
+    }
+
+    fn parse(&mut self, text: &[u8]) -> Vec<Audited> {
+        let lines = text.split(|&byte| byte == b'\n');
+        // Standard output carries nothing else; a line that is none of ours tells of no request.
+        let events = lines.filter_map(|line| serde_json::from_slice::<Event>(line).ok());
+        events
+            .filter(|event| self.seen.insert(event.id.clone()))
+            .map(|event| {
+                let ObjectRef { resource, subresource, namespace, name } = event.object_ref;
+                let resource = match subresource.as_str() {
+                    "" => resource,
+                    subresource => format!("{resource}/{subresource}"),
+                };
+                let Event { verb, uri, received, .. } = event;
+                Audited { verb, resource, namespace, name, uri, received }
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    const LOG: &str = r#"{"kind":"Event","auditID":"a","stage":"RequestReceived","requestURI":"/api/v1/namespaces/n/pods/p/log?follow=true","verb":"get","user":{"username":"u"},"objectRef":{"resource":"pods","namespace":"n","name":"p","apiVersion":"v1","subresource":"log"},"requestReceivedTimestamp":"2026-01-31T14:25:36.123456Z","stageTimestamp":"2026-01-31T14:25:36.123456Z"}
+{"kind":"Event","auditID":"a","stage":"ResponseStarted","requestURI":"/api/v1/namespaces/n/pods/p/log?follow=true","verb":"get","objectRef":{"resource":"pods","subresource":"log"},"requestReceivedTimestamp":"2026-01-31T14:25:36.123456Z"}
+"#;
+
+    #[test]
+    fn a_request_counts_once_however_many_stages_it_has() {
+        let mut log = AuditLog::new(PathBuf::new());
+        let requests = log.parse(LOG.as_bytes());
+        assert_eq!(requests.len(), 1);
+        assert_eq!(requests[0].resource, "pods/log");
+        assert_eq!(requests[0].received.subsec_microsecond(), 456);
+    }
+
+    #[test]
+    fn a_line_is_read_when_it_is_whole() {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        let mut log = AuditLog::new(file.path().to_owned());
+        let (start, end) = LOG.split_at(100);
+        file.write_all(start.as_bytes()).expect("written");
+        assert_eq!(log.read().expect("read"), []);
+        file.write_all(end.as_bytes()).expect("written");
+        assert_eq!(log.read().expect("read").len(), 1);
+        assert_eq!(log.read().expect("read"), []);
+    }
+}
