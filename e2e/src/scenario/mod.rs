@@ -2,58 +2,34 @@
 //!
 //! The main job is [`sample_job`]; [`ALL`] lists the others, which run beside one another.
 
+mod crash;
+mod definition;
 mod deleted_pod;
 mod exit_code;
 mod failures;
+mod faults;
 mod job;
 mod leftovers;
 mod lifetime;
+mod log_content;
+mod log_rotation;
+mod log_volume;
+mod manifest;
+mod many_jobs;
+mod memory;
+mod missing_image;
+mod names;
 mod node_selector;
+mod nodes_kept_free;
 mod recreated_job;
+mod rights;
 pub mod sample_job;
 mod scene;
+mod uninstall;
+mod upgrade;
 mod word;
 
-use anyhow::{Result, ensure};
-use futures::future::BoxFuture;
-use kube::Client;
-
-use self::scene::Scene;
-use crate::cluster::Cluster;
-use crate::deploy::Deployed;
-use crate::process::LogDir;
-use crate::progress::Phase;
-
-/// What a scenario works with.
-#[derive(Clone, Copy)]
-pub struct Context<'a> {
-    /// The cluster.
-    pub cluster: &'a Cluster,
-    /// A client with the administrator's rights.
-    pub client: &'a Client,
-    /// The operator's Deployment.
-    pub deployed: &'a Deployed,
-    /// Where commands log.
-    pub logs: &'a LogDir,
-    /// Shows what the scenario waits for.
-    pub phase: &'a Phase,
-}
-
-/// A promise that is checked on a cluster, in a namespace of its own.
-pub struct Scenario {
-    /// What it promises; also the name of its namespace.
-    pub name: &'static str,
-    /// Whether nothing else may run beside it, because it disturbs nodes, the control plane, or our
-    /// own processes.
-    pub is_exclusive: bool,
-    /// Whether it is part of `cargo xtask test`.
-    pub is_ci: bool,
-    /// Whether operator and terminator restart in its course.
-    restarts_ours: bool,
-    run: Run,
-}
-
-type Run = for<'a> fn(&'a Scene<'a>) -> BoxFuture<'a, Result<()>>;
+pub use self::definition::{Context, Scenario};
 
 /// The scenarios beside the main job. They need a cluster of two nodes. Each takes half a minute, most
 /// of it for the removal of its pods; a kubelet of Kubernetes 1.20 now and then takes a minute more.
@@ -102,49 +78,102 @@ pub const ALL: &[Scenario] = &[
         Box::pin(word::of_a_sidecar_completes_nothing(scene))
     })
     .ci(),
+    Scenario::shared("binary-noise-hides-no-word", |scene| {
+        Box::pin(log_content::binary_noise_hides_no_word(scene))
+    })
+    .ci(),
+    Scenario::shared("word-in-two-writes-is-one-word", |scene| {
+        Box::pin(log_content::word_in_two_writes_is_one_word(scene))
+    })
+    .ci(),
+    Scenario::shared("word-after-a-rotation-is-noticed", |scene| {
+        Box::pin(log_rotation::word_after_it_is_noticed(scene))
+    }),
+    Scenario::shared("crash-before-the-word-is-made-good-by-the-next-run", |scene| {
+        Box::pin(crash::before_the_word_is_made_good_by_the_next_run(scene))
+    })
+    .ci(),
+    Scenario::shared("missing-image-is-told-of-every-node", |scene| {
+        Box::pin(missing_image::is_told_of_every_node(scene))
+    }),
+    Scenario::shared("node-selector-that-matches-no-node-is-told", |scene| {
+        Box::pin(node_selector::that_matches_no_node_is_told(scene))
+    })
+    .ci(),
+    Scenario::shared("job-names-of-any-length-work", |scene| {
+        Box::pin(names::of_any_length_work(scene))
+    }),
+    Scenario::shared("rights-are-those-that-are-listed", |scene| {
+        Box::pin(rights::are_those_that_are_listed(scene))
+    })
+    .ci(),
+    Scenario::shared("our-own-pods-are-restricted", |scene| {
+        Box::pin(rights::keep_our_pods_restricted(scene))
+    })
+    .ci(),
+    Scenario::exclusive("twenty-jobs-in-five-namespaces-complete", |scene| {
+        Box::pin(many_jobs::twenty_in_five_namespaces_complete(scene))
+    }),
+    Scenario::exclusive("cordoned-and-tainted-nodes-run-a-job-too", |scene| {
+        Box::pin(nodes_kept_free::run_a_job_too(scene))
+    }),
+    Scenario::exclusive("upgrade-loses-no-job", |scene| Box::pin(upgrade::loses_no_job(scene)))
+        .restarts_ours(),
+    Scenario::exclusive("word-lost-to-a-rotation-is-reported", |scene| {
+        Box::pin(log_rotation::word_lost_to_it_is_reported(scene))
+    })
+    .restarts_ours(),
+    Scenario::exclusive("uninstall-leaves-nothing", |scene| {
+        Box::pin(uninstall::leaves_nothing(scene))
+    })
+    .restarts_ours(),
+    Scenario::exclusive("word-is-found-after-200-mb-of-log", |scene| {
+        Box::pin(log_volume::word_is_found_after_200_mb(scene))
+    }),
+    Scenario::exclusive("word-is-found-after-200-mb-of-log-that-rotate", |scene| {
+        Box::pin(log_volume::word_is_found_after_200_mb_that_rotate(scene))
+    }),
+    Scenario::exclusive("word-is-found-at-the-end-of-a-50-mb-line", |scene| {
+        Box::pin(log_volume::word_is_found_at_the_end_of_a_50_mb_line(scene))
+    }),
+    Scenario::exclusive("operator-killed-twenty-times-loses-no-job", |scene| {
+        Box::pin(faults::operator_killed(scene))
+    })
+    .restarts_ours(),
+    Scenario::exclusive("terminator-killed-twenty-times-loses-no-job", |scene| {
+        Box::pin(faults::terminator_killed(scene))
+    })
+    .restarts_ours(),
+    Scenario::exclusive("both-killed-twenty-times-lose-no-job", |scene| {
+        Box::pin(faults::both_killed(scene))
+    })
+    .restarts_ours(),
+    Scenario::exclusive("pod-of-ours-deleted-loses-no-job", |scene| {
+        Box::pin(faults::pod_deleted(scene))
+    })
+    .restarts_ours(),
+    Scenario::exclusive("api-server-killed-takes-nothing-back", |scene| {
+        Box::pin(faults::killed(scene))
+    }),
+    Scenario::exclusive("api-server-out-takes-nothing-back", |scene| Box::pin(faults::out(scene))),
+    Scenario::exclusive("api-server-hanging-takes-nothing-back", |scene| {
+        Box::pin(faults::hanging(scene))
+    }),
+    Scenario::exclusive("frozen-node-is-waited-for", |scene| Box::pin(faults::frozen(scene))),
+    Scenario::exclusive("rebooted-node-has-not-failed", |scene| Box::pin(faults::rebooted(scene))),
+    Scenario::exclusive("rebooted-node-of-the-operator-has-not-failed", |scene| {
+        Box::pin(faults::ours_rebooted(scene))
+    })
+    .restarts_ours(),
+    Scenario::exclusive("partitioned-node-counts-when-it-is-back", |scene| {
+        Box::pin(faults::partitioned(scene))
+    }),
+    Scenario::exclusive("node-of-a-frozen-kubelet-counts-when-it-is-back", |scene| {
+        Box::pin(faults::kubelet_frozen(scene))
+    }),
+    Scenario::exclusive("joining-node-is-waited-for", |scene| Box::pin(faults::joining(scene))),
+    Scenario::exclusive("deleted-node-is-not-waited-for", |scene| Box::pin(faults::deleted(scene))),
 ];
-
-impl Scenario {
-    /// One that runs beside others.
-    const fn shared(name: &'static str, run: Run) -> Self {
-        Self { name, is_exclusive: false, is_ci: false, restarts_ours: false, run }
-    }
-
-    /// One that has the cluster to itself.
-    #[expect(dead_code, reason = "the faults come next")]
-    const fn exclusive(name: &'static str, run: Run) -> Self {
-        Self { is_exclusive: true, ..Self::shared(name, run) }
-    }
-
-    /// It is part of `cargo xtask test`.
-    const fn ci(self) -> Self {
-        Self { is_ci: true, ..self }
-    }
-
-    /// Operator or terminator restart in its course.
-    #[expect(dead_code, reason = "the faults come next")]
-    const fn restarts_ours(self) -> Self {
-        Self { restarts_ours: true, ..self }
-    }
-
-    /// Runs it, and sees that it leaves the cluster as it was. One that fails leaves its namespace,
-    /// to be looked at.
-    ///
-    /// # Errors
-    /// When a promise is broken or the cluster does not answer.
-    pub async fn run(&self, cx: Context<'_>) -> Result<()> {
-        let restarts = cx.deployed.restarts(cx.client).await?;
-        let scene = Scene::open(cx, self.name).await?;
-        (self.run)(&scene).await?;
-        scene.close().await?;
-        let after = cx.deployed.restarts(cx.client).await?;
-        ensure!(
-            self.restarts_ours || after == restarts,
-            "operator or terminator restarted: {restarts:?} became {after:?}"
-        );
-        Ok(())
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -157,7 +186,9 @@ mod tests {
         let names: BTreeSet<_> = ALL.iter().map(|scenario| scenario.name).collect();
         assert_eq!(names.len(), ALL.len());
         for name in names {
-            let is_valid = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+            let is_valid = name
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
             assert!(is_valid && name.len() <= 63, "{name}");
         }
     }

@@ -13,6 +13,7 @@ use kube::{Api, ResourceExt as _};
 use super::job::WatchedJob;
 use super::{Context, leftovers};
 use crate::cluster::Node;
+use crate::deploy;
 use crate::wait::{Deadline, Objects, State, Waiter};
 
 /// How long a scenario may take. Beside a dozen others on two processors, starting a pod takes half
@@ -26,8 +27,8 @@ const SETTLE: Duration = Duration::from_secs(3);
 pub(super) struct Scene<'a> {
     pub(super) cx: Context<'a>,
     pub(super) nodes: Vec<Node>,
-    wait: Waiter<'a>,
-    namespace: &'a str,
+    pub(super) wait: Waiter<'a>,
+    pub(super) namespace: &'a str,
 }
 
 impl<'a> Scene<'a> {
@@ -79,9 +80,9 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    /// The folder on every node, for Jobs to mount.
+    /// The folder on every node, for Jobs to mount. It outlives a reboot, which `/tmp` does not.
     pub(super) fn folder(&self) -> String {
-        format!("/tmp/{}", self.namespace)
+        format!("/var/tmp/{}", self.namespace)
     }
 
     fn path(&self, file: &str) -> String {
@@ -138,6 +139,36 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
+    /// Runs kubectl in the namespace of our own Deployment.
+    pub(super) async fn kubectl_ours(&self, args: &[&str]) -> Result<()> {
+        let verb = args.first().copied().unwrap_or_default();
+        self.cx
+            .cluster
+            .kubectl(args.iter().chain(&["--namespace", &self.cx.deployed.namespace]))
+            .timeout(self.wait.deadline().remaining())
+            .name(format!("kubectl-{verb}-ours"))
+            .run(self.cx.logs)
+            .await?;
+        Ok(())
+    }
+
+    /// Applies `deploy/` again, and waits until what is in it is available.
+    pub(super) async fn redeploy(&self) -> Result<()> {
+        deploy::apply(self.cx.cluster, self.cx.logs).await?;
+        self.cx.deployed.wait_until_available(self.cx.client, &self.wait).await
+    }
+
+    /// Waits until no pod of our own is left.
+    pub(super) async fn until_ours_are_gone(&self) -> Result<()> {
+        let namespace = &self.cx.deployed.namespace;
+        leftovers::wait_until_none_of::<Pod>(self.cx.client, &self.wait, namespace).await
+    }
+
+    /// The name of the namespace.
+    pub(super) fn namespace(&self) -> &str {
+        self.namespace
+    }
+
     /// The Job of this name.
     pub(super) fn job(&'a self, name: &'a str) -> WatchedJob<'a> {
         WatchedJob { client: self.cx.client, wait: &self.wait, namespace: self.namespace, name }
@@ -171,11 +202,24 @@ impl<'a> Scene<'a> {
 
     /// Waits until each node has one pod, with all of its containers running.
     pub(super) async fn until_running_everywhere(&self) -> Result<()> {
-        let nodes = self.nodes.len();
-        self.until_pods("a running pod on every node", |pods| {
-            (pods.len() == nodes && pods.iter().all(|pod| is_running(pod))).then_some(())
+        self.until_pods_run(self.nodes.len()).await
+    }
+
+    /// Waits until there are so many pods, with all of their containers running.
+    pub(super) async fn until_pods_run(&self, wanted: usize) -> Result<()> {
+        self.until_pods(&format!("{wanted} running pods"), |pods| {
+            (pods.len() == wanted && pods.iter().all(|pod| is_running(pod))).then_some(())
         })
         .await
+    }
+
+    /// Waits until a file is gone from the folder of every node.
+    pub(super) async fn until_removed(&self, file: &str) -> Result<()> {
+        let path = self.path(file);
+        let deadline = self.wait.deadline();
+        self.cx.phase.detail(format_args!("{path} gone from every node"));
+        try_join_all(self.nodes.iter().map(|node| node.wait_gone(&path, deadline))).await?;
+        Ok(())
     }
 
     /// Waits until nothing runs any more, whether the Job stays or not.
@@ -183,6 +227,19 @@ impl<'a> Scene<'a> {
         leftovers::wait_until_none_of::<DaemonSet>(self.cx.client, &self.wait, self.namespace)
             .await?;
         leftovers::wait_until_none_of::<Pod>(self.cx.client, &self.wait, self.namespace).await
+    }
+
+    /// Waits until the namespace holds no object of the kind.
+    pub(super) async fn until_none_of<K>(&self) -> Result<()>
+    where
+        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + serde::de::DeserializeOwned
+            + std::fmt::Debug
+            + Send
+            + 'static,
+    {
+        leftovers::wait_until_none_of::<K>(self.cx.client, &self.wait, self.namespace).await
     }
 
     /// Gives what must not happen the time to happen.
@@ -211,7 +268,8 @@ pub(super) fn is_running(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_none() && wanted > 0 && running.count() == wanted
 }
 
-fn describe(pod: &Pod) -> String {
+/// The pod in a few words.
+pub(super) fn describe(pod: &Pod) -> String {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     let leaving = if pod.metadata.deletion_timestamp.is_some() { ", leaving" } else { "" };
     format!("{} {}{leaving}; ", pod.name_any(), phase.unwrap_or("-"))

@@ -79,7 +79,8 @@ pub(super) async fn of_a_sidecar_completes_nothing(scene: &Scene<'_>) -> Result<
     Ok(())
 }
 
-fn none_is_done(scene: &Scene<'_>, job: &api::v1beta1::Job) -> Result<()> {
+/// The Job says that no node is done.
+pub(super) fn none_is_done(scene: &Scene<'_>, job: &api::v1beta1::Job) -> Result<()> {
     let none = scene.of_all(0);
     ensure!(
         job::status(job).completed.as_ref() == Some(&none),

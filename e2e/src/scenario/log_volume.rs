@@ -1,0 +1,57 @@
+//! Logs that are long: the word is found at their end, and the terminator does not grow.
+
+use anyhow::{Result, ensure};
+
+use super::manifest;
+use super::memory::TerminatorMemory;
+use super::scene::Scene;
+
+const JOB: &str = "says-much";
+
+/// 200 MB, as fast as the container can log them.
+pub(super) async fn word_is_found_after_200_mb(scene: &Scene<'_>) -> Result<()> {
+    is_done_in_little_memory(scene, r#"yes "$(printf %0999d 0)" | head -c 200000000"#).await
+}
+
+/// 200 MB in 20 parts. Kubelets look for logs of more than 10 MiB every ten seconds, and rotate them:
+/// this one several times while it is followed.
+pub(super) async fn word_is_found_after_200_mb_that_rotate(scene: &Scene<'_>) -> Result<()> {
+    let script = r#"
+        for part in $(seq 20); do
+            yes "$(printf %0999d "$part")" | head -c 10000000
+            sleep 2
+        done
+    "#;
+    is_done_in_little_memory(scene, script).await
+}
+
+/// A line of 50 MB whose last word is the word.
+pub(super) async fn word_is_found_at_the_end_of_a_50_mb_line(scene: &Scene<'_>) -> Result<()> {
+    is_done_in_little_memory(scene, r"head -c 50000000 /dev/zero | tr '\0' x; printf ' '").await
+}
+
+/// A Job that runs `script` on one node, for what the nodes share is one disk, and says the word.
+async fn is_done_in_little_memory(scene: &Scene<'_>, script: &str) -> Result<()> {
+    let (node, _) = scene.special_node()?;
+    let script = format!(
+        r"
+        trap 'exit 0' TERM
+        until [ -e /basetarget/go ]; do sleep 0.2; done
+        {script}
+        touch /basetarget/said
+        echo done
+        while :; do sleep 1; done
+        "
+    );
+    let mut manifest = manifest::shell(scene, JOB, &script);
+    manifest["spec"]["template"] = manifest::only_on(node.name());
+    scene.apply(&manifest.to_string()).await?;
+    let job = scene.job(JOB);
+    job.until_completed("0/1").await?;
+    scene.until_pods_run(1).await?;
+    let memory = TerminatorMemory::watch(scene).await?;
+    job.until_deleted(scene.touch([node], "go")).await?;
+    let said = scene.nodes_with("said").await?;
+    ensure!(said == [node.name()], "it was done before the word was logged");
+    memory.has_stayed_level().await
+}

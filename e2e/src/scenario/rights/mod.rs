@@ -1,0 +1,151 @@
+//! What our own processes may do, and how their pod is confined.
+
+mod pod_security;
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, bail, ensure};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::ResourceExt as _;
+use kube::api::PostParams;
+
+use super::scene::Scene;
+
+/// What `kubectl auth can-i --list` says of our service account and not of others.
+const ALLOWED: &str = include_str!("allowed.txt");
+
+/// A service account that was given nothing.
+const STRANGER: &str = "stranger";
+
+/// What would make more of the operator than it is: verb, resource, subresource.
+const NEVER: [[&str; 3]; 9] = [
+    ["get", "secrets", ""],
+    ["list", "secrets", ""],
+    ["get", "configmaps", ""],
+    ["create", "pods", ""],
+    ["create", "pods", "exec"],
+    ["get", "pods", "exec"],
+    ["create", "pods", "attach"],
+    ["create", "serviceaccounts", "token"],
+    ["create", "clusterrolebindings.rbac.authorization.k8s.io", ""],
+];
+
+/// The service account may do what the list beside this file says, in any namespace, and no more; a
+/// Secret is kept from it when it asks for one.
+pub(super) async fn are_those_that_are_listed(scene: &Scene<'_>) -> Result<()> {
+    let mut stranger = ServiceAccount::default();
+    stranger.metadata.name = Some(STRANGER.to_owned());
+    scene.api::<ServiceAccount>().create(&PostParams::default(), &stranger).await?;
+    let stranger = user(scene.namespace(), STRANGER);
+    let ours = ours(scene).await?;
+    for namespace in [scene.namespace(), &scene.cx.deployed.namespace, "kube-system"] {
+        let everyone = rules(scene, &stranger, namespace).await?;
+        let actual = rules(scene, &ours, namespace).await?;
+        let difference = difference(ALLOWED, &actual, &everyone);
+        ensure!(
+            difference.is_empty(),
+            "in {namespace} the rights are not those of allowed.txt (+ has more, - has less):\n{difference}"
+        );
+        for [verb, resource, subresource] in NEVER {
+            let subresource = format!("--subresource={subresource}");
+            let can_i = ["auth", "can-i", verb, resource, &subresource];
+            let answer = ask(scene, &can_i, &ours, namespace).await?;
+            // Beside warnings: some resources have no namespace.
+            let is_no = answer.lines().any(|line| line == "no");
+            ensure!(is_no, "may {verb} {resource} {subresource} in {namespace}: {answer}");
+        }
+    }
+    let secrets = ask(scene, &["get", "secrets"], &ours, "kube-system").await?;
+    ensure!(secrets.contains("(Forbidden)"), "Secrets are not kept from it: {secrets}");
+    Ok(())
+}
+
+/// Our own pods keep to the strictest profile, whether the cluster enforces it or not.
+pub(super) async fn keep_our_pods_restricted(scene: &Scene<'_>) -> Result<()> {
+    let pods = scene.cx.deployed.pods(scene.cx.client).await?;
+    ensure!(!pods.is_empty(), "the operator has no pod");
+    for pod in pods {
+        let name = pod.name_any();
+        let violations = pod_security::violations(&pod);
+        ensure!(
+            violations.is_empty(),
+            "pod {name} is not restricted:\n  {}",
+            violations.join("\n  ")
+        );
+    }
+    Ok(())
+}
+
+/// The user that our processes are.
+async fn ours(scene: &Scene<'_>) -> Result<String> {
+    let pods = scene.cx.deployed.pods(scene.cx.client).await?;
+    let accounts: BTreeSet<_> =
+        pods.iter().filter_map(|pod| pod.spec.as_ref()?.service_account_name.as_deref()).collect();
+    match accounts.iter().collect::<Vec<_>>()[..] {
+        [account] => Ok(user(&scene.cx.deployed.namespace, account)),
+        _ => bail!("our pods have the service accounts {accounts:?}, and one is expected"),
+    }
+}
+
+fn user(namespace: &str, account: &str) -> String {
+    format!("system:serviceaccount:{namespace}:{account}")
+}
+
+/// The rules that hold for a user, one a line.
+async fn rules(scene: &Scene<'_>, user: &str, namespace: &str) -> Result<String> {
+    let list = ["auth", "can-i", "--list", "--no-headers"];
+    ask(scene, &list, user, namespace).await
+}
+
+/// What kubectl says to this user, or of it, whether it is a refusal or not.
+async fn ask(scene: &Scene<'_>, args: &[&str], user: &str, namespace: &str) -> Result<String> {
+    let identity = ["--as", user, "--namespace", namespace];
+    let command = scene.cx.cluster.kubectl(args.iter().chain(&identity)).name("kubectl-as");
+    match command.run(scene.cx.logs).await {
+        Ok(output) => Ok(output.text()),
+        Err(error) if error.code().is_some() => Ok(error.tail.join("\n")),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The rules of `actual` that are not everyone's, against those that are listed; nothing if they are the
+/// same.
+fn difference(listed: &str, actual: &str, everyone: &str) -> String {
+    let everyone = normalized(everyone);
+    let listed = normalized(listed);
+    let actual: BTreeSet<_> = normalized(actual).difference(&everyone).cloned().collect();
+    let more = actual.difference(&listed).map(|rule| format!("+ {rule}"));
+    let less = listed.difference(&actual).map(|rule| format!("- {rule}"));
+    more.chain(less).collect::<Vec<_>>().join("\n")
+}
+
+/// Rules without the white space that makes columns of them, and without comments.
+fn normalized(rules: &str) -> BTreeSet<String> {
+    rules
+        .lines()
+        .filter(|rule| !rule.starts_with('#'))
+        .map(|rule| rule.split_whitespace().collect::<Vec<_>>().join(" "))
+        .filter(|rule| !rule.is_empty())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERYONE: &str = "selfsubjectaccessreviews   []   []   [create]\n";
+
+    #[test]
+    fn rules_are_compared_whatever_their_order_and_columns() {
+        let listed = "# Comment\npods [] [] [list watch]\nnodes [] [] [list]\n";
+        let actual = format!("nodes      [] [] [list]\n{EVERYONE}pods  []  []  [list watch]");
+        assert_eq!(difference(listed, &actual, EVERYONE), "");
+    }
+
+    #[test]
+    fn a_right_too_much_or_too_little_is_told() {
+        let actual = format!("{EVERYONE}secrets [] [] [get]\n");
+        let difference = difference("pods [] [] [list]\n", &actual, EVERYONE);
+        assert_eq!(difference, "+ secrets [] [] [get]\n- pods [] [] [list]");
+    }
+}
