@@ -1,7 +1,10 @@
 //! Which logs are followed when: a pure state machine.
 //!
 //! There may be more pods than followers. Each log gets a slot in turn: while others wait, a
-//! follower gives up its slot after a slice of time and goes to the end of the queue.
+//! follower gives up its slot after a slice of time and goes to the end of the queue. Logs that have not
+//! been followed yet go first and wait for a shorter slice only, for most work is short: what ends soon is
+//! noticed soon, whatever runs on beside it. With `n` logs that go on for long, each is looked at every
+//! `n / followers` slices, which is the longest that an end can go unnoticed.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
@@ -11,8 +14,10 @@ use std::{
 
 use crate::target::Target;
 
-/// How long a log is followed at least while others wait.
+/// How long a log is followed at least while others wait that were followed before.
 pub const SLICE: Duration = Duration::from_secs(5);
+/// How long a log is followed at least while others wait that were not.
+pub const SHORT_SLICE: Duration = Duration::from_secs(1);
 /// The wait before a log that ended unexpectedly is opened again; doubled up to [`Limits::retry`].
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 
@@ -58,7 +63,9 @@ pub enum Outcome {
 pub struct Plan {
     limits: Limits,
     pods: HashMap<Uid, Entry>,
-    /// Waiting for a slot, the longest first. May hold pods that no longer wait.
+    /// Waiting for their first slot, the longest first. May hold pods that no longer wait.
+    fresh: VecDeque<Uid>,
+    /// As these, waiting for a further slot.
     queue: VecDeque<Uid>,
     /// Followed, by the time at which that began.
     following: BTreeSet<(Instant, Uid)>,
@@ -104,6 +111,7 @@ impl Plan {
         Self {
             limits,
             pods: HashMap::new(),
+            fresh: VecDeque::new(),
             queue: VecDeque::new(),
             following: BTreeSet::new(),
             resting: BTreeSet::new(),
@@ -135,7 +143,7 @@ impl Plan {
         let Some(entry) = self.pods.get_mut(&uid) else {
             let entry = Entry { target, followed: None, state: State::Queued, failures: 0 };
             self.pods.insert(Arc::clone(&uid), entry);
-            self.queue.push_back(uid);
+            self.fresh.push_back(uid);
             return;
         };
         let is_new_run = entry.target.run != target.run;
@@ -220,7 +228,7 @@ impl Plan {
             if self.following.len() >= self.limits.followers && !self.give_way(now, &mut steps) {
                 break;
             }
-            let Some(uid) = self.queue.pop_front() else {
+            let Some(uid) = self.fresh.pop_front().or_else(|| self.queue.pop_front()) else {
                 break;
             };
             if let Some(entry) =
@@ -241,22 +249,29 @@ impl Plan {
     #[must_use]
     pub fn wake_at(&self) -> Option<Instant> {
         let rested = self.resting.first().map(|(until, _)| *until);
-        let sliced =
-            self.following.first().map(|(since, _)| *since + SLICE).filter(|_| self.is_crowded());
+        let sliced = self.slice().and_then(|slice| Some(self.following.first()?.0 + slice));
         rested.into_iter().chain(sliced).min()
     }
 
-    fn is_crowded(&self) -> bool {
-        self.queue
-            .iter()
-            .any(|uid| self.pods.get(uid).is_some_and(|entry| entry.state == State::Queued))
+    /// How long a log may be followed now; none: as long as it goes on, for nobody waits.
+    fn slice(&self) -> Option<Duration> {
+        let waits = |queue: &VecDeque<Uid>| {
+            queue
+                .iter()
+                .any(|uid| self.pods.get(uid).is_some_and(|entry| entry.state == State::Queued))
+        };
+        let for_fresh = waits(&self.fresh).then_some(SHORT_SLICE);
+        for_fresh.or_else(|| waits(&self.queue).then_some(SLICE))
     }
 
     /// Takes the slot of the follower that has had one for the longest, if its slice is over and
     /// someone waits.
     fn give_way(&mut self, now: Instant, steps: &mut Vec<Step>) -> bool {
-        let oldest = self.following.first().cloned().filter(|(since, _)| *since + SLICE <= now);
-        let Some((since, uid)) = oldest.filter(|_| self.is_crowded()) else {
+        let Some(slice) = self.slice() else {
+            return false;
+        };
+        let oldest = self.following.first().cloned();
+        let Some((since, uid)) = oldest.filter(|(since, _)| *since + slice <= now) else {
             return false;
         };
         self.following.remove(&(since, Arc::clone(&uid)));

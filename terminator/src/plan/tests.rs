@@ -133,8 +133,27 @@ fn while_others_wait_the_oldest_follower_gives_way_after_its_slice() {
         plan.wants(target(uid, "1"));
     }
     assert_eq!(plan.next(now), [start("a"), start("b")]);
-    assert_eq!(plan.wake_at(), Some(now + SLICE));
-    assert_eq!(plan.next(now + SLICE), [stop("a"), start("c"), stop("b"), again(target("a", "1"))]);
+    assert_eq!(plan.wake_at(), Some(now + SHORT_SLICE));
+    assert_eq!(plan.next(now + SHORT_SLICE), [stop("a"), start("c")]);
+    assert_eq!(plan.wake_at(), Some(now + SLICE), "a was followed before");
+    assert_eq!(plan.next(now + SLICE), [stop("b"), again(target("a", "1"))]);
+}
+
+#[test]
+fn logs_that_were_never_followed_come_first_and_wait_for_short_slices_only() {
+    let mut now = Instant::now();
+    let mut plan = Plan::new(LIMITS);
+    for uid in ["a", "b", "c", "d"] {
+        plan.wants(target(uid, "1"));
+    }
+    assert_eq!(plan.next(now), [start("a"), start("b")]);
+    now += SHORT_SLICE;
+    assert_eq!(plan.next(now), [stop("a"), start("c"), stop("b"), start("d")]);
+    plan.wants(target("e", "1"));
+    now += SHORT_SLICE;
+    let next = plan.next(now);
+    assert_eq!(next[1], start("e"), "before a and b, which have waited for longer: {next:?}");
+    assert_eq!(next.len(), 2);
 }
 
 #[test]
