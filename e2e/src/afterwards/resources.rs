@@ -52,8 +52,8 @@ impl Looks {
         let Some((last, earlier)) = self.0.split_last() else { return Vec::new() };
         let judgements = last.sample.iter().filter_map(|(process, after)| {
             let settled = settled(earlier, process)?;
-            let before = *settled.sample.get(process)?;
             let jobs = last.jobs.saturating_sub(settled.jobs);
+            let before = level(earlier, settled, process)?;
             (jobs > 0).then(|| Judgement::of(process, jobs, before, *after))
         });
         judgements.collect()
@@ -71,6 +71,18 @@ fn settled<'a>(looks: &'a [Look], process: &Process) -> Option<&'a Look> {
         first.jobs
     };
     std::iter::once(first).chain(seen).find(|look| look.jobs - born >= SETTLED_AFTER)
+}
+
+/// What a process used when it had settled. Its idle connections were still open then: of these, and of
+/// what holds them, the least that was seen until then counts.
+fn level(looks: &[Look], settled: &Look, process: &Process) -> Option<Usage> {
+    let mut level = *settled.sample.get(process)?;
+    let until = looks.iter().filter(|look| look.jobs <= settled.jobs);
+    for usage in until.filter_map(|look| look.sample.get(process)) {
+        level.descriptors = level.descriptors.min(usage.descriptors);
+        level.connections = level.connections.min(usage.connections);
+    }
+    Some(level)
 }
 
 impl Judgement {
@@ -154,7 +166,14 @@ mod tests {
         let looks =
             [(0, 1, usage(3000, 5, 1)), (10, 1, usage(5000, 10, 2)), (20, 1, usage(5000, 10, 2))];
         assert_eq!(judge(&looks).len(), 1);
-        assert_eq!(excess(&looks), 0);
+        assert_eq!(judge(&looks)[0].before.memory_kib, 5000);
+    }
+
+    #[test]
+    fn connections_that_were_idle_after_the_first_jobs_are_no_level() {
+        let looks =
+            [(0, 1, usage(3000, 5, 1)), (10, 1, usage(5000, 9, 4)), (20, 1, usage(5000, 6, 2))];
+        assert_eq!(excess(&looks), 2);
     }
 
     #[test]

@@ -19,6 +19,9 @@ use super::session::Session;
 /// The namespace of the main job: the one that users start with.
 const NAMESPACE_OF_MAIN_JOB: &str = "default";
 
+/// From how many scenarios on a run is long enough to tell whether our processes need ever more.
+const MANY: usize = 10;
+
 /// One run of a scenario.
 #[derive(Clone)]
 pub(super) struct Planned {
@@ -59,7 +62,7 @@ pub(super) async fn run(
         }
     }
     tell_figures(session, &deletions);
-    if selection.choice.is_whole() {
+    if others.len() >= MANY {
         after.settle(session, ready).await;
     }
     let rounds = others.iter().map(|planned| planned.round).max().unwrap_or_default();

@@ -88,11 +88,6 @@ impl Choice {
             && !self.skip.as_ref().is_some_and(|skip| skip.is_match(listed.name))
             && self.tag.is_none_or(|tag| listed.tags().contains(&tag))
     }
-
-    /// Whether no name decides what is meant.
-    pub(super) fn is_whole(&self) -> bool {
-        self.filter.is_none() && self.skip.is_none()
-    }
 }
 
 /// The defaults of the command line: all of them.
