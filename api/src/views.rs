@@ -1,7 +1,10 @@
 //! The parts of Pods and DaemonSets that operator and terminator read.
 //!
 //! A watch decodes into these instead of into the full types, so that what a cache holds does not
-//! grow with what users put into their pod templates.
+//! grow with what users put into their pod templates. What is not read is not decoded either: of a list of
+//! hundreds of pods, the managed fields alone would take more memory than all that is kept.
+
+mod decode;
 
 use k8s_openapi::{
     api::{
@@ -20,7 +23,8 @@ use crate::{names, v1beta1::CompletionMode};
 #[derive(Clone, Debug, Default, Deserialize, Resource)]
 #[resource(inherit = k8s_openapi::api::apps::v1::DaemonSet)]
 pub struct DaemonSetView {
-    /// As in every object.
+    /// As in every object, as far as it is read.
+    #[serde(deserialize_with = "decode::metadata")]
     pub metadata: ObjectMeta,
     /// What the DaemonSet controller counted.
     pub status: Option<DaemonSetStatus>,
@@ -38,7 +42,8 @@ impl DaemonSetView {
 #[derive(Clone, Debug, Default, Deserialize, Resource)]
 #[resource(inherit = k8s_openapi::api::core::v1::Pod)]
 pub struct PodView {
-    /// As in every object.
+    /// As in every object, as far as it is read.
+    #[serde(deserialize_with = "decode::metadata")]
     pub metadata: ObjectMeta,
     /// Where it runs.
     #[serde(default)]
@@ -55,6 +60,7 @@ pub struct PodSpecView {
     /// Name of the node; absent until the scheduler has bound the pod.
     pub node_name: Option<String>,
     /// The DaemonSet controller writes the node that a pod is meant for in here.
+    #[serde(default, deserialize_with = "decode::intention")]
     pub affinity: Option<AffinityView>,
 }
 
@@ -70,14 +76,14 @@ pub struct AffinityView {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodStatusView {
-    /// The kubelet's conditions, and ours.
-    #[serde(default)]
+    /// Ours, and the scheduler's.
+    #[serde(default, deserialize_with = "decode::conditions")]
     pub conditions: Vec<PodCondition>,
-    /// State of the init containers.
-    #[serde(default)]
+    /// State of the container that does the work, where it is an init container.
+    #[serde(default, deserialize_with = "decode::job_container")]
     pub init_container_statuses: Vec<ContainerStatus>,
-    /// State of the containers.
-    #[serde(default)]
+    /// State of the container that does the work, where it is none.
+    #[serde(default, deserialize_with = "decode::job_container")]
     pub container_statuses: Vec<ContainerStatus>,
 }
 
@@ -143,7 +149,8 @@ impl PodView {
 #[derive(Clone, Debug, Default, Deserialize, Resource)]
 #[resource(inherit = k8s_openapi::api::core::v1::Node)]
 pub struct NodeView {
-    /// As in every object.
+    /// As in every object, as far as it is read.
+    #[serde(deserialize_with = "decode::metadata")]
     pub metadata: ObjectMeta,
     /// What keeps pods away from it.
     #[serde(default)]
@@ -208,6 +215,7 @@ fn annotation<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::collections::BTreeMap;
 
     /// A pod as the DaemonSet controller creates it for the node `a`.
     fn unbound() -> serde_json::Value {
@@ -232,6 +240,38 @@ mod tests {
         let mut elsewhere = unbound();
         elsewhere["spec"]["nodeName"] = json!("b");
         assert_eq!(node(elsewhere).as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn what_is_not_read_is_not_kept() {
+        let pod: PodView = serde_json::from_value(json!({
+            "metadata": {
+                "name": "p", "labels": {"a": "b"}, "managedFields": [{"fieldsV1": {"f:spec": {}}}],
+                "annotations": {"other": "x", names::ANNOTATION_WORK_HASH: "h"},
+            },
+            "status": {
+                "conditions": [
+                    {"type": "Ready", "status": "True"},
+                    {"type": names::POD_COMPLETED, "status": "True"},
+                ],
+                "containerStatuses": [
+                    {"name": "sidecar", "image": "", "imageID": "", "ready": true, "restartCount": 0},
+                    {"name": names::JOB_CONTAINER, "image": "", "imageID": "", "ready": true,
+                     "restartCount": 0},
+                ],
+            },
+        }))
+        .unwrap();
+        assert_eq!(
+            (pod.metadata.labels.as_ref(), pod.metadata.managed_fields.as_ref()),
+            (None, None)
+        );
+        assert_eq!(pod.metadata.annotations.as_ref().map(BTreeMap::len), Some(1));
+        assert_eq!(pod.work_hash(), Some("h"));
+        assert_eq!(pod.status.conditions.len(), 1);
+        assert!(pod.has_logged_word());
+        assert_eq!(pod.status.container_statuses.len(), 1);
+        assert!(pod.job_container(CompletionMode::TerminationWord).is_some());
     }
 
     #[test]

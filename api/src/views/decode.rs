@@ -1,0 +1,87 @@
+//! Decodes of an object what is read, and passes over the rest.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::{ContainerStatus, PodCondition},
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time},
+};
+use serde::{Deserialize, Deserializer};
+
+use super::AffinityView;
+use crate::names;
+
+/// The scheduler's condition, which tells why a pod is on no node.
+const SCHEDULED: &str = "PodScheduled";
+
+/// Without labels, foreign annotations, and managed fields.
+pub(super) fn metadata<'de, D: Deserializer<'de>>(decoder: D) -> Result<ObjectMeta, D::Error> {
+    let read = Metadata::deserialize(decoder)?;
+    let mut annotations = read.annotations.unwrap_or_default();
+    annotations.retain(|key, _| key.starts_with(names::GROUP));
+    Ok(ObjectMeta {
+        name: read.name,
+        namespace: read.namespace,
+        uid: read.uid,
+        resource_version: read.resource_version,
+        generation: read.generation,
+        creation_timestamp: read.creation_timestamp,
+        deletion_timestamp: read.deletion_timestamp,
+        owner_references: read.owner_references,
+        annotations: Some(annotations).filter(|annotations| !annotations.is_empty()),
+        ..ObjectMeta::default()
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    generation: Option<i64>,
+    creation_timestamp: Option<Time>,
+    deletion_timestamp: Option<Time>,
+    owner_references: Option<Vec<OwnerReference>>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+/// The affinity that names a node; one that names none says nothing of where a pod runs.
+pub(super) fn intention<'de, D: Deserializer<'de>>(
+    decoder: D,
+) -> Result<Option<AffinityView>, D::Error> {
+    let affinity = Option::<AffinityView>::deserialize(decoder)?;
+    Ok(affinity.filter(|affinity| {
+        affinity.node_affinity.as_ref().and_then(super::intended_node).is_some()
+    }))
+}
+
+/// Ours, and the scheduler's.
+pub(super) fn conditions<'de, D: Deserializer<'de>>(
+    decoder: D,
+) -> Result<Vec<PodCondition>, D::Error> {
+    few(decoder, |condition: &PodCondition| {
+        condition.type_ == names::POD_COMPLETED
+            || condition.type_ == SCHEDULED && condition.status != "True"
+    })
+}
+
+/// The container that does the work, if it is among these.
+pub(super) fn job_container<'de, D: Deserializer<'de>>(
+    decoder: D,
+) -> Result<Vec<ContainerStatus>, D::Error> {
+    few(decoder, |status: &ContainerStatus| status.name == names::JOB_CONTAINER)
+}
+
+/// Those of a list that are read, in a vector of their size. Some servers write null for no list.
+fn few<'de, D, T>(decoder: D, is_read: impl FnMut(&T) -> bool) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let mut list = Option::<Vec<T>>::deserialize(decoder)?.unwrap_or_default();
+    list.retain(is_read);
+    list.shrink_to_fit();
+    Ok(list)
+}
