@@ -18,7 +18,6 @@ use e2e::process::{Cmd, LogDir};
 use e2e::progress::Progress;
 
 use crate::context::{Context, Verdict};
-use crate::image::Profile;
 use crate::provision::{self, Provision};
 use crate::{control_plane, image, node_image};
 
@@ -43,8 +42,8 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
 
-    /// Measure only this; may be given several times.
-    #[arg(long, value_enum, value_name = "PART")]
+    /// Measure only these parts.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PART,…")]
     only: Vec<PartName>,
 
     /// Where all draws begin: the same seed draws the same times.
@@ -91,6 +90,9 @@ impl PartName {
 }
 
 pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
+    if cfg!(debug_assertions) {
+        return Err(crate::cargo::go_on_optimized()).context("cannot build this program optimized");
+    }
     let (report, folder) = match &args.from {
         Some(file) => {
             let folder = file.parent().unwrap_or(Path::new("."));

@@ -1,6 +1,7 @@
 //! Cargo called from a program that cargo itself runs.
 
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
 
 use e2e::paths;
 use e2e::process::Cmd;
@@ -15,6 +16,32 @@ pub(crate) fn cargo() -> Cmd {
         .map(|(name, _)| name)
         .filter(|name| is_set_by_cargo(&name.to_string_lossy()));
     own.fold(Cmd::new(cargo).cwd(paths::workspace()), Cmd::env_remove)
+}
+
+/// Goes on as the same command of this program, built with optimizations: what generates load and takes
+/// times must not be what is waited for. Returns only if that is not possible.
+pub(crate) fn go_on_optimized() -> std::io::Error {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = std::process::Command::new(cargo);
+    command
+        .args([
+            "run",
+            "--quiet",
+            "--profile",
+            "quick",
+            "--package",
+            "xtask",
+            "--bin",
+            "xtask",
+            "--",
+        ])
+        .args(std::env::args_os().skip(1));
+    for (name, _) in std::env::vars_os() {
+        if is_set_by_cargo(&name.to_string_lossy()) {
+            command.env_remove(name);
+        }
+    }
+    command.exec()
 }
 
 fn is_set_by_cargo(name: &str) -> bool {

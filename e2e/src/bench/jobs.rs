@@ -82,6 +82,7 @@ pub async fn run(
         JobRun {
             whole: seconds(created, deleted),
             detection: seconds(last.at, deleted),
+            detection_parts: parts(&requests, &namespace, last.at, deleted),
             recorded: recorded(&requests, &namespace, &work),
             cost: Cost::of(&requests),
             log_bytes_read,
@@ -101,6 +102,22 @@ pub fn deletion(requests: &[Audited], namespace: &str) -> Option<Timestamp> {
         request.verb == "delete" && request.resource == "jobs" && request.namespace == namespace
     });
     deletion.map(|request| request.received)
+}
+
+/// From the last word to the last record, the last status, and the deletion.
+fn parts(requests: &[Audited], namespace: &str, word: Timestamp, deleted: Timestamp) -> [f64; 3] {
+    let last = |resource: &str, otherwise| {
+        let of_it = requests.iter().filter(|request| {
+            request.resource == resource
+                && request.namespace == namespace
+                && request.verb == "patch"
+                && request.received <= deleted
+        });
+        of_it.map(|request| request.received).max().unwrap_or(otherwise)
+    };
+    let recorded = last("pods/status", word);
+    let told = last("jobs/status", recorded);
+    [seconds(word, recorded), seconds(recorded, told), seconds(told, deleted)]
 }
 
 /// For each pod, from the end of its work to the request that records it, sorted.

@@ -61,6 +61,9 @@ pub struct JobRun {
     pub whole: f64,
     /// From the end of the last pod's work to the arrival of the request that deletes the Job.
     pub detection: f64,
+    /// The parts of that: until the last request that records a pod, from there until the last write of
+    /// the status, and from there until the deletion. By exit codes nothing is recorded.
+    pub detection_parts: [f64; 3],
     /// For each pod, from the end of its work to the arrival of the request that records it, sorted.
     pub recorded: Vec<f64>,
     /// Requests of both processes.

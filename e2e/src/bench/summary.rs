@@ -31,6 +31,8 @@ fn median(figures: impl IntoIterator<Item = f64>) -> Option<f64> {
 pub(super) struct Figures {
     pub(super) nodes: u32,
     pub(super) detection: Option<Spread>,
+    /// Until it is recorded, told in the status, and acted upon.
+    pub(super) parts: Option<[f64; 3]>,
     pub(super) recorded: Option<Spread>,
     pub(super) exit_codes: Option<Spread>,
     pub(super) follow: Option<f64>,
@@ -66,9 +68,11 @@ pub(super) fn of_size(size: &Size) -> Figures {
     let count = |number: u64| number as f64;
     let sum = |usage: &[Usage; 2]| usage[0] + usage[1];
     let per = |figure: fn(&JobRun) -> f64| median(words().map(figure));
+    let part = |index: usize| median(words().map(|run| run.detection_parts[index]));
     Figures {
         nodes: size.nodes,
         detection: spread(words().map(|run| run.detection)),
+        parts: (|| Some([part(0)?, part(1)?, part(2)?]))(),
         recorded: spread(words().flat_map(|run| run.recorded.iter().copied())),
         exit_codes: spread(size.exit_codes.iter().map(|run| run.detection)),
         follow: median(size.floors.iter().map(|floor| floor.follow)),

@@ -91,7 +91,7 @@ pub(super) fn markdown(report: &Report) -> String {
 type Row = (&'static str, fn(&Figures) -> String);
 
 fn figures(columns: &[(String, Figures)]) -> String {
-    let rows: [Row; 15] = [
+    let rows: [Row; 16] = [
         ("detection, p50 / p99", |f| {
             let promise = promise(f);
             judged(f.detection.map(|d| {
@@ -100,6 +100,9 @@ fn figures(columns: &[(String, Figures)]) -> String {
             }))
         }),
         ("… to reach", |f| both(promise(f).detection)),
+        ("… until recorded + told in the status + deleted", |f| {
+            plain(f.parts.map(|parts| parts.map(time).join(" + ")))
+        }),
         ("… of a bare client that follows one log", |f| plain(f.follow.map(time))),
         ("… of the polling baseline", |f| plain(f.polling.map(time))),
         ("… against that", |f| {

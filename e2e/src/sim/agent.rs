@@ -95,6 +95,7 @@ impl Agent {
     async fn tend_forever(&self, pod: &SimPod) {
         let (mut object, mut run) = pod.changes();
         let mut holds = self.pods.hold_changes();
+        let mut begun = false;
         loop {
             run.mark_unchanged();
             holds.mark_unchanged();
@@ -109,10 +110,16 @@ impl Agent {
                         changed = holds.changed() => changed,
                     };
                 }
-                Step::Start => self.start(pod),
+                Step::Start => pod.start(),
                 step => {
+                    let reports = matches!(step, Step::Report(_));
                     let patience = match self.act(&seen, step).await {
-                        Ok(()) => SHOWN,
+                        Ok(()) => {
+                            if reports && !std::mem::replace(&mut begun, true) {
+                                self.begin(pod);
+                            }
+                            SHOWN
+                        }
                         // The pod has changed meanwhile, or is about to go with its namespace.
                         Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404 | 409) => {
                             SHOWN
@@ -131,11 +138,13 @@ impl Agent {
         }
     }
 
-    /// Starts the containers, and with them what was said to happen in pods of this namespace.
-    fn start(&self, pod: &SimPod) {
-        if pod.start()
-            && let Some(behaviour) = self.pods.behaviour(&pod.namespace())
-        {
+    /// Lets happen in a pod what was said to happen in those of its namespace.
+    ///
+    /// Not before the API server knows that it runs: all nodes share one connection to the API server and
+    /// one limit of calls, and would tell of their pods seconds after their start when many start at once.
+    /// Of a thousand real kubelets, each tells of its own at once.
+    fn begin(&self, pod: &SimPod) {
+        if let Some(behaviour) = self.pods.behaviour(&pod.namespace()) {
             let gone = pod.gone().clone();
             let work = behaviour(pod.clone());
             tokio::spawn(async move { gone.run_until_cancelled(work).await });

@@ -112,7 +112,7 @@ impl Simulation {
     }
 
     /// Lets something happen in each pod of a namespace that starts from now on: `work` is polled from
-    /// the start of its containers until it is gone.
+    /// when the API server knows that its containers run until it is gone.
     pub fn behave<Work, Fut>(&self, namespace: &str, work: Work)
     where
         Work: Fn(SimPod) -> Fut + Send + Sync + 'static,

@@ -215,8 +215,7 @@ impl SimPod {
         self.0.run.borrow().clone()
     }
 
-    /// Starts its containers; tells whether they had not been started before.
-    pub(super) fn start(&self) -> bool {
+    pub(super) fn start(&self) {
         let object = self.0.object.borrow();
         let spec = object.spec.clone().unwrap_or_default();
         drop(object);
@@ -224,7 +223,7 @@ impl SimPod {
             let starts = run.is_none();
             run.get_or_insert_with(|| Run::start(&self.0.uid, &spec));
             starts
-        })
+        });
     }
 
     /// Ends its containers.
