@@ -1,16 +1,26 @@
 //! Watches of one namespace, of all, or of what is in none.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use kube::{
     Api, Client, Resource,
     core::{ClusterResourceScope, NamespaceResourceScope},
-    runtime::{WatchStreamExt, watcher},
+    runtime::{WatchStreamExt, utils::Backoff, watcher},
 };
 use serde::de::DeserializeOwned;
+use tracing::debug;
 
 use crate::views;
+
+/// The HTTP status of what the API server does not remember.
+/// <https://kubernetes.io/docs/reference/using-api/api-concepts/#410-gone-responses>
+const GONE: u16 = 410;
+
+/// The rest after a first error.
+const FIRST_REST: Duration = Duration::from_millis(500);
+/// The longest rest.
+const LONGEST_REST: Duration = Duration::from_secs(5);
 
 /// The events of the objects of one kind, in `namespace` or in all namespaces.
 ///
@@ -47,10 +57,93 @@ fn events<K: Resource + Watched>(
     api: Api<K>,
     config: watcher::Config,
 ) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + use<K> {
-    watcher(api, config).default_backoff().modify(views::prune)
+    patient(watcher(api, config)).modify(views::prune)
+}
+
+/// Lets a watch rest after errors, shorter than kube does by default: there one that had gone silent
+/// with an API server that restarted rests for up to a minute more.
+fn patient<E: Send>(
+    events: impl Stream<Item = watcher::Result<E>> + Send,
+) -> impl Stream<Item = watcher::Result<E>> + Send {
+    // What the API server does not remember is listed anew, and that is no reason to rest.
+    events
+        .filter(|event| std::future::ready(!event.as_ref().is_err_and(is_expired)))
+        .backoff(Rest::default())
+}
+
+/// Whether a watch cannot be taken up where it broke off.
+fn is_expired(error: &watcher::Error) -> bool {
+    let expired = match error {
+        watcher::Error::WatchError(status) => status.code == GONE,
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == GONE,
+        _ => false,
+    };
+    if expired {
+        debug!("{error}");
+    }
+    expired
+}
+
+/// How long a watch rests: doubled by each error, up to the longest, until an event comes.
+#[derive(Debug, Default)]
+struct Rest {
+    errors: u32,
+}
+
+impl Iterator for Rest {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let rest = FIRST_REST.saturating_mul(1_u32.checked_shl(self.errors).unwrap_or(u32::MAX));
+        self.errors = self.errors.saturating_add(1);
+        Some(rest.min(LONGEST_REST))
+    }
+}
+
+impl Backoff for Rest {
+    fn reset(&mut self) {
+        self.errors = 0;
+    }
 }
 
 /// What an object must be able to do to be watched.
 pub trait Watched: Clone + DeserializeOwned + fmt::Debug + Send + 'static {}
 
 impl<K: Clone + DeserializeOwned + fmt::Debug + Send + 'static> Watched for K {}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use kube::core::Status;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn refused(code: u16, reason: &str) -> watcher::Result<&'static str> {
+        Err(watcher::Error::WatchError(Status::failure("", reason).with_code(code).boxed()))
+    }
+
+    /// What came of a watch, and when, in tenths of a second.
+    async fn told(events: Vec<watcher::Result<&'static str>>) -> Vec<(Option<&'static str>, u128)> {
+        let start = Instant::now();
+        patient(stream::iter(events))
+            .map(|event| (event.ok(), start.elapsed().as_millis() / 100))
+            .collect()
+            .await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_expired_is_taken_up_at_once() {
+        let events = vec![Ok("a"), refused(410, "Expired"), Ok("b")];
+        assert_eq!(told(events).await, [(Some("a"), 0), (Some("b"), 0)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_was_out_for_long_is_asked_again_within_seconds() {
+        let out = || refused(503, "ServiceUnavailable");
+        let mut events: Vec<_> = (0..9).map(|_| out()).collect();
+        events.extend([Ok("a"), out(), Ok("b")]);
+        let times: Vec<_> = told(events).await.into_iter().map(|(_, time)| time).collect();
+        assert_eq!(times, [0, 5, 15, 35, 75, 125, 175, 225, 275, 325, 325, 330]);
+    }
+}
