@@ -60,7 +60,8 @@ impl Family {
         let mut stdout = self.child.stdout.take();
         let mut stderr = self.child.stderr.take();
         let pump = async {
-            let (mut out, mut err) = ([0; 8192], [0; 8192]);
+            // On the heap: dozens of these futures may be part of one.
+            let (mut out, mut err) = (vec![0; 8192], vec![0; 8192]);
             while stdout.is_some() || stderr.is_some() {
                 let (chunk, stream) = tokio::select! {
                     chunk = read(&mut stdout, &mut out), if stdout.is_some() => (chunk, Stream::Out),
