@@ -81,7 +81,6 @@ pub(super) async fn prepare(session: &Session, cx: &Context) -> Result<Ready> {
         build_images(session, &provision),
         make_cluster(session, &provision, tools)
     )?;
-    session.cluster_is_complete();
     let client = cluster.client().await?;
     let version = client.apiserver_version().await?;
     session.report(|report| {
@@ -166,6 +165,7 @@ async fn make_cluster(
         }
     };
     let _creating = FileLock::take(&runs().join("create.lock")).await?;
+    session.cluster_is_half_made(true);
     // What is left of a cluster that stopped is of no use.
     Cluster::delete(&session.cluster_folder, &session.logs).await?;
     progress
@@ -185,6 +185,7 @@ async fn make_cluster(
             let wait = Waiter::new(&client, phase, "kube-system", deadline);
             cluster.wait_for_nodes(&client, &wait).await?;
             phase.outcome(format_args!("{}, {} nodes", cluster.record().name, options.nodes));
+            session.cluster_is_half_made(false);
             anyhow::Ok((cluster, true))
         })
         .await

@@ -30,8 +30,8 @@ pub(super) struct Session {
     pub(super) logs: LogDir,
     pub(super) progress: Progress,
     report: Mutex<Report>,
-    /// Whether the cluster was made to the end, so that it is of use to others.
-    is_complete: AtomicBool,
+    /// Whether this run began to make the cluster and did not come to the end, so that it is of no use.
+    is_half_made: AtomicBool,
     /// Tells other processes that the cluster is in use.
     _lock: FileLock,
 }
@@ -89,7 +89,7 @@ impl Session {
             logs,
             progress: Progress::new(),
             report: Mutex::new(Report::start(&run, std::env::args().collect())),
-            is_complete: AtomicBool::new(false),
+            is_half_made: AtomicBool::new(false),
             _lock: lock,
         };
         session.report(|report| {
@@ -115,9 +115,9 @@ impl Session {
         changed
     }
 
-    /// Tells that the cluster is one that others can use after this run.
-    pub(super) fn cluster_is_complete(&self) {
-        self.is_complete.store(true, Ordering::Relaxed);
+    /// Tells that the making of the cluster begins, or has come to its end.
+    pub(super) fn cluster_is_half_made(&self, is_half_made: bool) {
+        self.is_half_made.store(is_half_made, Ordering::Relaxed);
     }
 
     /// Tells what broke, and collects the state of the cluster.
@@ -191,7 +191,7 @@ impl Session {
             Keep::Always => true,
         };
         // One that was only begun is of no use to the next run.
-        let stays = self.options.reuse && self.is_complete.load(Ordering::Relaxed);
+        let stays = self.options.reuse && !self.is_half_made.load(Ordering::Relaxed);
         if is_kept || stays {
             record.kept = true;
             self.tell("the cluster's record cannot be changed", record.save(&self.cluster_folder));
