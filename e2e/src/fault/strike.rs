@@ -49,7 +49,7 @@ fn bare(id: &str) -> &str {
 }
 
 /// Deletes exactly this pod from the API, at once: its processes may run on for a moment, beside those
-/// of the pod that takes its place.
+/// of the pod that takes its place. One that is gone already is no error.
 ///
 /// # Errors
 /// When the API server refuses.
@@ -57,6 +57,8 @@ pub async fn delete_pod(client: &Client, pod: &Pod) -> Result<()> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
     let preconditions = Preconditions { uid: pod.uid(), resource_version: None };
     let params = DeleteParams::default().grace_period(0).preconditions(preconditions);
-    pods.delete(&pod.name_any(), &params).await?;
-    Ok(())
+    match pods.delete(&pod.name_any(), &params).await {
+        Err(kube::Error::Api(refusal)) if refusal.code == 404 => Ok(()),
+        deleted => Ok(deleted.map(drop)?),
+    }
 }

@@ -72,7 +72,7 @@ pub(in crate::scenario) async fn joining(scene: &Scene<'_>) -> Result<()> {
     work.open(&[first]).await?;
     work.until_done_on(1, nodes.others.len()).await?;
     inflicted.heal().await?;
-    work.until_running_on(&nodes.all()).await?;
+    work.until_running_on(&[nodes.disturbed]).await?;
     work.open(rest).await?;
     work.until_done_on(nodes.others.len(), nodes.all().len()).await?;
     work.none_ends().await?;
