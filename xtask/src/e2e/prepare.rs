@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use clap::ValueEnum as _;
 use e2e::cluster::{Cluster, FileLock, Record, Source};
 use e2e::deploy::{self, Deployed};
+use e2e::process::Cmd;
 use e2e::progress::Phase;
 use e2e::scenario;
 use e2e::wait::{Deadline, Waiter};
@@ -73,6 +74,12 @@ pub(super) async fn prepare(session: &Session, cx: &Context) -> Result<Ready> {
             provision::docker::ensure(&provision).await?;
             let kind = provision::KIND.ensure(&provision).await?;
             let kubectl = provision::KUBECTL.ensure(&provision).await?;
+            let docker = provision::docker::server(&session.logs).await.unwrap_or_default();
+            let version = Cmd::new(&kind).arg("--version").run(&session.logs).await?.text();
+            session.report(|report| {
+                report.versions.insert("docker".to_owned(), docker);
+                report.versions.insert("kind".to_owned(), version);
+            });
             anyhow::Ok(Tools { kind, kubectl })
         })
         .await?;
