@@ -54,7 +54,10 @@ pub enum Outcome {
     Settled,
     /// The log was read to its end without finding the word.
     Ended,
-    /// It could not be read, or fell silent for so long that the connection may be dead.
+    /// It fell silent for so long that the connection may be dead. Nothing is known to be missing: a log
+    /// of which much came is opened again long before.
+    Silent,
+    /// It could not be read.
     Broken,
 }
 
@@ -67,8 +70,10 @@ pub struct Plan {
     fresh: VecDeque<Uid>,
     /// As these, waiting for a further slot.
     queue: VecDeque<Uid>,
-    /// Followed, by the time at which that began.
-    following: BTreeSet<(Instant, Uid)>,
+    /// Slots that are taken: by logs that are being opened, and by those that are open.
+    taken: usize,
+    /// Open, by the time since when.
+    open: BTreeSet<(Instant, Uid)>,
     /// Waiting for a time.
     resting: BTreeSet<(Instant, Uid)>,
     /// The pods of the list that is being received, while one is.
@@ -91,9 +96,12 @@ enum State {
     /// `run` and `is_over` as they were when the log was opened.
     Following {
         since: Instant,
+        is_open: bool,
         run: String,
         is_over: bool,
     },
+    /// The word was found, and is being recorded. That takes no slot.
+    Recording,
     Resting {
         until: Instant,
     },
@@ -113,7 +121,8 @@ impl Plan {
             pods: HashMap::new(),
             fresh: VecDeque::new(),
             queue: VecDeque::new(),
-            following: BTreeSet::new(),
+            taken: 0,
+            open: BTreeSet::new(),
             resting: BTreeSet::new(),
             listed: None,
         }
@@ -161,14 +170,45 @@ impl Plan {
         let (uid, entry) = self.pods.remove_entry(uid)?;
         match entry.state {
             State::Following { since, .. } => {
-                self.following.remove(&(since, Arc::clone(&uid)));
+                self.release(since, &uid);
                 Some(Step::Stop(uid))
             }
+            State::Recording => Some(Step::Stop(uid)),
             State::Resting { until } => {
                 self.resting.remove(&(until, uid));
                 None
             }
             _ => None,
+        }
+    }
+
+    /// The log of a pod that is followed has been opened. Its slice begins now: one that takes long to be
+    /// opened, by an API server that is busy, would otherwise never be read.
+    pub fn opened(&mut self, uid: &str, now: Instant) {
+        let Some((uid, _)) = self.pods.get_key_value(uid) else {
+            return;
+        };
+        let uid = Arc::clone(uid);
+        if let Some(Entry { state: State::Following { since, is_open, .. }, .. }) =
+            self.pods.get_mut(&uid)
+        {
+            self.open.remove(&(*since, Arc::clone(&uid)));
+            (*since, *is_open) = (now, true);
+            self.open.insert((now, uid));
+        }
+    }
+
+    /// The word was found in the log of a pod, and is being recorded: its slot is free.
+    pub fn found(&mut self, uid: &str) {
+        let Some((uid, entry)) = self.pods.get_key_value(uid) else {
+            return;
+        };
+        if let State::Following { since, .. } = entry.state {
+            let uid = Arc::clone(uid);
+            self.release(since, &uid);
+            if let Some(entry) = self.pods.get_mut(&uid) {
+                entry.state = State::Recording;
+            }
         }
     }
 
@@ -182,10 +222,16 @@ impl Plan {
         else {
             return;
         };
-        let State::Following { since, run, is_over } = entry.state.clone() else {
-            return;
+        let (since, run, is_over) = match entry.state.clone() {
+            State::Following { since, run, is_over, .. } => (since, run, is_over),
+            // What was found was not recorded: it is to be found again.
+            State::Recording => (now, entry.target.run.clone(), false),
+            _ => return,
         };
-        self.following.remove(&(since, Arc::clone(&uid)));
+        if matches!(entry.state, State::Following { .. }) {
+            self.taken -= 1;
+            self.open.remove(&(since, Arc::clone(&uid)));
+        }
         let is_new_run = entry.target.run != run;
         match outcome {
             Outcome::Settled => entry.state = State::Settled,
@@ -195,7 +241,7 @@ impl Plan {
                 entry.failures = 0;
                 entry.state = State::Read { run };
             }
-            Outcome::Ended | Outcome::Broken => {
+            Outcome::Ended | Outcome::Silent | Outcome::Broken => {
                 if outcome == Outcome::Broken {
                     // What was logged meanwhile is as good as never followed.
                     entry.followed = None;
@@ -225,7 +271,7 @@ impl Plan {
         }
         let mut steps = Vec::new();
         loop {
-            if self.following.len() >= self.limits.followers && !self.give_way(now, &mut steps) {
+            if self.taken >= self.limits.followers && !self.give_way(now, &mut steps) {
                 break;
             }
             let Some(uid) = self.fresh.pop_front().or_else(|| self.queue.pop_front()) else {
@@ -237,8 +283,8 @@ impl Plan {
                 let target = entry.target.clone();
                 let Target { run, is_over, .. } = target.clone();
                 let is_first = entry.followed.replace(run.clone()).as_ref() != Some(&run);
-                entry.state = State::Following { since: now, run, is_over };
-                self.following.insert((now, uid));
+                entry.state = State::Following { since: now, is_open: false, run, is_over };
+                self.taken += 1;
                 steps.push(Step::Start { target, is_first });
             }
         }
@@ -249,7 +295,7 @@ impl Plan {
     #[must_use]
     pub fn wake_at(&self) -> Option<Instant> {
         let rested = self.resting.first().map(|(until, _)| *until);
-        let sliced = self.slice().and_then(|slice| Some(self.following.first()?.0 + slice));
+        let sliced = self.slice().and_then(|slice| Some(self.open.first()?.0 + slice));
         rested.into_iter().chain(sliced).min()
     }
 
@@ -264,20 +310,26 @@ impl Plan {
         for_fresh.or_else(|| waits(&self.queue).then_some(SLICE))
     }
 
-    /// Takes the slot of the follower that has had one for the longest, if its slice is over and
-    /// someone waits.
+    /// Takes the slot of the log that has been open for the longest, if its slice is over and someone
+    /// waits.
     fn give_way(&mut self, now: Instant, steps: &mut Vec<Step>) -> bool {
         let Some(slice) = self.slice() else {
             return false;
         };
-        let oldest = self.following.first().cloned();
+        let oldest = self.open.first().cloned();
         let Some((since, uid)) = oldest.filter(|(since, _)| *since + slice <= now) else {
             return false;
         };
-        self.following.remove(&(since, Arc::clone(&uid)));
+        self.release(since, &uid);
         steps.push(Step::Stop(Arc::clone(&uid)));
         self.enqueue(&uid);
         true
+    }
+
+    /// Frees the slot of a log that is followed.
+    fn release(&mut self, since: Instant, uid: &Uid) {
+        self.taken -= 1;
+        self.open.remove(&(since, Arc::clone(uid)));
     }
 
     fn enqueue(&mut self, uid: &Uid) {

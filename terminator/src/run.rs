@@ -199,7 +199,7 @@ async fn settle(clients: Clients, target: Target, is_first: bool) -> Outcome {
     match read {
         Ok(Read::Found) => record(&clients, &target).await,
         Ok(Read::Ended) => Outcome::Ended,
-        Ok(Read::Silent) => Outcome::Broken,
+        Ok(Read::Silent) => Outcome::Silent,
         Err(error) => {
             warn!(namespace = target.namespace, pod = target.name, "log: {error}");
             Outcome::Broken

@@ -78,6 +78,16 @@ fn a_log_that_broke_is_opened_again_after_growing_waits() {
 }
 
 #[test]
+fn a_silent_log_is_opened_again_as_one_that_was_followed_all_the_time() {
+    let now = Instant::now();
+    let mut plan = Plan::new(LIMITS);
+    plan.wants(target("a", "1"));
+    assert_eq!(plan.next(now), [start("a")]);
+    plan.ended("a", Outcome::Silent, now);
+    assert_eq!(plan.next(now + FIRST_RETRY), [again(target("a", "1"))]);
+}
+
+#[test]
 fn a_log_that_breaks_after_a_long_time_is_opened_again_soon() {
     let mut now = Instant::now();
     let mut plan = Plan::new(LIMITS);
@@ -204,7 +214,7 @@ enum Event {
 const PODS: usize = 6;
 
 fn event() -> impl Strategy<Value = Event> {
-    let outcome = prop::sample::select(vec![Outcome::Ended, Outcome::Broken]);
+    let outcome = prop::sample::select(vec![Outcome::Ended, Outcome::Silent, Outcome::Broken]);
     prop_oneof![
         4 => (0..PODS, 0_u8..3, any::<bool>()).prop_map(|(pod, run, is_over)| Event::Wants { pod, run, is_over }),
         1 => (0..PODS).prop_map(|pod| Event::Remove { pod }),
