@@ -8,7 +8,7 @@ use api::{
     v1beta1::Job,
     views::{self, DaemonSetView, NodeView, PodView},
 };
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use kube::{
     Resource, ResourceExt,
     core::DeserializeGuard,
@@ -49,8 +49,9 @@ pub async fn run(
     namespace: Option<String>,
     config: Config,
     health: Health,
-    shutdown: impl Future<Output = ()> + Send + Sync + 'static,
+    shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
+    let shutdown = shutdown.boxed().shared();
     let namespace = namespace.as_deref();
     let stream = &clients.stream;
     let all = watcher::Config::default();
@@ -81,7 +82,7 @@ pub async fn run(
             jobs_on_node(&node, &pods_by_node, &owners_by_node)
         })
         .with_config(controller::Config::default().concurrency(CONCURRENCY))
-        .graceful_shutdown_on(shutdown)
+        .graceful_shutdown_on(shutdown.clone())
         .run(reconcile, error_policy, Arc::clone(&context))
         .for_each(|result| {
             report(&context, result);
@@ -94,8 +95,16 @@ pub async fn run(
         }
         std::future::pending::<()>().await
     };
+    let cut_short = async {
+        shutdown.await;
+        // Reconciliations that wait for the caches would wait for ever: the watches have ended.
+        if context.reconciler.observer.synced().now_or_never().is_some() {
+            std::future::pending::<()>().await;
+        }
+    };
     tokio::select! {
         () = results => Ok(()),
+        () = cut_short => Ok(()),
         () = ready => Ok(()),
     }
 }
