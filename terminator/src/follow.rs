@@ -34,10 +34,17 @@ pub enum Read {
 /// Reads the log of `target` as it grows. A large one is opened again when it pauses, see
 /// [`reopen`](crate::reopen).
 ///
+/// `opened` is called once that is done.
+///
 /// # Errors
 /// When it cannot be opened, or the connection breaks.
-pub async fn follow(client: &Client, target: &Target) -> Result<Read, Error> {
+pub async fn follow(
+    client: &Client,
+    target: &Target,
+    opened: impl FnOnce(),
+) -> Result<Read, Error> {
     let mut latest = Reader::open(client, target, None).await?;
+    opened();
     // The one before goes on beside it: it may have more to tell that is not in the file any more.
     let mut earlier: Option<Reader> = None;
     let mut reopening = Reopening::new(now());
@@ -197,7 +204,7 @@ mod tests {
         let much = b"working\n".repeat(20_000);
         let (client, queries) = server(vec![much.clone(), much, b"done\n".to_vec()]);
         let started = now();
-        let read = follow(&client, &target()).await.unwrap();
+        let read = follow(&client, &target(), || {}).await.unwrap();
         assert!(matches!(read, Read::Found), "{read:?}");
         let queries = queries.lock().unwrap();
         assert!(!queries[0].contains("sinceSeconds"), "{queries:?}");
@@ -208,7 +215,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_small_log_is_opened_once() {
         let (client, queries) = server(vec![b"working\n".to_vec()]);
-        let read = follow(&client, &target()).await.unwrap();
+        let read = follow(&client, &target(), || {}).await.unwrap();
         assert!(matches!(read, Read::Silent), "{read:?}");
         assert_eq!(queries.lock().unwrap().len(), 1);
     }

@@ -96,7 +96,6 @@ enum State {
     /// `run` and `is_over` as they were when the log was opened.
     Following {
         since: Instant,
-        is_open: bool,
         run: String,
         is_over: bool,
     },
@@ -189,11 +188,9 @@ impl Plan {
             return;
         };
         let uid = Arc::clone(uid);
-        if let Some(Entry { state: State::Following { since, is_open, .. }, .. }) =
-            self.pods.get_mut(&uid)
-        {
+        if let Some(Entry { state: State::Following { since, .. }, .. }) = self.pods.get_mut(&uid) {
             self.open.remove(&(*since, Arc::clone(&uid)));
-            (*since, *is_open) = (now, true);
+            *since = now;
             self.open.insert((now, uid));
         }
     }
@@ -283,7 +280,7 @@ impl Plan {
                 let target = entry.target.clone();
                 let Target { run, is_over, .. } = target.clone();
                 let is_first = entry.followed.replace(run.clone()).as_ref() != Some(&run);
-                entry.state = State::Following { since: now, is_open: false, run, is_over };
+                entry.state = State::Following { since: now, run, is_over };
                 self.taken += 1;
                 steps.push(Step::Start { target, is_first });
             }

@@ -15,7 +15,7 @@ use futures::{FutureExt, Stream, StreamExt};
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::watcher::{self, Event};
 use tokio::{
-    sync::oneshot,
+    sync::{mpsc, oneshot},
     task::{AbortHandle, Id, JoinError, JoinSet},
 };
 use tracing::{info, warn};
@@ -79,13 +79,27 @@ struct Followers {
     tasks: JoinSet<Outcome>,
     by_pod: HashMap<Uid, AbortHandle>,
     by_task: HashMap<Id, Uid>,
+    tell: mpsc::UnboundedSender<(Id, News)>,
+    news: mpsc::UnboundedReceiver<(Id, News)>,
+}
+
+/// What a follower has come to before its end. There are at most two a follower.
+#[derive(Clone, Copy, Debug)]
+enum News {
+    /// The log is open.
+    Opened,
+    /// The word is in it.
+    Found,
 }
 
 impl Followers {
     fn new(clients: Clients, config: Config) -> Self {
         let limits =
             Limits { followers: config.max_followers.get(), retry: config.ticker_duration };
+        let (tell, news) = mpsc::unbounded_channel();
         Self {
+            tell,
+            news,
             clients,
             default_word: config.termination_word,
             plan: Plan::new(limits),
@@ -129,6 +143,7 @@ impl Followers {
                     None => return Err(Error::WatchEnded),
                 },
                 Some(result) = self.tasks.join_next_with_id() => self.ended(result),
+                Some((task, news)) = self.news.recv() => self.heard(task, news),
                 () = rested => {}
             }
             for step in self.plan.next(Instant::now()) {
@@ -164,7 +179,13 @@ impl Followers {
         match step {
             Step::Start { target, is_first } => {
                 let uid = Arc::clone(&target.uid);
-                let task = self.tasks.spawn(settle(self.clients.clone(), target, is_first));
+                let tell = self.tell.clone();
+                let tell = move |news| {
+                    // Nobody listens when the process is about to end.
+                    let _ = tokio::task::try_id().map(|task| tell.send((task, news)));
+                };
+                let work = settle(self.clients.clone(), target, is_first, tell);
+                let task = self.tasks.spawn(work);
                 self.by_task.insert(task.id(), Arc::clone(&uid));
                 self.by_pod.insert(uid, task);
             }
@@ -173,6 +194,16 @@ impl Followers {
                     self.by_task.remove(&task.id());
                     task.abort();
                 }
+            }
+        }
+    }
+
+    fn heard(&mut self, task: Id, news: News) {
+        // None: it was stopped meanwhile.
+        if let Some(uid) = self.by_task.get(&task) {
+            match news {
+                News::Opened => self.plan.opened(uid, Instant::now()),
+                News::Found => self.plan.found(uid),
             }
         }
     }
@@ -191,13 +222,16 @@ impl Followers {
 }
 
 /// Follows the log of `target` and records when the word is in it.
-async fn settle(clients: Clients, target: Target, is_first: bool) -> Outcome {
+async fn settle(clients: Clients, target: Target, is_first: bool, tell: impl Fn(News)) -> Outcome {
     let read = tokio::select! {
-        read = follow(&clients.stream, &target) => read,
+        read = follow(&clients.stream, &target, || tell(News::Opened)) => read,
         never = rotation::watch(&clients, &target, is_first) => match never {},
     };
     match read {
-        Ok(Read::Found) => record(&clients, &target).await,
+        Ok(Read::Found) => {
+            tell(News::Found);
+            record(&clients, &target).await
+        }
         Ok(Read::Ended) => Outcome::Ended,
         Ok(Read::Silent) => Outcome::Silent,
         Err(error) => {

@@ -33,6 +33,12 @@ fn again(target: Target) -> Step {
     Step::Start { target, is_first: false }
 }
 
+fn open<const N: usize>(plan: &mut Plan, uids: [&str; N], now: Instant) {
+    for uid in uids {
+        plan.opened(uid, now);
+    }
+}
+
 fn stop(uid: &str) -> Step {
     Step::Stop(uid.into())
 }
@@ -143,10 +149,41 @@ fn while_others_wait_the_oldest_follower_gives_way_after_its_slice() {
         plan.wants(target(uid, "1"));
     }
     assert_eq!(plan.next(now), [start("a"), start("b")]);
+    open(&mut plan, ["a", "b"], now);
     assert_eq!(plan.wake_at(), Some(now + SHORT_SLICE));
     assert_eq!(plan.next(now + SHORT_SLICE), [stop("a"), start("c")]);
     assert_eq!(plan.wake_at(), Some(now + SLICE), "a was followed before");
     assert_eq!(plan.next(now + SLICE), [stop("b"), again(target("a", "1"))]);
+}
+
+#[test]
+fn a_log_that_is_being_opened_keeps_its_slot_however_long_that_takes() {
+    let now = Instant::now();
+    let mut plan = Plan::new(LIMITS);
+    for uid in ["a", "b", "c"] {
+        plan.wants(target(uid, "1"));
+    }
+    assert_eq!(plan.next(now), [start("a"), start("b")]);
+    assert_eq!((plan.next(now + SLICE * 9), plan.wake_at()), (vec![], None));
+    open(&mut plan, ["b"], now + SLICE * 9);
+    assert_eq!(plan.next(now + SLICE * 10), [stop("b"), start("c")]);
+}
+
+#[test]
+fn a_word_that_is_being_recorded_takes_no_slot() {
+    let now = Instant::now();
+    let mut plan = Plan::new(LIMITS);
+    for uid in ["a", "b", "c"] {
+        plan.wants(target(uid, "1"));
+    }
+    assert_eq!(plan.next(now), [start("a"), start("b")]);
+    open(&mut plan, ["a"], now);
+    plan.found("a");
+    assert_eq!(plan.next(now), [start("c")]);
+    plan.ended("a", Outcome::Settled, now);
+    assert_eq!(plan.next(now + SLICE), []);
+    plan.found("b");
+    assert_eq!(plan.remove("b"), Some(stop("b")), "the recording of a pod that is gone ends");
 }
 
 #[test]
@@ -157,8 +194,10 @@ fn logs_that_were_never_followed_come_first_and_wait_for_short_slices_only() {
         plan.wants(target(uid, "1"));
     }
     assert_eq!(plan.next(now), [start("a"), start("b")]);
+    open(&mut plan, ["a", "b"], now);
     now += SHORT_SLICE;
     assert_eq!(plan.next(now), [stop("a"), start("c"), stop("b"), start("d")]);
+    open(&mut plan, ["c", "d"], now);
     plan.wants(target("e", "1"));
     now += SHORT_SLICE;
     let next = plan.next(now);
@@ -207,6 +246,8 @@ enum Event {
     Wants { pod: usize, run: u8, is_over: bool },
     Remove { pod: usize },
     Ended { pod: usize, outcome: Outcome },
+    Opened { pod: usize },
+    Found { pod: usize },
     Relist { pods: Vec<usize> },
     Pass { millis: u64 },
 }
@@ -219,25 +260,30 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (0..PODS, 0_u8..3, any::<bool>()).prop_map(|(pod, run, is_over)| Event::Wants { pod, run, is_over }),
         1 => (0..PODS).prop_map(|pod| Event::Remove { pod }),
         4 => (0..PODS, outcome).prop_map(|(pod, outcome)| Event::Ended { pod, outcome }),
+        4 => (0..PODS).prop_map(|pod| Event::Opened { pod }),
+        2 => (0..PODS).prop_map(|pod| Event::Found { pod }),
         1 => prop::collection::vec(0..PODS, 0..PODS).prop_map(|pods| Event::Relist { pods }),
         2 => (0_u64..20_000).prop_map(|millis| Event::Pass { millis }),
     ]
 }
 
-/// The followers that the steps of a plan leave running.
+/// The followers that the steps of a plan leave running, and whether each still reads.
 #[derive(Default)]
-struct Followers(HashSet<Uid>);
+struct Followers(HashMap<Uid, bool>);
 
 impl Followers {
     fn carry_out(&mut self, steps: Vec<Step>) {
         for step in steps {
             match step {
-                Step::Start { target, .. } => assert!(self.0.insert(target.uid), "started twice"),
+                Step::Start { target, .. } => {
+                    assert_eq!(self.0.insert(target.uid, true), None, "started twice");
+                }
                 Step::Stop(uid) => {
-                    assert!(self.0.remove(&uid), "stopped without having been started")
+                    assert!(self.0.remove(&uid).is_some(), "stopped without having been started");
                 }
             }
-            assert!(self.0.len() <= LIMITS.followers, "more followers than slots");
+            let reading = self.0.values().filter(|reads| **reads).count();
+            assert!(reading <= LIMITS.followers, "more followers than slots");
         }
     }
 }
@@ -266,8 +312,20 @@ proptest! {
                     wanted.remove(&pod);
                 }
                 Event::Ended { pod, outcome } => {
-                    if followers.0.remove(pod.to_string().as_str()) {
+                    if followers.0.remove(pod.to_string().as_str()).is_some() {
                         plan.ended(&pod.to_string(), outcome, now);
+                    }
+                }
+                // Only of what runs: the loop passes on no news of what was stopped.
+                Event::Opened { pod } => {
+                    if followers.0.get(pod.to_string().as_str()) == Some(&true) {
+                        plan.opened(&pod.to_string(), now);
+                    }
+                }
+                Event::Found { pod } => {
+                    if let Some(reads) = followers.0.get_mut(pod.to_string().as_str()) {
+                        *reads = false;
+                        plan.found(&pod.to_string());
                     }
                 }
                 Event::Relist { pods } => {
@@ -286,8 +344,11 @@ proptest! {
         for pod in &wanted {
             plan.wants(target(&pod.to_string(), "last"));
         }
-        let mut followed = followers.0.clone();
+        let mut followed: HashSet<Uid> = followers.0.keys().cloned().collect();
         for _ in 0..2 * PODS {
+            for uid in followers.0.keys() {
+                plan.opened(uid, now);
+            }
             now += SLICE.max(LIMITS.retry);
             let steps = plan.next(now);
             followed.extend(steps.iter().filter_map(|step| match step {
