@@ -16,16 +16,28 @@ const WIDTH: usize = 8;
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct NodeSet(BTreeSet<u64>);
 
+/// A node as sets know it. It is made of the node's UID, which takes a while: for thousands of nodes it is
+/// worth keeping.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Member(u64);
+
+/// Of a UID.
+impl<S: AsRef<str> + ?Sized> From<&S> for Member {
+    fn from(uid: &S) -> Self {
+        Self(hash(uid.as_ref()))
+    }
+}
+
 impl NodeSet {
-    /// Adds the node with the UID `uid`.
-    pub fn insert(&mut self, uid: &str) {
-        self.0.insert(hash(uid));
+    /// Adds a node, by its UID or what was made of that.
+    pub fn insert(&mut self, node: impl Into<Member>) {
+        self.0.insert(node.into().0);
     }
 
-    /// Whether the node with the UID `uid` is in it.
+    /// Whether a node is in it, by its UID or what was made of that.
     #[must_use]
-    pub fn contains(&self, uid: &str) -> bool {
-        self.0.contains(&hash(uid))
+    pub fn contains(&self, node: impl Into<Member>) -> bool {
+        self.0.contains(&node.into().0)
     }
 
     /// Whether all nodes of `other` are in it.

@@ -6,6 +6,8 @@
 
 mod decode;
 
+use std::sync::OnceLock;
+
 use k8s_openapi::{
     api::{
         apps::v1::DaemonSetStatus,
@@ -17,7 +19,7 @@ use k8s_openapi::{
 use kube::{Resource, ResourceExt};
 use serde::Deserialize;
 
-use crate::{names, v1beta1::CompletionMode};
+use crate::{names, node_set::Member, v1beta1::CompletionMode};
 
 /// A DaemonSet without its pod template.
 #[derive(Clone, Debug, Default, Deserialize, Resource)]
@@ -155,6 +157,9 @@ pub struct NodeView {
     /// What keeps pods away from it.
     #[serde(default)]
     pub spec: NodeSpecView,
+    /// See [`Self::member`].
+    #[serde(skip)]
+    member: OnceLock<Option<Member>>,
 }
 
 /// What keeps pods away from a node.
@@ -171,6 +176,18 @@ pub struct NodeSpecView {
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 
 impl NodeView {
+    /// The node of this name and UID.
+    #[must_use]
+    pub fn new(metadata: ObjectMeta, spec: NodeSpecView) -> Self {
+        Self { metadata, spec, member: OnceLock::new() }
+    }
+
+    /// The node as the sets in a Job's status know it.
+    #[must_use]
+    pub fn member(&self) -> Option<Member> {
+        *self.member.get_or_init(|| self.metadata.uid.as_ref().map(Member::from))
+    }
+
     /// Whether the control plane has lost the node, so that its pods may be in another state than
     /// they are said to be.
     #[must_use]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use api::{
     names,
     v1beta1::{Job, JobSpec},
-    views::{DaemonSetView, NodeView, PodSpecView, PodStatusView, PodView},
+    views::{DaemonSetView, NodeSpecView, NodeView, PodSpecView, PodStatusView, PodView},
     work,
 };
 use k8s_openapi::{
@@ -104,14 +104,14 @@ pub(crate) fn node(name: &str) -> Arc<NodeView> {
         uid: Some(format!("uid-of-{name}")),
         ..ObjectMeta::default()
     };
-    Arc::new(NodeView { metadata, ..NodeView::default() })
+    Arc::new(NodeView::new(metadata, NodeSpecView::default()))
 }
 
 /// As [`node`], one that the control plane has lost.
 pub(crate) fn unreachable_node(name: &str) -> Arc<NodeView> {
     let taint = json!({"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"});
     let spec = serde_json::from_value(json!({"taints": [taint]})).unwrap();
-    Arc::new(NodeView { spec, ..(*node(name)).clone() })
+    Arc::new(NodeView::new(node(name).metadata.clone(), spec))
 }
 
 pub(crate) struct PodBuilder(PodView);

@@ -62,25 +62,26 @@ pub fn progress(
     let mut succeeded = nodes
         .iter()
         .filter(|(name, node)| {
-            uid(node).is_some_and(|uid| completed_nodes.contains(uid)) && !held.contains_key(*name)
+            node.member().is_some_and(|node| completed_nodes.contains(node))
+                && !held.contains_key(*name)
         })
         .count();
     let (mut active, mut failed, mut ended) = (homeless, 0, 0);
     let mut unfinished = Vec::new();
     for (name, run) in held {
         let node = nodes.get(name).copied();
-        let uid = node.and_then(uid);
-        let is_in = |set: &NodeSet| uid.is_some_and(|uid| set.contains(uid));
+        let member = node.and_then(NodeView::member);
+        let is_in = |set: &NodeSet| member.is_some_and(|node| set.contains(node));
         // What was first stays: a failed node that succeeds in a later run has failed.
         let has_failed = is_in(&failed_nodes) || run.has_failed && !is_in(&completed_nodes);
         if has_failed {
             failed += 1;
             ended += 1;
-            uid.into_iter().for_each(|uid| failed_nodes.insert(uid));
+            member.into_iter().for_each(|node| failed_nodes.insert(node));
         } else if run.is_done || is_in(&completed_nodes) {
             succeeded += 1;
             ended += 1;
-            uid.into_iter().for_each(|uid| completed_nodes.insert(uid));
+            member.into_iter().for_each(|node| completed_nodes.insert(node));
             continue;
         } else {
             active += 1;
@@ -133,10 +134,6 @@ fn nodes_with_pods<'a>(
         }
     }
     (nodes, homeless)
-}
-
-fn uid(node: &NodeView) -> Option<&str> {
-    node.metadata.uid.as_deref()
 }
 
 /// By UID: the pods of an earlier DaemonSet of the same name do not count.

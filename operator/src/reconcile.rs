@@ -119,7 +119,7 @@ impl Reconciler {
         }
         let since_last = self.writer.since_last(&job.metadata);
         Ok(Action::requeue(
-            match status::when_to_write(job.status.as_ref(), &act.status, since_last) {
+            match status::when_to_write(job.status.as_ref(), &act.status, since_last, now) {
                 Write::Never => recheck,
                 Write::After(rest) => rest.min(recheck),
                 Write::Now => match self.writer.write(&job.metadata, &act.status).await? {

@@ -14,8 +14,13 @@ use k8s_openapi::{
 
 use crate::progress::Progress;
 
-/// Progress of one Job is written at most this often; changes of phase and conditions at once.
-pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// Progress of a Job is written at most this often at first; changes of phase and conditions at once.
+const FIRST_INTERVAL: Duration = Duration::from_secs(1);
+/// As this, of a Job that has run for long: each write carries the set of all completed nodes, to the API
+/// server, to etcd and to all watches.
+pub const LONGEST_INTERVAL: Duration = Duration::from_secs(5);
+/// In between the progress is as old as this part of the time that the Job has run.
+const STALENESS: u32 = 20;
 
 /// Nodes that are listed in a status: with messages of 256 bytes, some 40 KB.
 const MAX_NODES: usize = 100;
@@ -139,12 +144,13 @@ pub enum Write {
     After(Duration),
 }
 
-/// When to replace `current` by `next`, the last write having been `since_last` ago.
+/// When to replace `current` by `next` at the time `now`, the last write having been `since_last` ago.
 #[must_use]
 pub fn when_to_write(
     current: Option<&JobStatus>,
     next: &JobStatus,
     since_last: Option<Duration>,
+    now: Timestamp,
 ) -> Write {
     let Some(current) = current else {
         return Write::Now;
@@ -156,7 +162,11 @@ pub fn when_to_write(
         && current.conditions == next.conditions
         && current.observed_generation == next.observed_generation
         && current.work_hash == next.work_hash;
-    match since_last.and_then(|since| PROGRESS_INTERVAL.checked_sub(since)) {
+    let started = next.start_time.as_ref().map_or(now, |time| time.0);
+    // Zero when the clock was set back.
+    let running = Duration::try_from(now.duration_since(started)).unwrap_or_default();
+    let interval = (running / STALENESS).clamp(FIRST_INTERVAL, LONGEST_INTERVAL);
+    match since_last.and_then(|since| interval.checked_sub(since)) {
         Some(rest) if only_progress && !rest.is_zero() => Write::After(rest),
         _ => Write::Now,
     }
@@ -166,29 +176,42 @@ pub fn when_to_write(
 mod tests {
     use super::*;
 
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
     fn status(succeeded: i32) -> JobStatus {
         JobStatus { phase: Some(Phase::Running), succeeded, ..JobStatus::default() }
     }
 
     #[test]
     fn an_unchanged_status_is_not_written() {
-        assert_eq!(when_to_write(Some(&status(1)), &status(1), None), Write::Never);
+        assert_eq!(when_to_write(Some(&status(1)), &status(1), None, NOW), Write::Never);
     }
 
     #[test]
     fn progress_is_written_at_most_once_a_second() {
         let ago = |millis| Some(Duration::from_millis(millis));
-        let write = |since_last| when_to_write(Some(&status(1)), &status(2), since_last);
+        let write = |since_last| when_to_write(Some(&status(1)), &status(2), since_last, NOW);
         assert_eq!(write(ago(300)), Write::After(Duration::from_millis(700)));
         assert_eq!(write(ago(1000)), Write::Now);
         assert_eq!(write(None), Write::Now);
     }
 
     #[test]
+    fn progress_of_a_job_that_runs_for_long_is_written_less_often() {
+        let wait = |seconds: i64| {
+            let start_time = Timestamp::from_second(-seconds).ok().map(Time);
+            let next = JobStatus { start_time, ..status(2) };
+            when_to_write(Some(&status(1)), &next, Some(Duration::ZERO), NOW)
+        };
+        let after = |seconds| Write::After(Duration::from_secs(seconds));
+        assert_eq!([10, 60, 3600].map(wait), [after(1), after(3), after(5)]);
+    }
+
+    #[test]
     fn a_changed_phase_is_written_at_once() {
         let done = JobStatus { phase: Some(Phase::Completed), ..status(3) };
-        assert_eq!(when_to_write(Some(&status(2)), &done, Some(Duration::ZERO)), Write::Now);
-        assert_eq!(when_to_write(None, &done, Some(Duration::ZERO)), Write::Now);
+        assert_eq!(when_to_write(Some(&status(2)), &done, Some(Duration::ZERO), NOW), Write::Now);
+        assert_eq!(when_to_write(None, &done, Some(Duration::ZERO), NOW), Write::Now);
     }
 
     #[test]

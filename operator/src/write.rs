@@ -18,12 +18,12 @@ use kube::{
 use serde_json::json;
 use tracing::info;
 
-use crate::status::PROGRESS_INTERVAL;
+use crate::status::LONGEST_INTERVAL;
 
 /// Writes the status of Jobs, and remembers when it did.
 pub(crate) struct StatusWriter {
     client: Client,
-    /// The writes of the last second, by UID of the Job.
+    /// The writes of the last seconds, by UID of the Job.
     recent: Mutex<HashMap<String, Instant>>,
 }
 
@@ -41,7 +41,7 @@ impl StatusWriter {
         Self { client, recent: Mutex::default() }
     }
 
-    /// How long ago the status of `job` was written, if that was within the last second.
+    /// How long ago the status of `job` was written, if that was within the last seconds.
     pub(crate) fn since_last(&self, job: &ObjectMeta) -> Option<Duration> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.get(job.uid.as_deref()?).map(Instant::elapsed)
@@ -81,7 +81,7 @@ impl StatusWriter {
         );
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         // Older ones hold nothing back, and their Jobs may be gone.
-        recent.retain(|_, at| at.elapsed() < PROGRESS_INTERVAL);
+        recent.retain(|_, at| at.elapsed() < LONGEST_INTERVAL);
         recent.insert(job.uid.clone().unwrap_or_default(), Instant::now());
         Ok(Written::Yes)
     }
