@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use api::runtime::{self, Options};
+use api::{
+    names,
+    runtime::{self, Options},
+};
 use clap::{Parser, Subcommand};
 use operator::Config;
 
@@ -28,9 +31,15 @@ fn main() -> ExitCode {
     let Cli { options, config, command } = Cli::parse();
     match command {
         Some(Command::Pause) => runtime::pause(),
-        None => runtime::run("operator", &options, |context| {
+        None => runtime::run(names::OPERATOR, &options, |context| {
             let namespace = options.namespace().map(str::to_owned);
-            operator::run(context.clients, namespace, config, context.health, context.shutdown)
+            operator::run(
+                context.clients,
+                namespace,
+                config.clone(),
+                context.health,
+                context.shutdown,
+            )
         }),
     }
 }

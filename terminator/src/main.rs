@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use api::runtime::{self, Options};
+use api::{
+    names,
+    runtime::{self, Options},
+};
 use clap::Parser;
 use terminator::Config;
 
@@ -18,8 +21,14 @@ struct Cli {
 
 fn main() -> ExitCode {
     let Cli { options, config } = Cli::parse();
-    runtime::run("terminator", &options, |context| {
+    runtime::run(names::TERMINATOR, &options, |context| {
         let namespace = options.namespace().map(str::to_owned);
-        terminator::run(context.clients, namespace, config, context.health, context.shutdown)
+        terminator::run(
+            context.clients,
+            namespace,
+            config.clone(),
+            context.health,
+            context.shutdown,
+        )
     })
 }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use kube::{Client, Config};
+use kube::{Client, Config, client::ClientBuilder};
+use tokio::sync::watch;
+use tower::filter::FilterLayer;
+
+use super::lease::{self, Standing};
 
 /// How long the API server may be silent while it answers a single call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -30,6 +34,19 @@ impl Clients {
         config.read_timeout = Some(CALL_TIMEOUT);
         config.reset_reader_on_write = true;
         Ok(Self { stream, call: Client::try_from(config)? })
+    }
+
+    /// The same clients, with calls that change something held back while this replica may not write.
+    #[must_use]
+    pub fn guarded(self, standing: watch::Receiver<Standing>) -> Self {
+        let guard = FilterLayer::new(move |request| lease::guard(&standing, request));
+        let (call, namespace) = (self.call.clone(), self.call.default_namespace());
+        let service = tower::service_fn(move |request| {
+            let call = call.clone();
+            async move { call.send(request).await }
+        });
+        let call = ClientBuilder::new(service, namespace).with_layer(&guard).build();
+        Self { call, ..self }
     }
 }
 

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use clap::{Args, ValueEnum};
 use tracing_subscriber::filter::Targets;
 
+use super::Candidate;
+
 /// Options of a process; each is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
@@ -15,6 +17,15 @@ pub struct Options {
     /// Address that /livez and /readyz are served on.
     #[arg(long, env = "HEALTH_ADDRESS")]
     pub(super) health_address: Option<SocketAddr>,
+
+    /// Name of the pod, by which replicas are told apart. With POD_NAMESPACE they elect a leader, and
+    /// only that one works; without, this is the only one.
+    #[arg(long, env = "POD_NAME", requires = "pod_namespace")]
+    pod_name: Option<String>,
+
+    /// Namespace of the pod, where replicas elect their leader by a Lease.
+    #[arg(long, env = "POD_NAMESPACE")]
+    pod_namespace: Option<String>,
 
     /// What is logged: a level, or levels of modules, such as `info,terminator=debug`.
     // Not EnvFilter, which can do more: its regular expressions would be a tenth of the binary.
@@ -31,6 +42,17 @@ impl Options {
     #[must_use]
     pub fn namespace(&self) -> Option<&str> {
         Some(self.namespace.as_str()).filter(|namespace| !namespace.is_empty())
+    }
+
+    /// What this replica is in the election of a leader, if there is one. Those that handle different
+    /// namespaces do not compete.
+    pub(super) fn candidate(&self, name: &str) -> Option<Candidate> {
+        let lease = match self.namespace() {
+            Some(namespace) => format!("{name}-{namespace}"),
+            None => name.to_owned(),
+        };
+        let (identity, namespace) = (self.pod_name.clone()?, self.pod_namespace.clone()?);
+        Some(Candidate { namespace, lease, identity })
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::{
 use tracing::{error, info};
 use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
-use super::{Clients, Health, LogFormat, Options, client};
+use super::{Candidate, Clients, Election, Health, LogFormat, Options, client};
 
 /// How long work that is under way may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
@@ -19,6 +19,7 @@ const GRACE: Duration = Duration::from_secs(5);
 const THREADS: usize = 2;
 
 /// What a process works with.
+#[derive(Clone)]
 pub struct Context {
     /// Clients of the API server.
     pub clients: Clients,
@@ -31,10 +32,11 @@ pub struct Context {
 /// Runs `work` as a process: sets up logs, clients, health server and signals, and turns its result
 /// into an exit code.
 ///
-/// `work` is expected to return soon after `shutdown` resolves; it is dropped after five seconds.
+/// `work` is expected to return soon after `shutdown` resolves; it is dropped after five seconds. Of
+/// several replicas only one works; one that lost that to another begins anew when it comes to it again.
 pub fn run<Work, Fut, E>(name: &str, options: &Options, work: Work) -> ExitCode
 where
-    Work: FnOnce(Context) -> Fut,
+    Work: Fn(Context) -> Fut,
     Fut: Future<Output = Result<(), E>>,
     E: std::error::Error + Send + Sync + 'static,
 {
@@ -72,7 +74,7 @@ pub fn pause() -> ExitCode {
 
 async fn serve<Work, Fut, E>(name: &str, options: &Options, work: Work) -> Result<(), Error>
 where
-    Work: FnOnce(Context) -> Fut,
+    Work: Fn(Context) -> Fut,
     Fut: Future<Output = Result<(), E>>,
     E: std::error::Error + Send + Sync + 'static,
 {
@@ -96,7 +98,8 @@ where
         None => shutdown.clone().map(Ok).right_future(),
     };
     let context = Context { clients: Clients::infer().await?, health, shutdown: shutdown.clone() };
-    let work = work(context).map(|result| result.map_err(|error| Error::Work(Box::new(error))));
+    let work = elected(options.candidate(name), context, work)
+        .map(|result| result.map_err(|error| Error::Work(Box::new(error))));
     let in_time = async {
         shutdown.await;
         info!("shutting down");
@@ -109,6 +112,30 @@ where
         Err(error) = server => Err(Error::Serve(error)),
         result = in_time => result,
     }
+}
+
+/// Does `work` while this replica leads; at once and all the time if there is but one.
+async fn elected<Work, Fut, E>(
+    candidate: Option<Candidate>,
+    mut context: Context,
+    work: Work,
+) -> Result<(), E>
+where
+    Work: Fn(Context) -> Fut,
+    Fut: Future<Output = Result<(), E>>,
+{
+    let Some(candidate) = candidate else {
+        return work(context).await;
+    };
+    let election = Election::new(context.clients.call.clone(), candidate);
+    context.clients = context.clients.guarded(election.standing());
+    let work = || work(context.clone());
+    let result = tokio::select! {
+        result = election.while_leading(&context.health, context.shutdown.clone(), work) => result,
+        never = election.take_part() => match never {},
+    };
+    election.release().await;
+    result
 }
 
 /// Resolves at SIGTERM or SIGINT.

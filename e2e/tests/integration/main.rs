@@ -23,6 +23,7 @@ mod changes;
 mod completion;
 mod daemon_set;
 mod deadline;
+mod election;
 mod exit_code;
 mod failures;
 mod names;

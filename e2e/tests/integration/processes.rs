@@ -69,7 +69,7 @@ impl Test {
     }
 
     /// Clients with the rights of the deployed processes.
-    async fn clients(&self) -> Result<(Clients, Requests)> {
+    pub(crate) async fn clients(&self) -> Result<(Clients, Requests)> {
         let requests = Requests::default();
         let account = &self.cluster.service_account;
         let control_plane = &self.cluster.control_plane;
