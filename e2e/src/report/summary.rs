@@ -7,12 +7,15 @@ use super::{Kind, Report, State};
 /// How many of the slowest scenarios are named.
 const SLOWEST: usize = 5;
 
+/// How many lines of an error are shown; all of them are with the artifacts and in the report.
+const ERROR_LINES: usize = 30;
+
 /// The failures, the slowest scenarios, where the artifacts are, and how to run what failed again.
 #[must_use]
 pub fn summary(report: &Report, artifacts: &Path, again: Option<&str>) -> Vec<String> {
     let mut lines = Vec::new();
     for entry in report.failures() {
-        let error = entry.error.as_deref().unwrap_or_default();
+        let error = shortened(entry.error.as_deref().unwrap_or_default());
         lines.push(format!("FAILED {}: {error}", entry.label()));
         lines.extend(entry.artifacts.iter().map(|folder| format!("  see {}", folder.display())));
     }
@@ -38,6 +41,15 @@ pub fn summary(report: &Report, artifacts: &Path, again: Option<&str>) -> Vec<St
     lines
 }
 
+fn shortened(error: &str) -> String {
+    let lines = error.lines().count();
+    if lines <= ERROR_LINES {
+        return error.to_owned();
+    }
+    let shown: Vec<_> = error.lines().take(ERROR_LINES).collect();
+    format!("{}\n  … {} more lines", shown.join("\n"), lines - ERROR_LINES)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::mixed;
@@ -54,6 +66,13 @@ mod tests {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(!text.contains("never"), "what did not run took no time: {text}");
+    }
+
+    #[test]
+    fn endless_error_is_cut() {
+        let error = "line\n".repeat(ERROR_LINES + 2);
+        assert!(shortened(&error).ends_with("line\n  … 2 more lines"));
+        assert_eq!(shortened("a\nb"), "a\nb");
     }
 
     #[test]
