@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use api::names;
+use api::v1beta1::NodeStatus;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt as _;
@@ -60,17 +61,20 @@ pub(super) async fn word_after_it_is_noticed(scene: &Scene<'_>) -> Result<()> {
 /// node it may have been, and completes when that pod is deleted, as it says.
 pub(super) async fn word_lost_to_it_is_reported(scene: &Scene<'_>) -> Result<()> {
     let result = lose_the_word(scene).await;
-    scene.redeploy().await?;
-    result
+    result.and(scene.redeploy().await)
 }
 
 async fn lose_the_word(scene: &Scene<'_>) -> Result<()> {
     let script = format!(
         r"
         trap 'exit 0' TERM
+        echo working
         until [ -e /basetarget/go ]; do sleep 0.2; done
         echo done
-        {FLOOD}
+        if [ ! -e /basetarget/flooded ]; then
+            touch /basetarget/flooded
+            {FLOOD}
+        fi
         while :; do sleep 1; done
         "
     );
@@ -85,17 +89,17 @@ async fn lose_the_word(scene: &Scene<'_>) -> Result<()> {
 
     let told = job
         .until(&format!("{} on {}", names::LOG_ROTATED, first.name()), |job| {
-            job::node(&job::status(job), first.name()).is_ok_and(|node| {
-                node.message.as_deref().is_some_and(|text| text.starts_with(names::LOG_ROTATED))
-            })
+            job::node(&job::status(job), first.name()).is_ok_and(is_rotated)
         })
         .await?;
+    let status = job::status(&told);
+    let suspects = status.nodes.iter().filter(|node| is_rotated(node)).count();
+    ensure!(suspects == 1 && status.succeeded == 0, "{}", job::describe(&told));
     scene.touch(others, "go").await?;
     job.until_completed(&scene.of_all(others.len())).await?;
     scene.settle().await;
     let waiting = job.get().await?;
     ensure!(job::finished(&waiting).is_none(), "it guessed: {}", job::describe(&waiting));
-    ensure!(told.uid() == waiting.uid(), "another Job took its place");
     let events = scene.api::<Event>().list(&Default::default()).await?.items;
     let of_rotation =
         events.iter().filter(|event| event.reason.as_deref() == Some(names::LOG_ROTATED));
@@ -103,6 +107,10 @@ async fn lose_the_word(scene: &Scene<'_>) -> Result<()> {
 
     job.until_deleted(delete_pod(scene, first)).await?;
     Ok(())
+}
+
+fn is_rotated(node: &NodeStatus) -> bool {
+    node.message.as_deref().is_some_and(|text| text.starts_with(names::LOG_ROTATED))
 }
 
 /// Runs so many pods of our own Deployment.

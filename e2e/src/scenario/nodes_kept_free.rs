@@ -21,8 +21,7 @@ pub(super) async fn run_a_job_too(scene: &Scene<'_>) -> Result<()> {
     // An interrupted run may have left some.
     open_all(scene).await?;
     let result = run(scene).await;
-    open_all(scene).await?;
-    result
+    result.and(open_all(scene).await)
 }
 
 async fn run(scene: &Scene<'_>) -> Result<()> {

@@ -23,6 +23,9 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// How long to look for what must not happen. What happens to a Job shows within a second.
 const SETTLE: Duration = Duration::from_secs(3);
 
+/// How long each step may take that leaves the cluster as it was, after a scenario that took too long.
+const CLEANUP: Duration = Duration::from_secs(60);
+
 /// What a scenario works with, and what it has to itself.
 pub(super) struct Scene<'a> {
     pub(super) cx: Context<'a>,
@@ -132,7 +135,7 @@ impl<'a> Scene<'a> {
             .cluster
             .kubectl(args.iter().chain(&["--namespace", self.namespace]))
             .stdin(stdin)
-            .timeout(self.wait.deadline().remaining())
+            .timeout(self.wait.deadline().remaining().max(CLEANUP))
             .name(format!("kubectl-{verb}-{}", self.namespace))
             .run(self.cx.logs)
             .await?;
@@ -145,17 +148,20 @@ impl<'a> Scene<'a> {
         self.cx
             .cluster
             .kubectl(args.iter().chain(&["--namespace", &self.cx.deployed.namespace]))
-            .timeout(self.wait.deadline().remaining())
+            .timeout(self.wait.deadline().remaining().max(CLEANUP))
             .name(format!("kubectl-{verb}-ours"))
             .run(self.cx.logs)
             .await?;
         Ok(())
     }
 
-    /// Applies `deploy/` again, and waits until what is in it is available.
+    /// Applies `deploy/` again, and waits until what is in it is available, whatever time is left.
     pub(super) async fn redeploy(&self) -> Result<()> {
+        let (client, deployed) = (self.cx.client, self.cx.deployed);
         deploy::apply(self.cx.cluster, self.cx.logs).await?;
-        self.cx.deployed.wait_until_available(self.cx.client, &self.wait).await
+        let deadline = Deadline::after(CLEANUP);
+        let wait = Waiter::new(client, self.cx.phase, &deployed.namespace, deadline);
+        deployed.wait_until_available(client, &wait).await
     }
 
     /// Waits until no pod of our own is left.

@@ -28,8 +28,7 @@ const TAG: &str = "upgraded";
 /// Rollouts by a restart, a changed variable and a changed image lose no Job, end none early, restart
 /// no pod and tell nothing twice.
 pub(super) async fn loses_no_job(scene: &Scene<'_>) -> Result<()> {
-    let result = run(scene).await;
-    scene.redeploy().await?;
+    let result = run(scene).await.and(scene.redeploy().await);
     let name = format!("docker.io/{}/{}:{TAG}", images::REGISTRY, images::OPERATOR);
     scene.on_all_nodes(&[&CTR[..], &["remove", &name]].concat()).await?;
     result
@@ -140,6 +139,7 @@ fn manifest(scene: &Scene<'_>, name: &str) -> Value {
     let work = format!(
         r"
         trap 'exit 143' TERM
+        echo working
         until [ -e /basetarget/go ]; do sleep 0.2; done
         touch /basetarget/{name}
         "
