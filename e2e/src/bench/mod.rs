@@ -19,6 +19,7 @@ pub mod process;
 pub mod real;
 mod recovery;
 pub mod report;
+pub mod states;
 mod summary;
 mod table;
 pub mod work;
@@ -31,6 +32,7 @@ use anyhow::{Context as _, Result};
 use self::bed::{Bed, Programs};
 use self::jobs::Mode;
 use self::report::{Machine, Report, Size};
+use self::states::States;
 use self::work::Distribution;
 use crate::progress::{Phase, Progress};
 
@@ -100,6 +102,9 @@ pub async fn run(options: &Options, progress: &Progress) -> Result<Report> {
                 anyhow::Ok(bed)
             })
             .await?;
+        if options.parts.contains(&Part::Kind) && report.states.is_none() {
+            report.states = Some(progress.phase("states", async |_| states(&bed).await).await?);
+        }
         report.sizes.push(Size { nodes, ..Size::default() });
         for &part in &options.parts {
             let Some(size) = report.sizes.last_mut() else { continue };
@@ -179,6 +184,20 @@ async fn measure(
         Part::Memory | Part::Recovery | Part::Kind => {}
     }
     Ok(())
+}
+
+/// What simulated nodes tell of pods, to be compared with what real ones do.
+async fn states(bed: &Bed) -> Result<States> {
+    let namespace = bed.namespace("states").await?;
+    let end_init = || {
+        for pod in bed.sim.pods(&namespace) {
+            // Some may not have started; one is enough.
+            let _ = pod.exit(0);
+        }
+    };
+    let states = states::observe(&bed.client, &namespace, end_init).await?;
+    bed.clear(&namespace).await?;
+    Ok(states)
 }
 
 /// One Job by word, with its floor and its baseline.

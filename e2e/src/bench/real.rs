@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use super::jobs::seconds;
 use super::report::Kind;
+use super::states;
 use crate::cluster::Cluster;
 use crate::images;
 use crate::progress::Phase;
@@ -48,6 +49,8 @@ pub async fn measure(cluster: &Cluster, client: &Client, runs: u32, phase: &Phas
             let one = tokio::time::timeout(LIMIT, one(client, &namespace, &mut kind)).await;
             one.with_context(|| format!("run {run} takes longer than {LIMIT:?}"))??;
         }
+        phase.detail("states");
+        kind.states = states::observe(client, &namespace, || {}).await?;
         for node in cluster.nodes().await? {
             let sizes = node.resident_memory(&["operator", "terminator"]).await?;
             kind.memory += sizes.values().sum::<u64>() * 1024;

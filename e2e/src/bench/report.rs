@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cost::{Cost, Requests};
 use super::process::Usage;
+use super::states::States;
 
 /// All that one run of the benchmark has measured. Times are in seconds, sizes in bytes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -20,6 +21,16 @@ pub struct Report {
     pub sizes: Vec<Size>,
     /// On a kind cluster.
     pub kind: Option<Kind>,
+    /// The states that pods come to on simulated nodes.
+    pub states: Option<States>,
+}
+
+impl Report {
+    /// How the states of pods differ between real and simulated nodes; `None` if that was not compared.
+    #[must_use]
+    pub fn differences(&self) -> Option<Vec<String>> {
+        Some(self.kind.as_ref()?.states.differences(self.states.as_ref()?))
+    }
 }
 
 /// What a benchmark ran on.
@@ -139,4 +150,7 @@ pub struct Kind {
     pub floors: Vec<f64>,
     /// Resident memory of both processes.
     pub memory: u64,
+    /// The states that pods come to.
+    #[serde(default)]
+    pub states: States,
 }

@@ -84,6 +84,18 @@ pub(super) fn markdown(report: &Report) -> String {
     }
     text += &memory(&report.sizes);
     text += &recoveries(&report.sizes);
+    match report.differences() {
+        None => {}
+        Some(lines) if lines.is_empty() => {
+            text += "Pods come to the same states on real and on simulated nodes.\n";
+        }
+        Some(lines) => {
+            text += "**States of pods that differ between real and simulated nodes:**\n\n";
+            for line in lines {
+                let _ = writeln!(text, "- {line}");
+            }
+        }
+    }
     text
 }
 
