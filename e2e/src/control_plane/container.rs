@@ -12,7 +12,7 @@ use testcontainers::runners::AsyncRunner as _;
 use testcontainers::{
     ContainerAsync, ContainerRequest, CopyTargetOptions, GenericImage, ImageExt as _,
 };
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::pki::{Identity, Pki};
@@ -125,7 +125,7 @@ impl Container {
     }
 }
 
-/// Connects until the entrypoint says "up". Docker's proxy accepts connections before there is
+/// Connects until the entrypoint says "up", and answers, or else it ends after two minutes. Docker's proxy accepts connections before there is
 /// anybody to pass them on to, so that a connection alone means nothing.
 async fn hold_lifeline(address: &str) -> Result<std::net::TcpStream> {
     let mut tick = tokio::time::interval(Duration::from_millis(50));
@@ -136,6 +136,7 @@ async fn hold_lifeline(address: &str) -> Result<std::net::TcpStream> {
         };
         let mut greeting = [0; 2];
         if stream.read_exact(&mut greeting).await.is_ok() && &greeting == b"up" {
+            stream.write_all(&greeting).await?;
             // Without a runtime: it outlives the one that it was made in.
             return Ok(stream.into_std()?);
         }
