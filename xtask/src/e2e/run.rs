@@ -70,7 +70,7 @@ async fn work(session: &Session, selection: &Selection, plan: &[Planned], cx: &C
             return Ending::Broken;
         }
     };
-    let all_kept = scenarios::run(plan, &selection, session, &ready, &mut after).await;
+    let all_kept = scenarios::run(plan, selection, session, &ready, &mut after).await;
     let all_as_before = after.judge(session, &ready).await;
     if all_kept && all_as_before {
         return Ending::Passed;
