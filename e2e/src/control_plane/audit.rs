@@ -130,7 +130,7 @@ mod tests {
         let requests = log.parse(LOG.as_bytes());
         assert_eq!(requests.len(), 1);
         assert_eq!(requests[0].resource, "pods/log");
-        assert_eq!(requests[0].received.subsec_microsecond(), 456);
+        assert_eq!(requests[0].received.subsec_microsecond(), 123_456);
     }
 
     #[test]
