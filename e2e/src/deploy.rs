@@ -89,12 +89,14 @@ impl Deployed {
         Ok(pods.list(&parameters).await?.items)
     }
 
-    /// How often the containers were restarted so far.
+    /// How often the containers were restarted so far, less those of pods that are leaving.
     ///
     /// # Errors
     /// When the API server refuses or does not answer.
     pub async fn restarts(&self, client: &Client) -> Result<Restarts> {
-        Ok(self.pods(client).await?.iter().flat_map(restarts).collect())
+        let pods = self.pods(client).await?;
+        let stays = |pod: &&Pod| pod.metadata.deletion_timestamp.is_none();
+        Ok(pods.iter().filter(stays).flat_map(restarts).collect())
     }
 }
 
