@@ -6,7 +6,10 @@ use kube::{Client, Config, client::ClientBuilder};
 use tokio::sync::watch;
 use tower::filter::FilterLayer;
 
-use super::lease::{self, Standing};
+use super::{
+    lease::{self, Standing},
+    stream,
+};
 
 /// How long the API server may be silent while it answers a single call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -30,7 +33,7 @@ impl Clients {
         // Watches and reconciliations have their own backoff; this layer would stretch a call that
         // the server puts off to minutes, with a state that is as old.
         config.default_retry = false;
-        let stream = Client::try_from(config.clone())?;
+        let stream = stream::client(config.clone())?;
         config.read_timeout = Some(CALL_TIMEOUT);
         config.reset_reader_on_write = true;
         Ok(Self { stream, call: Client::try_from(config)? })

@@ -8,6 +8,7 @@ mod health;
 mod lease;
 mod options;
 mod process;
+mod stream;
 mod watch;
 
 pub use backoff::Backoff;
