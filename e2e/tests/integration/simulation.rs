@@ -1,6 +1,9 @@
 //! The simulated nodes themselves: what the other tests rely on, with a DaemonSet and no operator.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
+use e2e::bench::work::{Distribution, End, Work};
 use futures::{AsyncBufReadExt as _, AsyncReadExt as _, TryStreamExt as _};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Pod;
@@ -145,6 +148,44 @@ fn deleted_pod_goes_away_ends_its_log_and_is_replaced() {
                 new.node() == pod.node() && new.uid() != pod.uid() && new.is_running()
             })
             .await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn pods_end_by_themselves_as_they_were_told() {
+    shared(async |cx| {
+        let times = Distribution {
+            mean: Duration::from_millis(50),
+            cap: Duration::from_millis(200),
+            seed: 1,
+        };
+        let work = Work::new(times, |node| match node {
+            "control-plane" => End::Word,
+            "worker-1" => End::Exit(3),
+            _ => End::Held,
+        });
+        work.assign(cx.sim(), &cx.namespace);
+        create_daemon_set(cx).await?;
+        let [word, exit, held] = NODES;
+        work.until(|counts| counts.started == NODES.len() && counts.ended == 2).await;
+        let pods: Api<Pod> = cx.api();
+        let said = pods.logs(&pod_on(cx, word).await?.name(), &LogParams::default()).await?;
+        ensure!(said == "done\n", "{said:?}");
+        let failed = cx.sim().wait_for(&cx.namespace, "pod that failed", |pod| {
+            pod.node().as_deref() == Some(exit)
+                && container_status(&pod.object()).is_some_and(|status| {
+                    let end = status.state.as_ref().and_then(|state| state.terminated.as_ref());
+                    end.is_some_and(|end| end.exit_code == 3)
+                })
+        });
+        failed.await?;
+        let pod = pod_on(cx, held).await?;
+        ensure!(pods.logs(&pod.name(), &LogParams::default()).await?.is_empty());
+        work.finish();
+        work.until(|counts| counts.ended == NODES.len()).await;
+        let said = pods.logs(&pod.name(), &LogParams::default()).await?;
+        ensure!(said == "done\n", "{said:?}");
         Ok(())
     });
 }
