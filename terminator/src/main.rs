@@ -9,7 +9,7 @@ use api::{
 use clap::Parser;
 use terminator::Config;
 
-/// Notices when every node of a Job (daemonset.darkowlzz.space/v1beta1) is done, and ends the Job!
+/// Notices when every node of a Job (daemonset.darkowlzz.space/v1beta1) is done, and ends the Job.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {

@@ -18,39 +18,31 @@ fn log_that_rotated_while_nobody_followed_is_reported_and_completes_nothing() {
     shared(async |cx| {
         let _operator = cx.operator().await?;
         let job = cx.apply(&manifest("rotated")).await?;
-        let [chatty, quiet, whole] = job.pods().await?;
-        for pod in [&chatty, &quiet] {
-            pod.log("done\n")?;
-        }
+        let [chatty, silent, whole] = job.pods().await?;
+        chatty.log("done\n")?;
         whole.log("starting\n")?;
         tokio::time::sleep(LATE).await;
-        for pod in [&chatty, &quiet] {
-            pod.rotate_logs();
-        }
+        chatty.rotate_logs();
         chatty.log("still here\n")?;
 
         let terminator = cx.terminator().await?;
-        for (pod, says) in
-            [(&chatty, "LogRotated: its log begins "), (&quiet, "LogRotated: its log is empty ")]
-        {
-            let node = pod.node().expect("it runs");
-            job.until_node(&node, says, |node| {
-                node.message.as_deref().is_some_and(|message| message.starts_with(says))
-            })
-            .await?;
-        }
+        let says = "LogRotated: its log begins ";
+        job.until_node(&chatty.node().expect("it runs"), says, |node| {
+            node.message.as_deref().is_some_and(|message| message.starts_with(says))
+        })
+        .await?;
         settle().await;
         let now = job.until_completed("0/3").await?;
         let nodes = now.status.unwrap_or_default().nodes;
-        let silent = nodes.iter().filter(|node| node.message.is_none()).count();
-        ensure!(silent == 1, "the third log is whole: {nodes:?}");
+        let suspects = nodes.iter().filter(|node| node.message.is_some()).count();
+        ensure!(suspects == 1, "one log is whole, and one empty: {nodes:?}");
         ensure!(terminator.deletions("/jobs/rotated").is_empty());
         let events = cx.api::<Event>().list(&ListParams::default()).await?;
         let told = events.iter().filter(|event| event.reason.as_deref() == Some("LogRotated"));
         ensure!(told.count() == 1, "one event for all nodes");
 
         // They are followed all the same.
-        for pod in [&chatty, &quiet, &whole] {
+        for pod in [&chatty, &silent, &whole] {
             pod.log("done\n")?;
         }
         job.until_gone().await
