@@ -139,7 +139,6 @@ fn manifest(scene: &Scene<'_>, name: &str) -> Value {
     let work = format!(
         r"
         trap 'exit 143' TERM
-        echo working
         until [ -e /basetarget/go ]; do sleep 0.2; done
         touch /basetarget/{name}
         "

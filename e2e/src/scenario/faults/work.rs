@@ -213,10 +213,7 @@ fn manifest(scene: &Scene<'_>, mode: &str, name: &str) -> String {
          [ -e /basetarget/{PROOF}{name} ] || touch /basetarget/{PROOF}{name}\n"
     );
     let script = match mode {
-        // A log without a beginning may have rotated while nobody followed it, and is reported.
-        WORD => format!(
-            "trap 'exit 0' TERM\necho waiting\n{work}echo done\nwhile :; do sleep 1; done\n"
-        ),
+        WORD => format!("trap 'exit 0' TERM\n{work}echo done\nwhile :; do sleep 1; done\n"),
         _ => format!("trap 'exit 143' TERM\n{work}"),
     };
     let mut job = manifest::shell(scene, name, &script);
