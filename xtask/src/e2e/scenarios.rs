@@ -1,5 +1,6 @@
-//! Runs what was planned: the main job alone first, then the scenarios that bear others beside them, then
-//! those that need the cluster for themselves.
+//! Runs what was planned: the main job alone first, then the scenarios that need the cluster for
+//! themselves, then those that bear others beside them. In this order, for the first ones start our processes
+//! anew, and the last ones tell whether these need ever more.
 
 use std::time::Duration;
 
@@ -62,24 +63,25 @@ pub(super) async fn run(
         }
     }
     tell_figures(session, &deletions);
-    if others.len() >= MANY {
-        after.settle(session, ready).await;
-    }
     let rounds = others.iter().map(|planned| planned.round).max().unwrap_or_default();
     for round in 1..=rounds {
         let (exclusive, shared): (Vec<_>, Vec<_>) = others
             .iter()
             .filter(|planned| planned.round == round)
             .partition(|planned| planned.listed.scenario.is_some_and(|it| it.is_exclusive));
-        let shared = stream::iter(shared)
-            .map(|planned| scenario(planned, session, ready))
-            .buffer_unordered(selection.jobs.get());
-        let mut all_kept = shared.fold(true, async |all, kept| all && kept).await;
-        after.look(session, ready).await;
+        let mut all_kept = true;
         for planned in exclusive {
             all_kept &= scenario(planned, session, ready).await;
             after.look(session, ready).await;
         }
+        if shared.len() >= MANY {
+            after.settle(session, ready).await;
+        }
+        let shared = stream::iter(shared)
+            .map(|planned| scenario(planned, session, ready))
+            .buffer_unordered(selection.jobs.get());
+        all_kept &= shared.fold(true, async |all, kept| all && kept).await;
+        after.look(session, ready).await;
         if !all_kept {
             return false;
         }
