@@ -23,8 +23,10 @@ use tracing::{debug, info, warn};
 
 use crate::{
     config::Config,
+    decide,
     observe::Observer,
     reachability::Reachability,
+    recent::Recent,
     reconcile::{Error, Reconciler},
     write::StatusWriter,
 };
@@ -71,7 +73,9 @@ pub async fn run(
     });
     let observer = Observer { client: client.clone(), daemon_sets, pods, nodes };
     let writer = StatusWriter::new(client.clone());
-    let reconciler = Reconciler { client, observer, writer, pause_image: config.pause_image };
+    let asked_why = Recent::within(decide::REFUSAL);
+    let pause_image = config.pause_image;
+    let reconciler = Reconciler { client, observer, writer, asked_why, pause_image };
     let context = Arc::new(Context { reconciler, backoff: Backoff::default() });
     let results = Controller::for_stream(job_events.applied_objects(), jobs.store.clone())
         .watches_stream(daemon_set_events.touched_objects(), |daemon_set| {

@@ -23,7 +23,7 @@ use crate::{
 
 /// A DaemonSet that is without its pods for this long may have been refused them, of which no watch
 /// of ours tells.
-const REFUSAL: Duration = Duration::from_secs(5);
+pub(crate) const REFUSAL: Duration = Duration::from_secs(5);
 /// Nodes that a message names.
 const NAMED_NODES: usize = 5;
 

@@ -14,6 +14,7 @@ mod observe;
 pub mod observed;
 pub mod progress;
 mod reachability;
+mod recent;
 pub mod reconcile;
 mod run;
 pub mod status;

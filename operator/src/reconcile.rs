@@ -23,6 +23,7 @@ use crate::{
     decide::{self, Act, DaemonSetAction, Decision},
     events,
     observe::Observer,
+    recent::Recent,
     status::{self, Write},
     write::{StatusWriter, Written},
 };
@@ -40,6 +41,9 @@ pub(crate) struct Reconciler {
     pub(crate) observer: Observer,
     /// Where their status goes.
     pub(crate) writer: StatusWriter,
+    /// The DaemonSets whose lack of pods was looked into. While thousands of pods are being created, they
+    /// lack pods at each reconciliation.
+    pub(crate) asked_why: Recent,
     /// Image that pods of `ExitCode` Jobs idle on.
     pub(crate) pause_image: String,
 }
@@ -111,11 +115,14 @@ impl Reconciler {
             events::publish(&self.client, job, note, now).await?;
         }
         let recheck = act.again_after.map_or(RECHECK, |after| after.min(RECHECK));
-        if let Some(daemon_set) = &act.lacks_pods {
+        if let Some(daemon_set) = &act.lacks_pods
+            && self.asked_why.since(daemon_set).is_none()
+        {
             let namespace = job.namespace().unwrap_or_default();
             if let Some(note) = events::refused_pods(&self.client, &namespace, daemon_set).await? {
                 events::publish(&self.client, job, &note, now).await?;
             }
+            self.asked_why.done(daemon_set);
         }
         let since_last = self.writer.since_last(&job.metadata);
         Ok(Action::requeue(

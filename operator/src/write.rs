@@ -1,10 +1,6 @@
 //! Writes the status of Jobs. The operator is its only writer.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use api::{
     names,
@@ -18,13 +14,13 @@ use kube::{
 use serde_json::json;
 use tracing::info;
 
-use crate::status::LONGEST_INTERVAL;
+use crate::{recent::Recent, status::LONGEST_INTERVAL};
 
 /// Writes the status of Jobs, and remembers when it did.
 pub(crate) struct StatusWriter {
     client: Client,
-    /// The writes of the last seconds, by UID of the Job.
-    recent: Mutex<HashMap<String, Instant>>,
+    /// The writes of the last seconds.
+    recent: Recent,
 }
 
 /// What came of a write.
@@ -38,13 +34,13 @@ pub(crate) enum Written {
 
 impl StatusWriter {
     pub(crate) fn new(client: Client) -> Self {
-        Self { client, recent: Mutex::default() }
+        // Older ones hold nothing back.
+        Self { client, recent: Recent::within(LONGEST_INTERVAL) }
     }
 
     /// How long ago the status of `job` was written, if that was within the last seconds.
     pub(crate) fn since_last(&self, job: &ObjectMeta) -> Option<Duration> {
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.get(job.uid.as_deref()?).map(Instant::elapsed)
+        self.recent.since(job.uid.as_deref()?)
     }
 
     /// Writes `status`, which was derived from `job` as it was observed.
@@ -79,10 +75,7 @@ impl StatusWriter {
             reason = status.conditions.first().map(|condition| condition.reason.as_str()),
             "status"
         );
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        // Older ones hold nothing back, and their Jobs may be gone.
-        recent.retain(|_, at| at.elapsed() < LONGEST_INTERVAL);
-        recent.insert(job.uid.clone().unwrap_or_default(), Instant::now());
+        self.recent.done(job.uid.as_deref().unwrap_or_default());
         Ok(Written::Yes)
     }
 }
