@@ -57,10 +57,38 @@ fn stale() -> Result<Vec<Generated>> {
 
 fn generated() -> Result<Vec<Generated>> {
     let crd = serde_saphyr::to_string(&api::v1beta1::Job::crd()).context("the CRD is no YAML")?;
-    Ok(vec![Generated {
-        path: paths::workspace().join("deploy").join("10-crd.yaml"),
+    let deploy = paths::workspace().join("deploy");
+    let crd = Generated {
+        path: deploy.join("10-crd.yaml"),
         content: format!("# Generated from the api crate by `cargo xtask codegen`.\n{crd}"),
-    }])
+    };
+    let install = Generated {
+        content: install(&deploy, &crd)?,
+        path: deploy.join("kustomize/base/install.yaml"),
+    };
+    Ok(vec![crd, install])
+}
+
+/// All manifests of a folder as one, in the order of their names: kustomize reads no file from outside of
+/// its own folder.
+fn install(deploy: &Path, crd: &Generated) -> Result<String> {
+    let entries = std::fs::read_dir(deploy)
+        .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
+        .with_context(|| format!("cannot list {}", deploy.display()))?;
+    let mut paths: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    paths.sort();
+    let mut manifests = Vec::new();
+    for path in paths {
+        manifests.push(if path == crd.path {
+            crd.content.clone()
+        } else {
+            std::fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {}", path.display()))?
+        });
+    }
+    let header = "# Generated from the files in deploy/ by `cargo xtask codegen`.\n";
+    Ok(format!("{header}{}", manifests.join("---\n")))
 }
 
 fn is_current(path: &Path, content: &str) -> Result<bool> {
