@@ -1,4 +1,4 @@
-//! Objects of Jobs, anywhere in the cluster and of whatever kind.
+//! Objects of Jobs, anywhere in the cluster and of whatever kind, and the namespaces of scenarios.
 
 use std::fmt;
 
@@ -10,6 +10,9 @@ use kube::api::{DynamicObject, ListParams};
 use kube::discovery::{Discovery, verbs};
 use kube::{Api, Client};
 
+/// The label of the namespaces that scenarios make.
+pub const LABEL_SCENARIO: &str = "e2e.daemonset.darkowlzz.space/scenario";
+
 /// How many kinds are listed at a time.
 const AT_A_TIME: usize = 8;
 
@@ -18,7 +21,7 @@ const AT_A_TIME: usize = 8;
 pub struct Ours {
     /// Its kind.
     pub kind: String,
-    /// Its namespace; empty if it has none.
+    /// Its namespace; its own name if it is one; empty if it has none.
     pub namespace: String,
     /// Its name.
     pub name: String,
@@ -28,12 +31,15 @@ pub struct Ours {
 
 impl fmt::Display for Ours {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+        match self.namespace == self.name {
+            true => write!(f, "{} {}", self.kind, self.name),
+            false => write!(f, "{} {}/{}", self.kind, self.namespace, self.name),
+        }
     }
 }
 
 /// Lists every object of every kind that the API server knows, and returns those that are Jobs of ours,
-/// that a Job of ours owns, or that carry the label of Jobs.
+/// that a Job of ours owns, or that carry the label of Jobs or of scenarios.
 ///
 /// # Errors
 /// When the API server does not list a kind that it says it has.
@@ -51,9 +57,12 @@ pub async fn ours(client: &Client) -> Result<Vec<Ours>> {
         let objects = list.with_context(|| format!("cannot list {}", kind.plural))?.items;
         let is_job = kind.group == names::GROUP && kind.kind == "Job";
         let ours = objects.into_iter().map(|object| object.metadata);
-        let ours = ours.filter(|meta| is_job || belongs_to_a_job(meta)).map(|meta| Ours {
+        let ours = ours.filter(|meta| is_job || is_ours(meta)).map(|meta| Ours {
             kind: kind.kind.clone(),
-            namespace: meta.namespace.unwrap_or_default(),
+            namespace: meta
+                .namespace
+                .or_else(|| (kind.kind == "Namespace").then(|| meta.name.clone()).flatten())
+                .unwrap_or_default(),
             name: meta.name.unwrap_or_default(),
             uid: meta.uid.unwrap_or_default(),
         });
@@ -63,13 +72,16 @@ pub async fn ours(client: &Client) -> Result<Vec<Ours>> {
     Ok(found.into_iter().flatten().collect())
 }
 
-fn belongs_to_a_job(meta: &ObjectMeta) -> bool {
+fn is_ours(meta: &ObjectMeta) -> bool {
     let is_owned = meta.owner_references.iter().flatten().any(|owner| {
         let group = owner.api_version.split('/').next();
         group == Some(names::GROUP) && owner.kind == "Job"
     });
-    let label = meta.labels.as_ref().and_then(|labels| labels.get(names::LABEL_DAEMON_SET_JOB));
-    is_owned || label.is_some_and(|value| value == "true")
+    let is_labelled = [names::LABEL_DAEMON_SET_JOB, LABEL_SCENARIO].iter().any(|label| {
+        let labels = meta.labels.as_ref();
+        labels.and_then(|labels| labels.get(*label)).is_some_and(|value| value == "true")
+    });
+    is_owned || is_labelled
 }
 
 #[cfg(test)]
@@ -87,21 +99,22 @@ mod tests {
         ObjectMeta { owner_references: Some(vec![owner]), ..ObjectMeta::default() }
     }
 
-    fn labelled(value: &str) -> ObjectMeta {
-        let label = (names::LABEL_DAEMON_SET_JOB.to_owned(), value.to_owned());
+    fn labelled(label: &str, value: &str) -> ObjectMeta {
+        let label = (label.to_owned(), value.to_owned());
         ObjectMeta { labels: Some([label].into()), ..ObjectMeta::default() }
     }
 
     #[test]
     fn jobs_of_kubernetes_own_are_not_ours() {
-        assert!(belongs_to_a_job(&owned_by("daemonset.darkowlzz.space/v1beta1", "Job")));
-        assert!(!belongs_to_a_job(&owned_by("batch/v1", "Job")));
-        assert!(!belongs_to_a_job(&ObjectMeta::default()));
+        assert!(is_ours(&owned_by("daemonset.darkowlzz.space/v1beta1", "Job")));
+        assert!(!is_ours(&owned_by("batch/v1", "Job")));
+        assert!(!is_ours(&ObjectMeta::default()));
     }
 
     #[test]
     fn label_tells_what_has_lost_its_owner() {
-        assert!(belongs_to_a_job(&labelled("true")));
-        assert!(!belongs_to_a_job(&labelled("false")));
+        assert!(is_ours(&labelled(names::LABEL_DAEMON_SET_JOB, "true")));
+        assert!(!is_ours(&labelled(names::LABEL_DAEMON_SET_JOB, "false")));
+        assert!(is_ours(&labelled(LABEL_SCENARIO, "true")));
     }
 }

@@ -8,13 +8,10 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
 use super::job;
-use super::scene::Scene;
+use super::scene::{HOLD, Scene};
 use crate::images::BUSYBOX;
 
 const JOB: &str = "again";
-
-/// Keeps the earlier Job's DaemonSet for as long as the scenario wants.
-const FINALIZER: &str = "e2e.daemonset.darkowlzz.space/hold";
 
 /// While the earlier Job's DaemonSet is there, its pods run, and complete, and none of that counts
 /// for the Job that was made anew from the very same manifest.
@@ -25,7 +22,7 @@ pub(super) async fn waits_for_its_predecessor(scene: &Scene<'_>) -> Result<()> {
     scene.apply(&manifest).await?;
     let job = scene.job(JOB);
     let old = job.daemon_set().await?;
-    sets.patch(&old.name_any(), &PatchParams::default(), &hold(&[FINALIZER])).await?;
+    sets.patch(&old.name_any(), &PatchParams::default(), &hold(&[HOLD])).await?;
     scene.until_running_everywhere().await?;
     let earlier = job.get().await?;
 

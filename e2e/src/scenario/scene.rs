@@ -6,14 +6,17 @@ use anyhow::{Context as _, Result};
 use futures::future::try_join_all;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::watcher;
 use kube::{Api, ResourceExt as _};
+use serde_json::json;
 
 use super::job::WatchedJob;
 use super::{Context, leftovers};
+use crate::afterwards::leftover::LABEL_SCENARIO;
 use crate::cluster::Node;
 use crate::deploy;
+use crate::fault::strike;
 use crate::wait::{Deadline, Objects, State, Waiter};
 
 /// How long a scenario may take. Beside a dozen others on two processors, starting a pod takes half
@@ -26,6 +29,9 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// How long each step may take that leaves the cluster as it was, after a scenario that took too long.
 const CLEANUP: Duration = Duration::from_secs(60);
 
+/// The finalizer with which a scenario keeps a DaemonSet for as long as it wants.
+pub(super) const HOLD: &str = "e2e.daemonset.darkowlzz.space/hold";
+
 /// What a scenario works with, and what it has to itself.
 pub(super) struct Scene<'a> {
     pub(super) cx: Context<'a>,
@@ -35,16 +41,16 @@ pub(super) struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    /// Makes the namespace, and the folder on the nodes; what an interrupted run left of them goes
-    /// first.
+    /// Makes the namespace, and the folder on the nodes; what an earlier run left of them goes first.
     pub(super) async fn open(cx: Context<'a>, namespace: &'a str) -> Result<Self> {
         let deadline = Deadline::after(LIMIT);
         let wait = Waiter::new(cx.client, cx.phase, namespace, deadline);
         let nodes = cx.cluster.nodes().await?;
         let scene = Self { cx, nodes, wait, namespace };
-        scene.remove().await?;
+        scene.remove_earlier().await?;
         let mut object = Namespace::default();
         object.metadata.name = Some(namespace.to_owned());
+        object.labels_mut().insert(LABEL_SCENARIO.to_owned(), "true".to_owned());
         let namespaces: Api<Namespace> = Api::all(cx.client.clone());
         namespaces.create(&PostParams::default(), &object).await?;
         let folder = scene.folder();
@@ -52,19 +58,26 @@ impl<'a> Scene<'a> {
         Ok(scene)
     }
 
-    /// Deletes the Jobs that are left, sees that nothing else of them stays, and then removes all that
-    /// [`Scene::open`] made.
+    /// Deletes the Jobs that are left, sees that all that is of them ends, and asks for the removal of all
+    /// that [`Scene::open`] made. Nobody waits for kubelets to remove pods that have ended: the checks
+    /// after the run see that nothing is left.
     pub(super) async fn close(self) -> Result<()> {
         let jobs: Api<api::v1beta1::Job> = self.api();
         jobs.delete_collection(&DeleteParams::default(), &Default::default()).await?;
-        leftovers::wait_until_gone(self.cx.client, &self.wait, self.namespace, |_| true).await?;
-        self.remove().await
+        leftovers::wait_until_stopped(self.cx.client, &self.wait, self.namespace).await?;
+        let namespaces: Api<Namespace> = Api::all(self.cx.client.clone());
+        namespaces.delete(self.namespace, &DeleteParams::default()).await?;
+        self.remove_folder().await
     }
 
-    async fn remove(&self) -> Result<()> {
+    async fn remove_earlier(&self) -> Result<()> {
         let namespaces: Api<Namespace> = Api::all(self.cx.client.clone());
         if namespaces.get_opt(self.namespace).await?.is_some() {
+            self.release_daemon_sets().await?;
             namespaces.delete(self.namespace, &DeleteParams::default()).await?;
+            let pods: Api<Pod> = self.api();
+            let at_once = DeleteParams::default().grace_period(0);
+            pods.delete_collection(&at_once, &Default::default()).await?;
             let config =
                 watcher::Config::default().fields(&format!("metadata.name={}", self.namespace));
             let expected = format!("namespace {} gone", self.namespace);
@@ -77,6 +90,22 @@ impl<'a> Scene<'a> {
                 })
                 .await?;
         }
+        self.remove_folder().await
+    }
+
+    /// Takes from DaemonSets the finalizers of a scenario that was interrupted while it held them.
+    async fn release_daemon_sets(&self) -> Result<()> {
+        let sets: Api<DaemonSet> = self.api();
+        let release = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+        for set in sets.list(&Default::default()).await? {
+            if set.finalizers().iter().any(|finalizer| finalizer == HOLD) {
+                sets.patch(&set.name_any(), &PatchParams::default(), &release).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove_folder(&self) -> Result<()> {
         let folder = self.folder();
         let folder = [folder.as_str()];
         try_join_all(self.nodes.iter().map(|node| node.remove(&folder))).await?;
@@ -228,11 +257,15 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    /// Waits until nothing runs any more, whether the Job stays or not.
+    /// Waits until nothing runs any more, whether the Job stays or not, and until the pods are gone. Those
+    /// that have ended are taken from the API: the kubelet would do so up to a minute later.
     pub(super) async fn until_stopped(&self) -> Result<()> {
-        leftovers::wait_until_none_of::<DaemonSet>(self.cx.client, &self.wait, self.namespace)
-            .await?;
-        leftovers::wait_until_none_of::<Pod>(self.cx.client, &self.wait, self.namespace).await
+        let (client, wait, namespace) = (self.cx.client, &self.wait, self.namespace);
+        leftovers::wait_until_none_of::<DaemonSet>(client, wait, namespace).await?;
+        for pod in leftovers::wait_until_pods_have_ended(client, wait, namespace).await? {
+            strike::delete_pod(client, &pod).await?;
+        }
+        leftovers::wait_until_none_of::<Pod>(client, wait, namespace).await
     }
 
     /// Waits until the namespace holds no object of the kind.

@@ -18,8 +18,9 @@ use super::session::Session;
 /// The processes of ours.
 const PROCESSES: [&str; 2] = ["operator", "terminator"];
 
-/// How long the cluster may take to be as it was. A node that came back last gets ready within seconds.
-const LIMIT: Duration = Duration::from_secs(90);
+/// How long the cluster may take to be as it was. A node that came back last gets ready within seconds; a
+/// kubelet of Kubernetes 1.20 takes up to 75 s to remove a pod that has ended.
+const LIMIT: Duration = Duration::from_secs(150);
 
 /// How long connections that nobody uses may stay open: the client keeps them for 90 s.
 const IDLE_LIMIT: Duration = Duration::from_secs(150);

@@ -9,7 +9,6 @@ use kube::ResourceExt as _;
 
 use super::history::{History, Proofs};
 use crate::cluster::Node;
-use crate::fault::strike;
 use crate::scenario::job::{self, WatchedJob};
 use crate::scenario::scene::Scene;
 use crate::scenario::{leftovers, manifest};
@@ -171,24 +170,8 @@ impl<'a> Work<'a> {
                 proofs.entry(job.to_owned()).or_default().push(time);
             }
         }
-        history.judge(scene, &jobs, nodes.len(), &proofs).await?;
-        remove_leaving_pods(scene).await
+        history.judge(scene, &jobs, nodes.len(), &proofs).await
     }
-}
-
-/// Waits until all pods are told to go, and takes them from the API: a kubelet of Kubernetes 1.20 now
-/// and then takes a minute to do so when their containers have ended, and that is not what is promised.
-async fn remove_leaving_pods(scene: &Scene<'_>) -> Result<()> {
-    let leaving = scene
-        .until_pods("all pods leaving", |pods| {
-            let is_leaving = pods.iter().all(|pod| pod.metadata.deletion_timestamp.is_some());
-            is_leaving.then(|| pods.iter().copied().cloned().collect::<Vec<_>>())
-        })
-        .await?;
-    for pod in &leaving {
-        strike::delete_pod(scene.cx.client, pod).await?;
-    }
-    Ok(())
 }
 
 /// The working containers that run: their ids, by pod.
