@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Kind, Report, State};
+use super::{Ending, Kind, Report, State};
 
 /// How many of the slowest scenarios are named.
 const SLOWEST: usize = 5;
@@ -10,10 +10,10 @@ const SLOWEST: usize = 5;
 /// How many lines of an error are shown; all of them are with the artifacts and in the report.
 const ERROR_LINES: usize = 30;
 
-/// The failures, the slowest scenarios, where the artifacts are, and how to run what failed again.
+/// What was cut short, the failures, the slowest scenarios, where the artifacts are, and how to run what failed again.
 #[must_use]
 pub fn summary(report: &Report, artifacts: &Path, again: Option<&str>) -> Vec<String> {
-    let mut lines = Vec::new();
+    let mut lines = Vec::from_iter(cut_short(report));
     for entry in report.failures() {
         let error = shortened(entry.error.as_deref().unwrap_or_default());
         lines.push(format!("FAILED {}: {error}", entry.label()));
@@ -41,6 +41,22 @@ pub fn summary(report: &Report, artifacts: &Path, again: Option<&str>) -> Vec<St
     lines
 }
 
+/// What was not judged because the run ended early.
+fn cut_short(report: &Report) -> Option<String> {
+    let how = match report.ending {
+        Ending::Interrupted => "INTERRUPTED",
+        Ending::Broken => "BROKEN",
+        Ending::Running | Ending::Passed | Ending::Failed => return None,
+    };
+    let with = |state| report.results.iter().filter(move |entry| entry.state == state);
+    let during: Vec<_> = with(State::Interrupted).map(super::Entry::label).collect();
+    let during = match during.is_empty() {
+        true => String::new(),
+        false => format!(" during {}", during.join(", ")),
+    };
+    Some(format!("{how}{during}, {} not run", with(State::NotRun).count()))
+}
+
 fn shortened(error: &str) -> String {
     let lines = error.lines().count();
     if lines <= ERROR_LINES {
@@ -59,7 +75,10 @@ mod tests {
     fn failures_come_with_error_folder_and_the_command_to_repeat_them() {
         let lines = summary(&mixed(), Path::new("target/e2e/run"), Some("cargo xtask e2e run"));
         let text = lines.join("\n");
-        assert!(text.starts_with("FAILED bad: expected: a < b\n"), "{text}");
+        assert!(
+            text.starts_with("INTERRUPTED during cut, 1 not run\nFAILED bad: expected: a < b\n"),
+            "{text}"
+        );
         for part in
             ["  see scenarios/bad", "artifacts target/e2e/run", "again: cargo xtask e2e run"]
         {
@@ -78,6 +97,7 @@ mod tests {
     #[test]
     fn slowest_come_first_and_are_few() {
         let mut report = mixed();
+        report.end(Ending::Passed);
         report.results.clear();
         for seconds in 1..=9 {
             let handle = report.plan(&format!("of-{seconds}"), 1, Kind::Scenario);

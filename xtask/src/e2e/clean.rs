@@ -26,6 +26,8 @@ pub(super) async fn run(cx: &Context) -> Result<Verdict> {
     }
     let cleaning = Cleaning { cx, logs, progress };
     let mut all_well = true;
+    // Before the records: a cluster has its record before it has a node.
+    let nodes = nodes(&cleaning.logs).await?;
     let mut known = BTreeSet::new();
     for (folder, record) in recorded()? {
         known.insert(record.name.clone());
@@ -34,7 +36,7 @@ pub(super) async fn run(cx: &Context) -> Result<Verdict> {
             all_well = false;
         }
     }
-    all_well &= cleaning.orphans(&known).await?;
+    all_well &= cleaning.orphans(nodes, &known).await;
     cleaning.progress.say("clean");
     Ok(if all_well { Verdict::Passed } else { Verdict::Broken })
 }
@@ -71,13 +73,14 @@ impl Cleaning<'_> {
             .await
     }
 
-    /// Removes the nodes of clusters that this checkout made and has no record of.
-    async fn orphans(&self, known: &BTreeSet<String>) -> Result<bool> {
+    /// Removes those of these nodes that are of clusters that this checkout made and has no record of.
+    async fn orphans(&self, nodes: Vec<(String, String)>, known: &BTreeSet<String>) -> bool {
         let mut all_well = true;
-        for (node, cluster) in nodes(&self.logs).await? {
+        for (node, cluster) in nodes {
             if known.contains(&cluster) || !cluster.starts_with(&names_of_this_checkout()) {
                 continue;
             }
+            // By force, which is no error when the run that made it has removed it meanwhile.
             let remove = Cmd::new("docker").args(["rm", "--force", "--volumes", &node]);
             match remove.run(&self.logs).await {
                 Ok(_) => self.progress.say(format_args!("{cluster} had no record, removed {node}")),
@@ -87,7 +90,7 @@ impl Cleaning<'_> {
                 }
             }
         }
-        Ok(all_well)
+        all_well
     }
 }
 
