@@ -8,6 +8,7 @@ pub mod control_plane;
 pub mod deploy;
 pub mod fault;
 pub mod images;
+pub mod kustomize;
 pub mod paths;
 pub mod process;
 pub mod progress;

@@ -8,7 +8,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::core::discovery::Scope;
 use kube::{Api, Client, ResourceExt as _, discovery};
-use serde::Deserialize as _;
+
+use crate::kustomize;
 
 const FIELD_MANAGER: &str = "daemonset-job-tests";
 
@@ -19,7 +20,8 @@ pub(super) async fn apply(client: &Client, path: &Path) -> Result<()> {
     for file in files(path)? {
         let text = std::fs::read_to_string(&file)
             .with_context(|| format!("cannot read {}", file.display()))?;
-        let objects = parse(&text).with_context(|| format!("in {}", file.display()))?;
+        let objects =
+            kustomize::objects(&text).with_context(|| format!("in {}", file.display()))?;
         for object in objects {
             apply_object(client, object)
                 .await
@@ -46,33 +48,44 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn parse(text: &str) -> Result<Vec<DynamicObject>> {
-    let documents: Vec<Option<serde_json::Value>> = serde_saphyr::from_multiple(text)?;
-    documents
-        .into_iter()
-        .flatten()
-        .map(|document| Ok(DynamicObject::deserialize(document)?))
-        .collect()
+/// Sees whether the API server would take objects, and returns the kinds of those that it does not, with why.
+pub(super) async fn dry_run(
+    client: &Client,
+    objects: Vec<DynamicObject>,
+) -> Vec<(String, anyhow::Error)> {
+    let params = PatchParams::apply(FIELD_MANAGER).force().dry_run();
+    let mut refused = Vec::new();
+    for object in objects {
+        let kind = object.types.as_ref().map(|types| types.kind.clone()).unwrap_or_default();
+        if let Err(error) = patch(client, &object, &params).await {
+            refused.push((kind, error));
+        }
+    }
+    refused
 }
 
 async fn apply_object(client: &Client, object: DynamicObject) -> Result<()> {
-    let types = object.types.clone().context("an object without a kind")?;
+    patch(client, &object, &PatchParams::apply(FIELD_MANAGER).force()).await?;
+    if object.types.is_some_and(|types| types.kind == "CustomResourceDefinition") {
+        served(client, &object.metadata.name.unwrap_or_default()).await?;
+    }
+    Ok(())
+}
+
+async fn patch(client: &Client, object: &DynamicObject, params: &PatchParams) -> Result<()> {
+    let types = object.types.as_ref().context("an object without a kind")?;
     let name = object.name_any();
-    let gvk = GroupVersionKind::try_from(&types)?;
+    let gvk = GroupVersionKind::try_from(types)?;
     let (resource, capabilities) = discovery::pinned_kind(client, &gvk)
         .await
         .with_context(|| format!("the API server does not serve {}", types.kind))?;
     let api = match capabilities.scope {
         Scope::Cluster => Api::all_with(client.clone(), &resource),
-        Scope::Namespaced => namespaced(client, &object, &resource),
+        Scope::Namespaced => namespaced(client, object, &resource),
     };
-    let params = PatchParams::apply(FIELD_MANAGER).force();
-    api.patch(&name, &params, &Patch::Apply(&object))
+    api.patch(&name, params, &Patch::Apply(object))
         .await
         .with_context(|| format!("{} {name}", types.kind))?;
-    if types.kind == "CustomResourceDefinition" {
-        served(client, &name).await?;
-    }
     Ok(())
 }
 
@@ -104,14 +117,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn several_documents_and_empty_ones_are_read() {
-        let text = "# nothing but a comment\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n";
-        let names: Vec<_> =
-            parse(text).expect("parsed").iter().map(|object| object.name_any()).collect();
-        assert_eq!(names, ["a", "b"]);
-    }
-
-    #[test]
     fn files_of_a_folder_come_in_the_order_of_their_names() {
         let dir = tempfile::tempdir().expect("a folder");
         for name in ["10-b.yaml", "2-c.yml", "00-a.yaml", "README.md"] {
@@ -134,7 +139,7 @@ mod tests {
         let files = files(&crate::paths::workspace().join("deploy")).unwrap();
         assert!(files.len() >= 4, "{files:?}");
         for file in files {
-            for object in parse(&std::fs::read_to_string(&file).unwrap()).unwrap() {
+            for object in kustomize::objects(&std::fs::read_to_string(&file).unwrap()).unwrap() {
                 let types = object.types.unwrap();
                 let kind = format!("{} {}", types.api_version, types.kind);
                 assert!(served.contains(&kind.as_str()), "{kind} in {}", file.display());

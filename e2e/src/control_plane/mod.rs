@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::PostParams;
+use kube::api::{DynamicObject, PostParams};
 use kube::client::ClientBuilder;
 use kube::config::AuthInfo;
 use kube::{Api, Client, Config};
@@ -123,6 +123,18 @@ impl ControlPlane {
     /// When a file cannot be read, or the API server refuses an object.
     pub async fn apply(&self, path: &std::path::Path) -> Result<()> {
         manifests::apply(&self.client()?, path).await
+    }
+
+    /// Sees by a dry run whether the API server would take objects in the place of what there is, and returns
+    /// the kinds of those that it would not, with why.
+    ///
+    /// # Errors
+    /// Never, as long as the certificates are well-formed.
+    pub async fn dry_run(
+        &self,
+        objects: Vec<DynamicObject>,
+    ) -> Result<Vec<(String, anyhow::Error)>> {
+        Ok(manifests::dry_run(&self.client()?, objects).await)
     }
 
     /// A client with all rights.

@@ -26,6 +26,7 @@ mod deadline;
 mod election;
 mod exit_code;
 mod failures;
+mod kustomize;
 mod names;
 mod nodes;
 mod peers;
