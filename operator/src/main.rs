@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use api::{
     names,
-    runtime::{self, Options},
+    runtime::{self, Options, Registry},
 };
 use clap::{Parser, Subcommand};
 use operator::Config;
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     let Cli { options, config, command } = Cli::parse();
     match command {
         Some(Command::Pause) => runtime::pause(),
-        None => runtime::run(names::OPERATOR, &options, |context| {
+        None => runtime::run(names::OPERATOR, &options, Registry::new("operator"), |context| {
             let namespace = options.namespace().map(str::to_owned);
             operator::run(
                 context.clients,

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use api::{
     names,
-    runtime::{self, Options},
+    runtime::{self, Options, Registry},
 };
 use clap::Parser;
 use terminator::Config;
@@ -21,7 +21,7 @@ struct Cli {
 
 fn main() -> ExitCode {
     let Cli { options, config } = Cli::parse();
-    runtime::run(names::TERMINATOR, &options, |context| {
+    runtime::run(names::TERMINATOR, &options, Registry::new("terminator"), |context| {
         let namespace = options.namespace().map(str::to_owned);
         terminator::run(
             context.clients,

@@ -8,6 +8,7 @@ use tower::filter::FilterLayer;
 
 use super::{
     lease::{self, Standing},
+    metrics::Requests,
     stream,
 };
 
@@ -24,19 +25,21 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Clients from the service account of the pod, or from `$KUBECONFIG` outside of a cluster.
+    /// Clients from the service account of the pod, or from `$KUBECONFIG` outside of a cluster. What
+    /// they ask is counted among `requests`.
     ///
     /// # Errors
     /// When neither is there, or what they hold is not usable.
-    pub async fn infer() -> Result<Self, Error> {
+    pub(super) async fn infer(requests: &Requests) -> Result<Self, Error> {
         let mut config = Config::infer().await?;
         // Watches and reconciliations have their own backoff; this layer would stretch a call that
         // the server puts off to minutes, with a state that is as old.
         config.default_retry = false;
-        let stream = stream::client(config.clone())?;
+        let stream = stream::client(config.clone(), requests)?;
         config.read_timeout = Some(CALL_TIMEOUT);
         config.reset_reader_on_write = true;
-        Ok(Self { stream, call: Client::try_from(config)? })
+        let call = ClientBuilder::try_from(config)?.with_layer(requests).build();
+        Ok(Self { stream, call })
     }
 
     /// The same clients, with calls that change something held back while this replica may not write.
@@ -62,7 +65,7 @@ impl From<Client> for Clients {
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(super) enum Error {
     /// Neither a service account nor a kubeconfig.
     #[error("no cluster is configured: {0}")]
     Infer(#[from] kube::config::InferConfigError),

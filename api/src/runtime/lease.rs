@@ -30,7 +30,7 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use self::claim::{Seen, Step};
-use super::Health;
+use super::{Brief, Health};
 
 /// How often a claim is renewed.
 const RENEW: Duration = Duration::from_secs(2);
@@ -104,7 +104,7 @@ impl Election {
             let wait = match turn {
                 Ok(Ok(wait)) => wait,
                 Ok(Err(error)) => {
-                    warn!("lease {}: {error}", self.candidate.lease);
+                    warn!("lease {}: {}", self.candidate.lease, Brief(&error));
                     LOOK
                 }
                 Err(_) => {
@@ -235,7 +235,9 @@ impl Election {
         match tokio::time::timeout(CALL, release).await {
             Ok(Ok(())) => info!("gave lease {} back", self.candidate.lease),
             // It runs out by itself.
-            Ok(Err(error)) => warn!("lease {} not given back: {error}", self.candidate.lease),
+            Ok(Err(error)) => {
+                warn!("lease {} not given back: {}", self.candidate.lease, Brief(&error))
+            }
             Err(_) => warn!("lease {} not given back in time", self.candidate.lease),
         }
     }

@@ -14,7 +14,7 @@ pub struct Options {
     #[arg(long, env = "NAMESPACE", default_value = "", hide_default_value = true)]
     namespace: String,
 
-    /// Address that /livez and /readyz are served on.
+    /// Address that /livez, /readyz and /metrics are served on.
     #[arg(long, env = "HEALTH_ADDRESS")]
     pub(super) health_address: Option<SocketAddr>,
 

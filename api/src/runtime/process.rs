@@ -1,6 +1,6 @@
 //! The life of a process: start, signals, end.
 
-use std::{future::Future, process::ExitCode, time::Duration};
+use std::{future::Future, process::ExitCode, sync::Arc, time::Duration};
 
 use futures::future::{FutureExt, Shared};
 use tokio::{
@@ -8,9 +8,10 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tracing::{error, info};
-use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
-use super::{Candidate, Clients, Election, Health, LogFormat, Options, client};
+use super::{
+    Candidate, Clients, Election, Health, Options, Registry, client, log, metrics, server,
+};
 
 /// How long work that is under way may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
@@ -29,24 +30,24 @@ pub struct Context {
     pub shutdown: Shared<futures::future::BoxFuture<'static, ()>>,
 }
 
-/// Runs `work` as a process: sets up logs, clients, health server and signals, and turns its result
-/// into an exit code.
+/// Runs `work` as a process: sets up logs, clients, the server of health and metrics, and signals, and
+/// turns its result into an exit code.
 ///
 /// `work` is expected to return soon after `shutdown` resolves; it is dropped after five seconds. Of
 /// several replicas only one works; one that lost that to another begins anew when it comes to it again.
-pub fn run<Work, Fut, E>(name: &str, options: &Options, work: Work) -> ExitCode
+pub fn run<Work, Fut, E>(name: &str, options: &Options, registry: Registry, work: Work) -> ExitCode
 where
     Work: Fn(Context) -> Fut,
     Fut: Future<Output = Result<(), E>>,
     E: std::error::Error + Send + Sync + 'static,
 {
-    init_log(options.log_format, options.log_filter.clone());
+    log::init(options.log_format, options.log_filter.clone());
     let result = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .enable_all()
         .build()
         .map_err(Error::Runtime)
-        .and_then(|runtime| runtime.block_on(serve(name, options, work)));
+        .and_then(|runtime| runtime.block_on(serve(name, options, registry, work)));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -72,7 +73,12 @@ pub fn pause() -> ExitCode {
     }
 }
 
-async fn serve<Work, Fut, E>(name: &str, options: &Options, work: Work) -> Result<(), Error>
+async fn serve<Work, Fut, E>(
+    name: &str,
+    options: &Options,
+    registry: Registry,
+    work: Work,
+) -> Result<(), Error>
 where
     Work: Fn(Context) -> Fut,
     Fut: Future<Output = Result<(), E>>,
@@ -87,18 +93,20 @@ where
     // It fails only when there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let shutdown = terminated()?.boxed().shared();
-    let health = Health::default();
+    let (health, registry) = (Health::default(), Arc::new(registry));
     let server = match options.health_address {
         Some(address) => {
             let listener = TcpListener::bind(address)
                 .await
                 .map_err(|source| Error::Bind { address: address.to_string(), source })?;
-            health.clone().serve(listener, shutdown.clone()).left_future()
+            server::serve(listener, health.clone(), Arc::clone(&registry), shutdown.clone())
+                .left_future()
         }
         None => shutdown.clone().map(Ok).right_future(),
     };
-    let context = Context { clients: Clients::infer().await?, health, shutdown: shutdown.clone() };
-    let work = elected(options.candidate(name), context, work)
+    let clients = Clients::infer(&registry.requests).await?;
+    let context = Context { clients, health, shutdown: shutdown.clone() };
+    let work = elected(options.candidate(name), &registry.leadership, context, work)
         .map(|result| result.map_err(|error| Error::Work(Box::new(error))));
     let in_time = async {
         shutdown.await;
@@ -117,6 +125,7 @@ where
 /// Does `work` while this replica leads; at once and all the time if there is but one.
 async fn elected<Work, Fut, E>(
     candidate: Option<Candidate>,
+    leadership: &metrics::Leadership,
     mut context: Context,
     work: Work,
 ) -> Result<(), E>
@@ -125,9 +134,11 @@ where
     Fut: Future<Output = Result<(), E>>,
 {
     let Some(candidate) = candidate else {
+        leadership.follow(None);
         return work(context).await;
     };
     let election = Election::new(context.clients.call.clone(), candidate);
+    leadership.follow(Some(election.standing()));
     context.clients = context.clients.guarded(election.standing());
     let work = || work(context.clone());
     let result = tokio::select! {
@@ -148,15 +159,6 @@ fn terminated() -> Result<impl Future<Output = ()> + Send + 'static, Error> {
             _ = interrupt.recv() => {}
         }
     })
-}
-
-fn init_log(format: LogFormat, filter: Targets) {
-    let layer = tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr);
-    let layer = match format {
-        LogFormat::Text => layer.with_ansi(false).boxed(),
-        LogFormat::Json => layer.json().flatten_event(true).boxed(),
-    };
-    tracing_subscriber::registry().with(layer.with_filter(filter)).init();
 }
 
 /// Why a process ended.

@@ -6,9 +6,11 @@ use hyper_util::{
 };
 use kube::{
     Client, Config,
-    client::{Body, ConfigExt},
+    client::{Body, ClientBuilder, ConfigExt},
 };
 use tower::{BoxError, ServiceBuilder};
+
+use super::metrics::Requests;
 
 /// What a connection reads ahead at most. By default that is 400 kB, and hundreds of busy logs would take
 /// more memory than all the rest.
@@ -16,9 +18,9 @@ const READ_AHEAD: usize = 16 * 1024;
 
 /// A client as kube makes it of `config`, but for its buffers, its retries, and its timeouts, of which only
 /// that of connecting is kept. Through a proxy it is kube's own.
-pub(super) fn client(config: Config) -> kube::Result<Client> {
+pub(super) fn client(config: Config, requests: &Requests) -> kube::Result<Client> {
     if config.proxy_url.is_some() {
-        return Client::try_from(config);
+        return Ok(ClientBuilder::try_from(config)?.with_layer(requests).build());
     }
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
@@ -27,6 +29,7 @@ pub(super) fn client(config: Config) -> kube::Result<Client> {
     let transport: legacy::Client<_, Body> =
         legacy::Builder::new(TokioExecutor::new()).http1_max_buf_size(READ_AHEAD).build(tls);
     let service = ServiceBuilder::new()
+        .layer(requests.clone())
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
@@ -47,7 +50,7 @@ mod tests {
         let mut config = Config::new(url.parse().unwrap());
         config.auth_info.token = Some("secret".to_owned().into());
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = client(config).unwrap();
+        let client = client(config, &Requests::default()).unwrap();
         let server = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = vec![0; 4096];

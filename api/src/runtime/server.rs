@@ -1,0 +1,123 @@
+//! `/livez`, `/readyz` and `/metrics` over HTTP.
+
+use std::{borrow::Cow, convert::Infallible, future::Future, io, sync::Arc, time::Duration};
+
+use http::{HeaderValue, header::CONTENT_TYPE};
+use hyper::{
+    Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+
+use super::{Health, Registry};
+
+/// How long a client may take to send the header of its request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The text format of Prometheus.
+/// <https://prometheus.io/docs/instrumenting/exposition_formats/>
+const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// Answers on `listener` until `shutdown` resolves.
+///
+/// # Errors
+/// When the listener fails for good.
+pub(super) async fn serve(
+    listener: TcpListener,
+    health: Health,
+    registry: Arc<Registry>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let mut shutdown = std::pin::pin!(shutdown);
+    // Owned here, so that no connection outlives the server.
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let (stream, _) = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) if is_transient(&error) => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            },
+            Some(_) = connections.join_next() => continue,
+            () = &mut shutdown => return Ok(()),
+        };
+        let (health, registry) = (health.clone(), Arc::clone(&registry));
+        connections.spawn(async move {
+            let service = service_fn(|request: Request<Incoming>| {
+                let answer = answer(&health, &registry, request.method(), request.uri().path());
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            // A client that hangs up early is of no interest.
+            let _ = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_TIMEOUT)
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+fn answer(health: &Health, registry: &Registry, method: &Method, path: &str) -> Response<String> {
+    let (status, content_type, body): (_, _, Cow<'_, str>) = match (method, path) {
+        (&Method::GET, "/livez") => (StatusCode::OK, TEXT, "ok\n".into()),
+        (&Method::GET, "/readyz") if health.is_ready() => (StatusCode::OK, TEXT, "ok\n".into()),
+        (&Method::GET, "/readyz") => {
+            (StatusCode::SERVICE_UNAVAILABLE, TEXT, "caches are not synced\n".into())
+        }
+        (&Method::GET, "/metrics") => (StatusCode::OK, METRICS, registry.scrape().into()),
+        _ => (StatusCode::NOT_FOUND, TEXT, "not found: try /livez, /readyz or /metrics\n".into()),
+    };
+    let mut response = Response::new(body.into_owned());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+/// Errors of one connection, or of a moment without file descriptors.
+fn is_transient(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    ) || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(health: &Health, method: &Method, path: &str) -> StatusCode {
+        answer(health, &Registry::new("operator"), method, path).status()
+    }
+
+    #[test]
+    fn it_is_live_before_it_is_ready() {
+        let health = Health::default();
+        assert_eq!(status(&health, &Method::GET, "/livez"), StatusCode::OK);
+        assert_eq!(status(&health, &Method::GET, "/readyz"), StatusCode::SERVICE_UNAVAILABLE);
+        health.clone().set_ready();
+        assert_eq!(status(&health, &Method::GET, "/readyz"), StatusCode::OK);
+    }
+
+    #[test]
+    fn metrics_are_there_before_it_is_ready() {
+        let answer =
+            answer(&Health::default(), &Registry::new("operator"), &Method::GET, "/metrics");
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.headers()[CONTENT_TYPE], METRICS);
+        assert!(answer.body().contains("daemonset_job_build_info"), "{}", answer.body());
+    }
+
+    #[test]
+    fn other_paths_are_not_found() {
+        assert_eq!(status(&Health::default(), &Method::GET, "/"), StatusCode::NOT_FOUND);
+        assert_eq!(status(&Health::default(), &Method::POST, "/livez"), StatusCode::NOT_FOUND);
+    }
+}
