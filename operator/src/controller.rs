@@ -1,6 +1,6 @@
 //! The wiring: which watches make which Job be reconciled.
 
-use std::{collections::HashSet, future::Future, sync::Arc};
+use std::{collections::HashSet, future::Future, sync::Arc, time::Instant};
 
 use api::{
     names,
@@ -19,11 +19,12 @@ use kube::{
         watcher,
     },
 };
-use tracing::{debug, info, warn};
+use tracing::{Instrument, Span, debug, info, info_span, warn};
 
 use crate::{
     config::Config,
     decide,
+    metrics::Metrics,
     observe::Observer,
     reachability::Reachability,
     recent::Recent,
@@ -35,7 +36,7 @@ use crate::{
 const CONCURRENCY: u16 = 16;
 
 /// A Job that may not be decodable: one of those must not stop the watch of the others.
-type MaybeJob = DeserializeGuard<Job>;
+pub(crate) type MaybeJob = DeserializeGuard<Job>;
 
 struct Context {
     reconciler: Reconciler,
@@ -50,6 +51,7 @@ pub async fn run(
     clients: Clients,
     namespace: Option<String>,
     config: Config,
+    metrics: Metrics,
     health: Health,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
@@ -58,10 +60,15 @@ pub async fn run(
     let stream = &clients.stream;
     let all = watcher::Config::default();
     let of_jobs = watcher::Config::default().labels(names::POD_SELECTOR);
-    let (jobs, job_events) = cache(watch::<MaybeJob>(stream, namespace, all.clone()));
-    let (daemon_sets, daemon_set_events) = cache(watch(stream, namespace, all.clone()));
-    let (pods, pod_events) = cache(watch::<PodView>(stream, namespace, of_jobs));
-    let (nodes, node_events) = cache(watch_cluster(stream, all));
+    let errors = &metrics.watch_errors;
+    let job_watch = watch::<MaybeJob>(stream, namespace, all.clone());
+    let (jobs, job_events) = cache(errors.count("jobs", job_watch));
+    let daemon_set_watch = watch(stream, namespace, all.clone());
+    let (daemon_sets, daemon_set_events) = cache(errors.count("daemonsets", daemon_set_watch));
+    let pod_watch = watch::<PodView>(stream, namespace, of_jobs);
+    let (pods, pod_events) = cache(errors.count("pods", pod_watch));
+    let (nodes, node_events) = cache(errors.count("nodes", watch_cluster(stream, all)));
+    let _shown = metrics.show(jobs.store.clone());
 
     let client = clients.call;
     let owners = daemon_sets.store.clone();
@@ -75,7 +82,7 @@ pub async fn run(
     let writer = StatusWriter::new(client.clone());
     let asked_why = Recent::within(decide::REFUSAL);
     let pause_image = config.pause_image;
-    let reconciler = Reconciler { client, observer, writer, asked_why, pause_image };
+    let reconciler = Reconciler { client, observer, writer, asked_why, pause_image, metrics };
     let context = Arc::new(Context { reconciler, backoff: Backoff::default() });
     let results = Controller::for_stream(job_events.applied_objects(), jobs.store.clone())
         .watches_stream(daemon_set_events.touched_objects(), |daemon_set| {
@@ -156,12 +163,26 @@ async fn reconcile(job: Arc<MaybeJob>, context: Arc<Context>) -> Result<Action, 
     if !reconciler.observer.synced().await {
         return Err(Error::WatchEnded);
     }
-    let action = match &job.0 {
-        Ok(job) => reconciler.reconcile(job).await?,
-        Err(invalid) => reconciler.report_undecodable(invalid).await?,
+    let started = Instant::now();
+    let reconciled = async {
+        match &job.0 {
+            Ok(job) => reconciler.reconcile(job).await,
+            Err(invalid) => reconciler.report_undecodable(invalid).await,
+        }
     };
-    context.backoff.succeeded(&ObjectRef::from_obj(&*job));
-    Ok(action)
+    let name = ObjectRef::from_obj(&*job);
+    let reconciled = reconciled.instrument(span(&name)).await;
+    let error = reconciled.as_ref().err().map(Error::kind);
+    reconciler.metrics.reconciliations.done(started.elapsed(), error);
+    if reconciled.is_ok() {
+        context.backoff.succeeded(&name);
+    }
+    reconciled
+}
+
+/// What is logged of a Job bears its name.
+fn span(job: &ObjectRef<MaybeJob>) -> Span {
+    info_span!("job", namespace = job.namespace.as_deref().unwrap_or_default(), job = job.name)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature that the controller asks for")]
@@ -174,14 +195,18 @@ type Outcome = Result<(ObjectRef<MaybeJob>, Action), controller::Error<Error, wa
 /// One line in the log for each thing that went wrong.
 fn report(context: &Context, outcome: Outcome) {
     match outcome {
-        Ok((job, _)) => debug!(%job, "reconciled"),
+        Ok((job, _)) => span(&job).in_scope(|| debug!("reconciled")),
         // Its children have just told of the end of a Job.
         Err(controller::Error::ObjectNotFound(job)) => {
             let name = ObjectRef::<MaybeJob>::new(&job.name)
                 .within(job.namespace.as_deref().unwrap_or_default());
             context.backoff.succeeded(&name);
         }
-        Err(controller::Error::ReconcilerFailed(error, job)) => warn!(%job, "reconcile: {error}"),
+        Err(controller::Error::ReconcilerFailed(error, job)) => {
+            let name = ObjectRef::<MaybeJob>::new(&job.name)
+                .within(job.namespace.as_deref().unwrap_or_default());
+            span(&name).in_scope(|| warn!("tried again later: {error}"));
+        }
         Err(controller::Error::QueueError(error)) => warn!("watch: {error}"),
         Err(controller::Error::RunnerError(error)) => warn!("{error}"),
     }

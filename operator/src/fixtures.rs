@@ -138,6 +138,12 @@ pub(crate) fn pod(node: &str) -> PodBuilder {
 }
 
 impl PodBuilder {
+    pub(crate) fn identity(mut self, uid: &str, version: &str) -> Self {
+        self.0.metadata.uid = Some(uid.into());
+        self.0.metadata.resource_version = Some(version.into());
+        self
+    }
+
     pub(crate) fn done(mut self) -> Self {
         self.0.status.conditions.push(PodCondition {
             type_: names::POD_COMPLETED.into(),

@@ -4,12 +4,14 @@
 //! [`controller`] observe all of them, [`decide`] what they mean (a pure function), and apply that.
 
 pub mod config;
+mod confirm;
 pub mod controller;
 pub mod daemon_set;
 pub mod decide;
 pub mod events;
 #[cfg(test)]
 mod fixtures;
+pub mod metrics;
 mod observe;
 pub mod observed;
 pub mod progress;
@@ -18,7 +20,9 @@ mod recent;
 pub mod reconcile;
 mod run;
 pub mod status;
+mod turn;
 mod write;
 
 pub use config::Config;
 pub use controller::run;
+pub use metrics::Metrics;

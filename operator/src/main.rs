@@ -7,7 +7,7 @@ use api::{
     runtime::{self, Options, Registry},
 };
 use clap::{Parser, Subcommand};
-use operator::Config;
+use operator::{Config, Metrics};
 
 /// Turns Jobs (daemonset.darkowlzz.space/v1beta1) into DaemonSets and reports their status.
 #[derive(Parser)]
@@ -29,17 +29,20 @@ enum Command {
 
 fn main() -> ExitCode {
     let Cli { options, config, command } = Cli::parse();
-    match command {
-        Some(Command::Pause) => runtime::pause(),
-        None => runtime::run(names::OPERATOR, &options, Registry::new("operator"), |context| {
-            let namespace = options.namespace().map(str::to_owned);
-            operator::run(
-                context.clients,
-                namespace,
-                config.clone(),
-                context.health,
-                context.shutdown,
-            )
-        }),
+    if let Some(Command::Pause) = command {
+        return runtime::pause();
     }
+    let mut registry = Registry::new("operator");
+    let metrics = Metrics::new(&mut registry);
+    runtime::run(names::OPERATOR, &options, registry, |context| {
+        let namespace = options.namespace().map(str::to_owned);
+        operator::run(
+            context.clients,
+            namespace,
+            config.clone(),
+            metrics.clone(),
+            context.health,
+            context.shutdown,
+        )
+    })
 }

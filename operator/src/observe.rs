@@ -1,18 +1,24 @@
 //! Observes a Job: in the caches of the watches, or at the API server.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use api::{
     names,
     runtime::Cache,
     v1beta1::{Job, JobStatus},
-    views::{self, DaemonSetView, NodeView, PodView},
+    views::{DaemonSetView, NodeView, PodView},
 };
 use k8s_openapi::jiff::Timestamp;
-use kube::{Api, Client, Resource, ResourceExt, api::ListParams, runtime::reflector::ObjectRef};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{ListParams, ObjectList},
+    core::{Request, request},
+    runtime::reflector::ObjectRef,
+};
 use serde::de::DeserializeOwned;
 
 use crate::{
+    confirm::confirm,
     observed::{Observed, Source},
     progress::progress,
 };
@@ -41,6 +47,11 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
+    /// The pods that were seen.
+    pub(crate) fn pods(&self) -> &[Arc<PodView>] {
+        &self.pods
+    }
+
     /// Together with the Job itself, at the time `now`.
     pub(crate) fn observed<'a>(&'a self, job: &'a Job, now: Timestamp) -> Observed<'a> {
         Observed {
@@ -83,34 +94,62 @@ impl Observer {
         let (mut pods, mut nodes) = (Vec::new(), self.nodes.store.state());
         if let Some(daemon_set) = &daemon_set {
             let selector = format!("{}={}", names::LABEL_DAEMON_SET, names::label_value(&name));
-            let api: Api<PodView> = Api::namespaced(self.client.clone(), &namespace);
-            pods = list(&api, ListParams::default().labels(&selector)).await?;
+            pods = self.live_pods(job, &namespace, &selector).await?;
             // The nodes matter only where a pod that is not done is on a node that was: a cache that
             // lags might take that for an earlier node of its name.
             let by_pods = progress(&job.spec, &JobStatus::default(), daemon_set, &pods, &[]);
             if !by_pods.has_ended {
-                nodes = list(&Api::all(self.client.clone()), ListParams::default()).await?;
+                let api = Api::all(self.client.clone());
+                nodes = self.list_whole(&api, ListParams::default()).await?;
             }
         }
         Ok(Surroundings { daemon_set, pods, nodes, source: Source::Live })
     }
-}
 
-async fn list<K>(api: &Api<K>, params: ListParams) -> kube::Result<Vec<Arc<K>>>
-where
-    K: Resource + Clone + DeserializeOwned + fmt::Debug,
-{
-    let mut objects = Vec::new();
-    let mut page = params.limit(PAGE);
-    loop {
-        let list = api.list(&page).await?;
-        objects.extend(list.items.into_iter().map(|mut object| {
-            views::prune(&mut object);
-            Arc::new(object)
-        }));
-        match list.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => page = page.continue_token(&token),
-            None => return Ok(objects),
+    /// The pods that the API server holds: mostly the cached ones, confirmed.
+    async fn live_pods(
+        &self,
+        job: &Job,
+        namespace: &str,
+        selector: &str,
+    ) -> kube::Result<Vec<Arc<PodView>>> {
+        let params = ListParams::default().labels(selector);
+        let api: Api<PodView> = Api::namespaced(self.client.clone(), namespace);
+        let live = self.list(&api, Request::list_metadata, params.clone()).await?;
+        match confirm(&job.spec, &self.pods.store.state(), live) {
+            Some(pods) => Ok(pods),
+            None => self.list_whole(&api, params).await,
+        }
+    }
+
+    async fn list_whole<K>(&self, api: &Api<K>, params: ListParams) -> kube::Result<Vec<Arc<K>>>
+    where
+        K: Resource + Clone + DeserializeOwned,
+    {
+        let objects: Vec<K> = self.list(api, Request::list, params).await?;
+        Ok(objects.into_iter().map(Arc::new).collect())
+    }
+
+    /// What the API server holds, as `T`, which is what `ask` asks for.
+    async fn list<K, T>(&self, api: &Api<K>, ask: Ask, params: ListParams) -> kube::Result<Vec<T>>
+    where
+        K: Resource,
+        T: Clone + DeserializeOwned,
+    {
+        let request = Request::new(api.resource_url());
+        let mut objects = Vec::new();
+        let mut page = params.limit(PAGE);
+        loop {
+            let asked = ask(&request, &page).map_err(kube::Error::BuildRequest)?;
+            let list: ObjectList<T> = self.client.request(asked).await?;
+            objects.extend(list.items);
+            match list.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page = page.continue_token(&token),
+                None => return Ok(objects),
+            }
         }
     }
 }
+
+/// Makes the request for a page of a list.
+type Ask = fn(&Request, &ListParams) -> Result<http::Request<Vec<u8>>, request::Error>;

@@ -1,11 +1,14 @@
 //! One reconciliation: observe, decide, apply.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use api::{
+    conditions::Reason,
     names,
+    runtime::{Brief, error_kind},
     template::Refusal,
-    v1beta1::{Job, JobSpec},
+    v1beta1::{Job, JobSpec, JobStatus},
+    views::PodView,
 };
 use k8s_openapi::{
     api::apps::v1::DaemonSet, apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp,
@@ -16,15 +19,17 @@ use kube::{
     core::error_boundary::InvalidObject,
     runtime::controller::Action,
 };
-use tracing::info;
+use tracing::{debug, info, warn};
 
 use crate::{
     daemon_set,
     decide::{self, Act, DaemonSetAction, Decision},
     events,
+    metrics::{Metrics, last_end},
     observe::Observer,
     recent::Recent,
     status::{self, Write},
+    turn::{Turn, turn},
     write::{StatusWriter, Written},
 };
 
@@ -46,6 +51,8 @@ pub(crate) struct Reconciler {
     pub(crate) asked_why: Recent,
     /// Image that pods of `ExitCode` Jobs idle on.
     pub(crate) pause_image: String,
+    /// What is told of all this.
+    pub(crate) metrics: Metrics,
 }
 
 impl Reconciler {
@@ -65,10 +72,10 @@ impl Reconciler {
             Decision::Act(act) => act,
             Decision::ObserveLive | Decision::Nothing => return Ok(Action::await_change()),
         };
-        match self.apply(job, &act, now).await {
+        match self.apply(job, &act, surroundings.pods(), now).await {
             Err(Error::Refused(message)) => {
                 match decide::refused(&surroundings.observed(job, now), &message) {
-                    Decision::Act(act) => self.apply(job, &act, now).await,
+                    Decision::Act(act) => self.apply(job, &act, surroundings.pods(), now).await,
                     Decision::ObserveLive | Decision::Nothing => Ok(Action::await_change()),
                 }
             }
@@ -89,7 +96,10 @@ impl Reconciler {
         let error = error.unwrap_or_else(|| invalid.error.clone());
         let status = status::undecodable(&invalid.metadata, &error);
         Ok(match self.writer.write(&invalid.metadata, &status).await? {
-            Written::Yes => Action::await_change(),
+            Written::Yes => {
+                warn!("Job cannot be decoded: {error}");
+                Action::await_change()
+            }
             Written::Outdated => Action::requeue(CATCH_UP),
         })
     }
@@ -109,7 +119,13 @@ impl Reconciler {
         Ok(decoded.err().map(|error| format!("spec.{}: {}", error.path(), error.inner())))
     }
 
-    async fn apply(&self, job: &Job, act: &Act, now: Timestamp) -> Result<Action, Error> {
+    async fn apply(
+        &self,
+        job: &Job,
+        act: &Act,
+        pods: &[Arc<PodView>],
+        now: Timestamp,
+    ) -> Result<Action, Error> {
         self.apply_daemon_set(job, &act.daemon_set).await?;
         for note in &act.notes {
             events::publish(&self.client, job, note, now).await?;
@@ -130,11 +146,41 @@ impl Reconciler {
                 Write::Never => recheck,
                 Write::After(rest) => rest.min(recheck),
                 Write::Now => match self.writer.write(&job.metadata, &act.status).await? {
-                    Written::Yes => recheck,
+                    Written::Yes => {
+                        self.tell(job, &act.status, pods);
+                        recheck
+                    }
                     Written::Outdated => CATCH_UP,
                 },
             },
         ))
+    }
+
+    /// Tells of a status that was written.
+    fn tell(&self, job: &Job, status: &JobStatus, pods: &[Arc<PodView>]) {
+        let completed = status.completed.as_deref().unwrap_or_default();
+        match turn(job.status.as_ref(), status) {
+            Turn::Finished(condition) => {
+                let end = condition.last_transition_time.0;
+                let start = status.start_time.as_ref().map_or(end, |start| start.0);
+                let seconds = end.duration_since(start).as_secs_f64().max(0.0);
+                self.metrics.finished(&condition.reason, seconds);
+                if condition.reason == Reason::Completed.as_str()
+                    && let Some(last) = last_end(&job.spec, pods)
+                {
+                    let latency = Timestamp::now().duration_since(last);
+                    self.metrics.noticed(Duration::try_from(latency).unwrap_or_default());
+                }
+                let (reason, message) = (&condition.reason, &condition.message);
+                info!(reason, completed, duration_seconds = seconds, "Job finished: {message}");
+            }
+            Turn::Blocked(condition) => {
+                warn!(reason = condition.reason, "Job is blocked: {}", condition.message);
+            }
+            Turn::Progress => {
+                debug!(phase = ?status.phase.unwrap_or_default(), completed, "progress")
+            }
+        }
     }
 
     async fn apply_daemon_set(&self, job: &Job, action: &DaemonSetAction) -> Result<(), Error> {
@@ -148,7 +194,7 @@ impl Reconciler {
                 // Not forced: should someone else have created one a moment ago, it is a conflict.
                 let params = PatchParams::apply(names::OPERATOR);
                 api.patch(&name, &params, &Patch::Apply(desired)).await.map_err(refused)?;
-                info!(daemon_set = name, "created DaemonSet");
+                info!(daemon_set = name, "Job started");
                 Ok(())
             }
             DaemonSetAction::Update(uid) => {
@@ -157,7 +203,7 @@ impl Reconciler {
                 desired.metadata.uid = Some(uid.clone());
                 let params = PatchParams::apply(names::OPERATOR).force();
                 api.patch(&name, &params, &Patch::Apply(desired)).await.map_err(refused)?;
-                info!(daemon_set = name, "changed the work of the DaemonSet");
+                info!(daemon_set = name, "Job started again: its work was changed");
                 Ok(())
             }
             DaemonSetAction::Delete(uid) => {
@@ -166,7 +212,7 @@ impl Reconciler {
                 let params = DeleteParams::background().preconditions(preconditions);
                 match api.delete(&name, &params).await {
                     Ok(_) => {
-                        info!(daemon_set = name, "deleted the DaemonSet of the finished Job");
+                        debug!(daemon_set = name, "deleted the DaemonSet of the finished Job");
                         Ok(())
                     }
                     // Gone, or another one by now.
@@ -190,7 +236,7 @@ fn refused(error: kube::Error) -> Error {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server did not take a call.
-    #[error(transparent)]
+    #[error("{}", Brief(.0))]
     Api(#[from] kube::Error),
     /// The API server refuses the DaemonSet as it is.
     #[error("the API server refuses the DaemonSet: {0}")]
@@ -198,6 +244,17 @@ pub enum Error {
     /// The caches will never be synced: their watches have ended.
     #[error("the watches have ended")]
     WatchEnded,
+}
+
+impl Error {
+    /// Its kind, as metrics know it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Api(error) => error_kind(error),
+            Self::Refused(_) => "invalid",
+            Self::WatchEnded => "other",
+        }
+    }
 }
 
 impl From<Refusal> for Error {

@@ -12,7 +12,6 @@ use kube::{
     api::{PartialObjectMeta, Patch, PatchParams},
 };
 use serde_json::json;
-use tracing::info;
 
 use crate::{recent::Recent, status::LONGEST_INTERVAL};
 
@@ -69,12 +68,6 @@ impl StatusWriter {
             Err(kube::Error::Api(refusal)) if refusal.code == 409 => return Ok(Written::Outdated),
             Err(error) => return Err(error),
         }
-        info!(
-            phase = ?status.phase.unwrap_or_default(),
-            completed = status.completed.as_deref().unwrap_or_default(),
-            reason = status.conditions.first().map(|condition| condition.reason.as_str()),
-            "status"
-        );
         self.recent.done(job.uid.as_deref().unwrap_or_default());
         Ok(Written::Yes)
     }

@@ -30,8 +30,8 @@ async fn half_an_api_server(request: Request<Body>) -> Result<Response<Body>, st
 async fn an_operator_whose_caches_never_sync_ends_when_it_is_told_to() {
     let clients = Clients::from(Client::new(tower::service_fn(half_an_api_server), "default"));
     let shutdown = tokio::time::sleep(Duration::from_secs(5));
-    let work =
-        operator::run(clients, None, operator::Config::default(), Health::default(), shutdown);
+    let (config, metrics) = (operator::Config::default(), operator::Metrics::default());
+    let work = operator::run(clients, None, config, metrics, Health::default(), shutdown);
     let ended = tokio::time::timeout(Duration::from_secs(60), work).await;
     ended.expect("it ends").expect("in an orderly way");
 }

@@ -52,6 +52,7 @@ impl Replica {
                     clients.clone(),
                     Some(namespace.clone()),
                     operator::Config::default(),
+                    operator::Metrics::default(),
                     ready.clone(),
                     ended.clone().cancelled_owned(),
                 )
@@ -163,6 +164,7 @@ fn replica_that_stands_by_changes_nothing() {
             clients,
             Some(cx.namespace.clone()),
             operator::Config::default(),
+            operator::Metrics::default(),
             Health::default(),
             std::future::pending(),
         );

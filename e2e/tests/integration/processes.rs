@@ -46,6 +46,7 @@ impl Test {
             clients,
             namespace,
             operator::Config::default(),
+            operator::Metrics::default(),
             health.clone(),
             shutdown.clone().cancelled_owned(),
         );

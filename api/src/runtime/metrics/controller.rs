@@ -66,11 +66,15 @@ impl WatchErrors {
     }
 
     /// Counts the errors among these events of a watch of `resource`.
-    pub fn count<T: Send>(
+    pub fn count<T, S>(
         &self,
         resource: &'static str,
-        events: impl Stream<Item = watcher::Result<T>> + Send,
-    ) -> impl Stream<Item = watcher::Result<T>> + Send {
+        events: S,
+    ) -> impl Stream<Item = watcher::Result<T>> + Send + use<T, S>
+    where
+        T: Send,
+        S: Stream<Item = watcher::Result<T>> + Send,
+    {
         let errors = self.0.get_or_create_owned(&[("resource", resource)]);
         events.inspect(move |event| {
             if event.is_err() {

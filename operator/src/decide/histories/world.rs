@@ -10,7 +10,7 @@ use std::{
 use api::{
     conditions,
     v1beta1::{Job, JobStatus},
-    views::{DaemonSetView, NodeView, PodView},
+    views::{DaemonSetView, Metadata, NodeView, PodView},
     work,
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -21,6 +21,7 @@ use super::{
     Event, Lags,
 };
 use crate::{
+    confirm::confirm,
     fixtures,
     observed::{Observed, Source},
 };
@@ -285,7 +286,8 @@ impl World {
         if decision == Decision::ObserveLive {
             let daemon_set = self.now.daemon_set.clone();
             between.iter().for_each(|event| self.happen(event));
-            let seen = if daemon_set.is_some() { pods(&self.now.pods) } else { Vec::new() };
+            let seen = daemon_set.as_ref().map(|_| self.live_pods(&job, lags.pods));
+            let seen = seen.unwrap_or_default();
             decision = decide(&Observed {
                 job: &job,
                 daemon_set: view(daemon_set.as_deref()).as_ref(),
@@ -304,6 +306,13 @@ impl World {
             self.check_deadline(&job, &act);
             self.apply(&job, *act);
         }
+    }
+
+    /// As the operator reads them, whose cache lags.
+    fn live_pods(&self, job: &Job, lag: usize) -> Vec<Arc<PodView>> {
+        let live = pods(&self.now.pods);
+        let metadata = live.iter().map(|pod| Metadata { metadata: pod.metadata.clone() }).collect();
+        confirm(&job.spec, &pods(&self.ago(lag).pods), metadata).unwrap_or(live)
     }
 
     /// As the API server: a UID or a version that does not match is a conflict.
@@ -398,9 +407,12 @@ fn view(state: Option<&DaemonSetState>) -> Option<DaemonSetView> {
 }
 
 fn pods(pods: &BTreeMap<Uid, PodState>) -> Vec<Arc<PodView>> {
-    let view = |state: &PodState| {
+    let view = |(uid, state): (&Uid, &PodState)| {
         let name = state.node.to_string();
         let mut pod = fixtures::pod(&name).owner(&state.owner).work_hash(&state.work_hash);
+        // What is written to a pod is never unwritten: each state has a version of its own.
+        let PodState { is_done, has_failed, is_leaving, .. } = state;
+        pod = pod.identity(&uid.to_string(), &format!("{is_done} {has_failed} {is_leaving}"));
         if state.has_failed {
             pod = pod.container(json!({
                 "name": "job-container", "image": "", "imageID": "", "ready": false,
@@ -415,7 +427,7 @@ fn pods(pods: &BTreeMap<Uid, PodState>) -> Vec<Arc<PodView>> {
         }
         pod.build()
     };
-    pods.values().map(view).collect()
+    pods.iter().map(view).collect()
 }
 
 fn nodes(nodes: &BTreeMap<Name, Uid>) -> Vec<Arc<NodeView>> {
