@@ -207,7 +207,8 @@ fn report(context: &Context, outcome: Outcome) {
                 .within(job.namespace.as_deref().unwrap_or_default());
             span(&name).in_scope(|| warn!("tried again later: {error}"));
         }
-        Err(controller::Error::QueueError(error)) => warn!("watch: {error}"),
+        // Logged where it is known which watch it is.
+        Err(controller::Error::QueueError(_)) => {}
         Err(controller::Error::RunnerError(error)) => warn!("{error}"),
     }
 }

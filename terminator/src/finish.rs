@@ -1,10 +1,15 @@
 //! Deletes Jobs that are finished.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use api::{
     conditions::{self, Reason},
-    runtime::{Backoff, Clients, cache, watch},
+    names,
+    runtime::{Backoff, Brief, Clients, cache, error_kind, watch},
     v1beta1::Job,
 };
 use futures::StreamExt;
@@ -21,7 +26,9 @@ use kube::{
     },
 };
 use tokio::sync::oneshot;
-use tracing::{debug, info, warn};
+use tracing::{Instrument, Span, debug, info, info_span, warn};
+
+use crate::metrics::Metrics;
 
 /// Jobs that are deleted at the same time.
 const CONCURRENCY: u16 = 16;
@@ -72,6 +79,7 @@ pub fn due(job: &Job, now: Timestamp) -> Due {
 
 struct Context {
     client: Client,
+    metrics: Metrics,
     backoff: Backoff<ObjectRef<MaybeJob>>,
 }
 
@@ -80,12 +88,13 @@ struct Context {
 pub async fn run(
     clients: Clients,
     namespace: Option<&str>,
+    metrics: Metrics,
     synced: oneshot::Sender<()>,
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
-    let (jobs, events) =
-        cache(watch::<MaybeJob>(&clients.stream, namespace, watcher::Config::default()));
-    let context = Arc::new(Context { client: clients.call, backoff: Backoff::default() });
+    let events = watch::<MaybeJob>(&clients.stream, namespace, watcher::Config::default());
+    let (jobs, events) = cache(metrics.watch_errors.count("jobs", events));
+    let context = Arc::new(Context { client: clients.call, metrics, backoff: Backoff::default() });
     let results = Controller::for_stream(events.applied_objects(), jobs.store.clone())
         .with_config(Config::default().concurrency(CONCURRENCY))
         .graceful_shutdown_on(shutdown)
@@ -104,37 +113,65 @@ pub async fn run(
 }
 
 async fn finish(job: Arc<MaybeJob>, context: Arc<Context>) -> Result<Action, kube::Error> {
-    let due = job.0.as_ref().map_or(Due::Never, |job| due(job, Timestamp::now()));
-    let action = match (due, &job.0) {
-        (Due::Now, Ok(job)) => {
-            delete(&context.client, job).await?;
-            Action::await_change()
-        }
-        (Due::After(rest), _) => Action::requeue(rest),
-        _ => Action::await_change(),
+    let (started, name) = (Instant::now(), ObjectRef::from_obj(&*job));
+    let Ok(seen) = &job.0 else {
+        return Ok(Action::await_change());
     };
-    context.backoff.succeeded(&ObjectRef::from_obj(&*job));
-    Ok(action)
+    context.see(seen);
+    let finished = match due(seen, Timestamp::now()) {
+        Due::Now => {
+            delete(&context, seen).instrument(span(&name)).await.map(|()| Action::await_change())
+        }
+        Due::After(rest) => Ok(Action::requeue(rest)),
+        Due::Never => Ok(Action::await_change()),
+    };
+    let error = finished.as_ref().err().map(error_kind);
+    context.metrics.reconciliations.done(started.elapsed(), error);
+    if finished.is_ok() {
+        context.backoff.succeeded(&name);
+    }
+    finished
+}
+
+impl Context {
+    /// Tells of the end of a Job, if that is what was seen.
+    fn see(&self, job: &Job) {
+        let conditions = job.status.as_ref().map(|status| &status.conditions);
+        if let Some(condition) = conditions.and_then(|all| conditions::finished(all)) {
+            let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
+            let daemon_set = names::daemon_set(&job.name_any());
+            match condition.reason == Reason::Completed.as_str() {
+                true => self.metrics.completed(namespace, &daemon_set),
+                false => self.metrics.forget(namespace, &daemon_set),
+            }
+        }
+    }
+}
+
+/// What is logged of a Job bears its name.
+fn span(job: &ObjectRef<MaybeJob>) -> Span {
+    info_span!("job", namespace = job.namespace.as_deref().unwrap_or_default(), job = job.name)
 }
 
 /// Deletes exactly the Job that was seen: another one of its name stays, and so does one that has
 /// been edited since, for the edit may be more work.
-async fn delete(client: &Client, job: &Job) -> Result<(), kube::Error> {
+async fn delete(context: &Context, job: &Job) -> Result<(), kube::Error> {
     let namespace = job.namespace().unwrap_or_default();
     let name = job.name_any();
-    let jobs: Api<Job> = Api::namespaced(client.clone(), &namespace);
+    let jobs: Api<Job> = Api::namespaced(context.client.clone(), &namespace);
     let preconditions = Preconditions {
         uid: job.metadata.uid.clone(),
         resource_version: job.metadata.resource_version.clone(),
     };
     match jobs.delete(&name, &DeleteParams::background().preconditions(preconditions)).await {
         Ok(_) => {
-            info!(namespace, job = name, "deleted the finished Job");
+            context.metrics.deleted.inc();
+            info!("deleted the finished Job");
             Ok(())
         }
         // Gone, or changed: then an event of that is on its way.
         Err(kube::Error::Api(refusal)) if matches!(refusal.code, 404 | 409) => {
-            debug!(namespace, job = name, "not deleted: {}", refusal.message);
+            debug!("not deleted: {}", refusal.message);
             Ok(())
         }
         Err(error) => Err(error),
@@ -153,12 +190,17 @@ fn report(context: &Context, outcome: Outcome) {
     match outcome {
         Ok(_) => {}
         Err(controller::Error::ObjectNotFound(job)) => {
-            let name = ObjectRef::<MaybeJob>::new(&job.name)
-                .within(job.namespace.as_deref().unwrap_or_default());
-            context.backoff.succeeded(&name);
+            let namespace = job.namespace.as_deref().unwrap_or_default();
+            context.metrics.forget(namespace, &names::daemon_set(&job.name));
+            context.backoff.succeeded(&ObjectRef::<MaybeJob>::new(&job.name).within(namespace));
         }
-        Err(controller::Error::ReconcilerFailed(error, job)) => warn!(%job, "delete: {error}"),
-        Err(controller::Error::QueueError(error)) => warn!("watch of Jobs: {error}"),
+        Err(controller::Error::ReconcilerFailed(error, job)) => {
+            let namespace = job.namespace.as_deref().unwrap_or_default();
+            span(&ObjectRef::new(&job.name).within(namespace))
+                .in_scope(|| warn!("not deleted, tried again later: {}", Brief(&error)));
+        }
+        // Logged where it is known which watch it is.
+        Err(controller::Error::QueueError(_)) => {}
         Err(controller::Error::RunnerError(error)) => warn!("{error}"),
     }
 }

@@ -5,10 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api::names;
+use api::{names, runtime::Brief};
 use futures::{AsyncBufRead, AsyncBufReadExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, api::LogParams};
+use prometheus_client::metrics::counter::Counter;
 use tracing::debug;
 
 use crate::{reopen::Reopening, scan::Scanner, target::Target};
@@ -34,16 +35,17 @@ pub enum Read {
 /// Reads the log of `target` as it grows. A large one is opened again when it pauses, see
 /// [`reopen`](crate::reopen).
 ///
-/// `opened` is called once that is done.
+/// `opened` is called once that is done, and `read` counts the bytes.
 ///
 /// # Errors
 /// When it cannot be opened, or the connection breaks.
 pub async fn follow(
     client: &Client,
     target: &Target,
+    read: &Counter,
     opened: impl FnOnce(),
 ) -> Result<Read, Error> {
-    let mut latest = Reader::open(client, target, None).await?;
+    let mut latest = Reader::open(client, target, read, None).await?;
     opened();
     // The one before goes on beside it: it may have more to tell that is not in the file any more.
     let mut earlier: Option<Reader> = None;
@@ -52,16 +54,16 @@ pub async fn follow(
         let heard = tokio::select! {
             heard = latest.read() => heard?,
             Some(heard) = read_on(&mut earlier) => heard,
-            reopened = reopen(client, target, &reopening) => {
+            reopened = reopen(client, target, read, &reopening) => {
                 reopening.reopened(now());
                 match reopened {
                     Ok(reader) => earlier = Some(std::mem::replace(&mut latest, reader)),
-                    Err(error) => debug!(pod = target.name, "not opened again: {error}"),
+                    Err(error) => debug!("not opened again: {error}"),
                 }
                 continue;
             }
             () = tokio::time::sleep(SILENCE) => {
-                debug!(pod = target.name, "the log is silent");
+                debug!("the log is silent");
                 return Ok(Read::Silent);
             }
         };
@@ -88,12 +90,17 @@ async fn read_on(reader: &mut Option<Reader>) -> Option<Heard> {
 }
 
 /// Opens the log again when that is due.
-async fn reopen(client: &Client, target: &Target, reopening: &Reopening) -> Result<Reader, Error> {
+async fn reopen(
+    client: &Client,
+    target: &Target,
+    read: &Counter,
+    reopening: &Reopening,
+) -> Result<Reader, Error> {
     let Some(due) = reopening.due() else {
         return std::future::pending().await;
     };
     tokio::time::sleep_until(due.into()).await;
-    Reader::open(client, target, Some(reopening.since(now()))).await
+    Reader::open(client, target, read, Some(reopening.since(now()))).await
 }
 
 /// By the clock that tests can stop.
@@ -105,6 +112,7 @@ fn now() -> Instant {
 struct Reader {
     log: Pin<Box<dyn AsyncBufRead + Send>>,
     scanner: Scanner,
+    read: Counter,
 }
 
 /// What came of it.
@@ -119,7 +127,12 @@ enum Heard {
 
 impl Reader {
     /// Opens the log, to be read from its beginning or from so many seconds ago on.
-    async fn open(client: &Client, target: &Target, since: Option<i64>) -> Result<Self, Error> {
+    async fn open(
+        client: &Client,
+        target: &Target,
+        read: &Counter,
+        since: Option<i64>,
+    ) -> Result<Self, Error> {
         let pods: Api<Pod> = Api::namespaced(client.clone(), &target.namespace);
         let params = LogParams {
             container: Some(names::JOB_CONTAINER.to_owned()),
@@ -129,7 +142,7 @@ impl Reader {
         };
         let opened = tokio::time::timeout(OPENING, pods.log_stream(&target.name, &params));
         let log = opened.await.map_err(|_| Error::Unanswered)??;
-        Ok(Self { log: Box::pin(log), scanner: Scanner::new(&target.word) })
+        Ok(Self { log: Box::pin(log), scanner: Scanner::new(&target.word), read: read.clone() })
     }
 
     /// Reads what comes next. Nothing is lost when this is dropped.
@@ -138,10 +151,11 @@ impl Reader {
         if chunk.is_empty() {
             return Ok(Heard::End);
         }
+        let bytes = chunk.len();
+        self.read.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
         if self.scanner.push(chunk) {
             return Ok(Heard::Word);
         }
-        let bytes = chunk.len();
         self.log.consume_unpin(bytes);
         Ok(Heard::Bytes(bytes))
     }
@@ -154,7 +168,7 @@ pub enum Error {
     #[error("not opened within {} s", OPENING.as_secs())]
     Unanswered,
     /// It could not be opened.
-    #[error(transparent)]
+    #[error("{}", Brief(.0))]
     Open(#[from] kube::Error),
     /// The connection broke.
     #[error("the log broke off: {0}")]
@@ -175,6 +189,8 @@ mod tests {
             uid: "uid".into(),
             namespace: "n".to_owned(),
             name: "p".to_owned(),
+            daemon_set: "d".to_owned(),
+            node: "node".to_owned(),
             word: "done".to_owned(),
             run: "run".to_owned(),
             started: None,
@@ -204,8 +220,10 @@ mod tests {
         let much = b"working\n".repeat(20_000);
         let (client, queries) = server(vec![much.clone(), much, b"done\n".to_vec()]);
         let started = now();
-        let read = follow(&client, &target(), || {}).await.unwrap();
+        let bytes = Counter::default();
+        let read = follow(&client, &target(), &bytes, || {}).await.unwrap();
         assert!(matches!(read, Read::Found), "{read:?}");
+        assert_eq!(bytes.get(), 2 * 8 * 20_000 + 5);
         let queries = queries.lock().unwrap();
         assert!(!queries[0].contains("sinceSeconds"), "{queries:?}");
         assert!(queries[1].contains("sinceSeconds=7"), "{queries:?}");
@@ -215,7 +233,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_small_log_is_opened_once() {
         let (client, queries) = server(vec![b"working\n".to_vec()]);
-        let read = follow(&client, &target(), || {}).await.unwrap();
+        let read = follow(&client, &target(), &Counter::default(), || {}).await.unwrap();
         assert!(matches!(read, Read::Silent), "{read:?}");
         assert_eq!(queries.lock().unwrap().len(), 1);
     }

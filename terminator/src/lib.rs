@@ -8,6 +8,7 @@
 pub mod config;
 pub mod finish;
 pub mod follow;
+pub mod metrics;
 pub mod plan;
 pub mod record;
 mod reopen;
@@ -18,4 +19,5 @@ pub mod target;
 mod run;
 
 pub use config::Config;
+pub use metrics::Metrics;
 pub use run::{Error, run};

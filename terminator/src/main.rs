@@ -7,7 +7,7 @@ use api::{
     runtime::{self, Options, Registry},
 };
 use clap::Parser;
-use terminator::Config;
+use terminator::{Config, Metrics};
 
 /// Notices when every node of a Job (daemonset.darkowlzz.space/v1beta1) is done, and ends the Job.
 #[derive(Parser)]
@@ -21,12 +21,15 @@ struct Cli {
 
 fn main() -> ExitCode {
     let Cli { options, config } = Cli::parse();
-    runtime::run(names::TERMINATOR, &options, Registry::new("terminator"), |context| {
+    let mut registry = Registry::new("terminator");
+    let metrics = Metrics::new(&mut registry);
+    runtime::run(names::TERMINATOR, &options, registry, |context| {
         let namespace = options.namespace().map(str::to_owned);
         terminator::run(
             context.clients,
             namespace,
             config.clone(),
+            metrics.clone(),
             context.health,
             context.shutdown,
         )

@@ -61,6 +61,19 @@ pub enum Outcome {
     Broken,
 }
 
+/// Numbers of logs that are to be read.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    /// Being opened; each takes a slot.
+    pub opening: usize,
+    /// Open, and followed; each takes a slot.
+    pub open: usize,
+    /// Waiting for a slot.
+    pub queued: usize,
+    /// Waiting for a time, after they ended unexpectedly.
+    pub resting: usize,
+}
+
 /// The logs that are, and will be, followed.
 #[derive(Debug)]
 pub struct Plan {
@@ -72,6 +85,8 @@ pub struct Plan {
     queue: VecDeque<Uid>,
     /// Slots that are taken: by logs that are being opened, and by those that are open.
     taken: usize,
+    /// Pods that wait in `fresh` or `queue`.
+    queued: usize,
     /// Open, by the time since when.
     open: BTreeSet<(Instant, Uid)>,
     /// Waiting for a time.
@@ -121,6 +136,7 @@ impl Plan {
             fresh: VecDeque::new(),
             queue: VecDeque::new(),
             taken: 0,
+            queued: 0,
             open: BTreeSet::new(),
             resting: BTreeSet::new(),
             listed: None,
@@ -152,6 +168,7 @@ impl Plan {
             let entry = Entry { target, followed: None, state: State::Queued, failures: 0 };
             self.pods.insert(Arc::clone(&uid), entry);
             self.fresh.push_back(uid);
+            self.queued += 1;
             return;
         };
         let is_new_run = entry.target.run != target.run;
@@ -175,6 +192,10 @@ impl Plan {
             State::Recording => Some(Step::Stop(uid)),
             State::Resting { until } => {
                 self.resting.remove(&(until, uid));
+                None
+            }
+            State::Queued => {
+                self.queued -= 1;
                 None
             }
             _ => None,
@@ -282,10 +303,22 @@ impl Plan {
                 let is_first = entry.followed.replace(run.clone()).as_ref() != Some(&run);
                 entry.state = State::Following { since: now, run, is_over };
                 self.taken += 1;
+                self.queued -= 1;
                 steps.push(Step::Start { target, is_first });
             }
         }
         steps
+    }
+
+    /// How many logs are in each state.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            opening: self.taken - self.open.len(),
+            open: self.open.len(),
+            queued: self.queued,
+            resting: self.resting.len(),
+        }
     }
 
     /// When [`Plan::next`] is to be asked again, should nothing happen before.
@@ -336,6 +369,7 @@ impl Plan {
             }
             entry.state = State::Queued;
             self.queue.push_back(Arc::clone(uid));
+            self.queued += 1;
         }
     }
 }

@@ -9,7 +9,11 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use api::{names, runtime::Clients, views::PodView};
+use api::{
+    names,
+    runtime::{Brief, Clients},
+    views::PodView,
+};
 use futures::AsyncReadExt;
 use k8s_openapi::{
     api::core::v1::Pod,
@@ -20,6 +24,7 @@ use kube::{
     Api,
     api::{ListParams, LogParams, Patch, PatchParams},
 };
+use prometheus_client::metrics::counter::Counter;
 use serde_json::json;
 use tracing::{info, warn};
 
@@ -39,34 +44,53 @@ const RETRY: Duration = Duration::from_secs(5);
 const TIME_STAMP: usize = "2006-01-02T15:04:05.000000000+00:00 ".len();
 
 /// Reports on the pod of `target` if its log was opened late and has no beginning. It never resolves:
-/// it goes on beside the follower, and ends with it.
-pub(crate) async fn watch(clients: &Clients, target: &Target, is_first: bool) -> Infallible {
+/// it goes on beside the follower, and ends with it. `reported` counts.
+pub(crate) async fn watch(
+    clients: &Clients,
+    target: &Target,
+    is_first: bool,
+    reported: &Counter,
+) -> Infallible {
     let now = Timestamp::now();
     let started = target.started.filter(|started| is_first && now.duration_since(*started) > LATE);
     if let Some(started) = started {
         tokio::time::sleep(CATCH_UP).await;
-        while let Err(error) = report(clients, target, started).await {
-            warn!(namespace = target.namespace, pod = target.name, "look into the log: {error}");
-            tokio::time::sleep(RETRY).await;
+        loop {
+            match report(clients, target, started).await {
+                Ok(Reported::Yes) => reported.inc(),
+                Ok(Reported::No) => 0,
+                Err(error) => {
+                    warn!("cannot look for the beginning of the log: {error}");
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
+            };
+            break;
         }
     }
     std::future::pending().await
 }
 
-async fn report(clients: &Clients, target: &Target, started: Timestamp) -> Result<(), Error> {
+/// Whether there was something to report.
+enum Reported {
+    Yes,
+    No,
+}
+
+async fn report(clients: &Clients, target: &Target, started: Timestamp) -> Result<Reported, Error> {
     let first = first_entry(clients, target).await?;
     let Some(message) = first.and_then(|first| missing(started, first)) else {
-        return Ok(());
+        return Ok(Reported::No);
     };
     let pods: Api<PodView> = Api::namespaced(clients.call.clone(), &target.namespace);
     // Listed, for there is no right to get one.
     let it = ListParams::default().fields(&format!("metadata.name={}", target.name));
     let Some(pod) = pods.list(&it).await?.items.pop() else {
-        return Ok(());
+        return Ok(Reported::No);
     };
     let is_it = pod.metadata.uid.as_deref() == Some(&*target.uid);
     if !is_it || pod.has_logged_word() || pod.log_rotated(started).is_some() {
-        return Ok(());
+        return Ok(Reported::No);
     }
     // With the version that was read: a completion that is recorded meanwhile is not taken back.
     let patch = json!({
@@ -84,8 +108,8 @@ async fn report(clients: &Clients, target: &Target, started: Timestamp) -> Resul
     let params =
         PatchParams { field_manager: Some(names::TERMINATOR.to_owned()), ..PatchParams::default() };
     pods.patch_status(&target.name, &params, &Patch::Strategic(patch)).await?;
-    info!(namespace = target.namespace, pod = target.name, "{message}");
-    Ok(())
+    info!("{message}");
+    Ok(Reported::Yes)
 }
 
 /// The time of the first entry that is left of the log; `None` if it is empty.
@@ -127,7 +151,7 @@ fn missing(started: Timestamp, first: Timestamp) -> Option<String> {
 #[derive(Debug, thiserror::Error)]
 enum Error {
     /// The API server could not take a call.
-    #[error(transparent)]
+    #[error("{}", Brief(.0))]
     Kube(#[from] kube::Error),
     /// The connection broke.
     #[error("the log broke off: {0}")]

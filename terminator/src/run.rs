@@ -8,7 +8,7 @@ use std::{
 };
 
 use api::{
-    runtime::{Clients, Health, watch},
+    runtime::{Brief, Clients, Health, watch},
     views::PodView,
 };
 use futures::{FutureExt, Stream, StreamExt};
@@ -18,13 +18,14 @@ use tokio::{
     sync::{mpsc, oneshot},
     task::{AbortHandle, Id, JoinError, JoinSet},
 };
-use tracing::{info, warn};
+use tracing::{Instrument, debug, info, warn};
 
 use crate::{
     config::Config,
     finish,
     follow::{Read, follow},
-    plan::{Limits, Outcome, Plan, Step, Uid},
+    metrics::Metrics,
+    plan::{Counts, Limits, Outcome, Plan, Step, Uid},
     record, rotation,
     target::{Target, target},
 };
@@ -44,6 +45,7 @@ pub async fn run(
     clients: Clients,
     namespace: Option<String>,
     config: Config,
+    metrics: Metrics,
     health: Health,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
@@ -53,8 +55,11 @@ pub async fn run(
     let (jobs_synced, jobs) = oneshot::channel();
     let selected = watcher::Config::default().labels(&config.pod_label_selector);
     let events = watch::<PodView>(&clients.stream, namespace, selected);
-    let followers = Followers::new(clients.clone(), config).run(events, pods_synced);
-    let finisher = finish::run(clients, namespace, jobs_synced, shutdown.clone());
+    let events = metrics.watch_errors.count("pods", events);
+    metrics.begins(config.max_followers.get());
+    let followers = Followers::new(clients.clone(), config, metrics.clone());
+    let followers = followers.run(events, pods_synced);
+    let finisher = finish::run(clients, namespace, metrics, jobs_synced, shutdown.clone());
     let ready = async {
         if futures::try_join!(pods, jobs).is_ok() {
             info!("caches are synced");
@@ -73,6 +78,7 @@ pub async fn run(
 /// The followers that are at work.
 struct Followers {
     clients: Clients,
+    metrics: Metrics,
     default_word: String,
     plan: Plan,
     /// Owned here, so that none outlives the loop.
@@ -93,7 +99,7 @@ enum News {
 }
 
 impl Followers {
-    fn new(clients: Clients, config: Config) -> Self {
+    fn new(clients: Clients, config: Config, metrics: Metrics) -> Self {
         let limits =
             Limits { followers: config.max_followers.get(), retry: config.ticker_duration };
         let (tell, news) = mpsc::unbounded_channel();
@@ -101,6 +107,7 @@ impl Followers {
             tell,
             news,
             clients,
+            metrics,
             default_word: config.termination_word,
             plan: Plan::new(limits),
             tasks: JoinSet::new(),
@@ -139,7 +146,8 @@ impl Followers {
                     {
                         return Err(Error::Selector(refusal.message.clone()));
                     }
-                    Some(Err(error)) => warn!("watch of pods: {error}"),
+                    // Counted and logged on its way here.
+                    Some(Err(_)) => {}
                     None => return Err(Error::WatchEnded),
                 },
                 Some(result) = self.tasks.join_next_with_id() => self.ended(result),
@@ -149,6 +157,7 @@ impl Followers {
             for step in self.plan.next(Instant::now()) {
                 self.carry_out(step);
             }
+            self.metrics.follows(self.plan.counts());
         }
     }
 
@@ -184,8 +193,10 @@ impl Followers {
                     // Nobody listens when the process is about to end.
                     let _ = tokio::task::try_id().map(|task| tell.send((task, news)));
                 };
-                let work = settle(self.clients.clone(), target, is_first, tell);
-                let task = self.tasks.spawn(work);
+                let span = target.span();
+                let (clients, metrics) = (self.clients.clone(), self.metrics.clone());
+                let work = settle(clients, metrics, target, is_first, tell);
+                let task = self.tasks.spawn(work.instrument(span));
                 self.by_task.insert(task.id(), Arc::clone(&uid));
                 self.by_pod.insert(uid, task);
             }
@@ -216,26 +227,41 @@ impl Followers {
         // None: it was stopped, and may be at work again.
         if let Some(uid) = self.by_task.remove(&id) {
             self.by_pod.remove(&uid);
+            self.metrics.ended(outcome);
             self.plan.ended(&uid, outcome, Instant::now());
         }
     }
 }
 
+impl Drop for Followers {
+    /// Another replica works now, or none.
+    fn drop(&mut self) {
+        self.metrics.follows(Counts::default());
+    }
+}
+
 /// Follows the log of `target` and records when the word is in it.
-async fn settle(clients: Clients, target: Target, is_first: bool, tell: impl Fn(News)) -> Outcome {
+async fn settle(
+    clients: Clients,
+    metrics: Metrics,
+    target: Target,
+    is_first: bool,
+    tell: impl Fn(News),
+) -> Outcome {
     let read = tokio::select! {
-        read = follow(&clients.stream, &target, || tell(News::Opened)) => read,
-        never = rotation::watch(&clients, &target, is_first) => match never {},
+        read = follow(&clients.stream, &target, &metrics.read, || tell(News::Opened)) => read,
+        never = rotation::watch(&clients, &target, is_first, &metrics.rotated) => match never {},
     };
     match read {
         Ok(Read::Found) => {
             tell(News::Found);
-            record(&clients, &target).await
+            metrics.found(&target);
+            record(&clients, &metrics, &target).await
         }
         Ok(Read::Ended) => Outcome::Ended,
         Ok(Read::Silent) => Outcome::Silent,
         Err(error) => {
-            warn!(namespace = target.namespace, pod = target.name, "log: {error}");
+            warn!("the log cannot be followed now: {error}");
             Outcome::Broken
         }
     }
@@ -243,17 +269,18 @@ async fn settle(clients: Clients, target: Target, is_first: bool, tell: impl Fn(
 
 /// Tries until it is recorded, or the pod is gone. A pod that was replaced ends this too: its
 /// follower is stopped.
-async fn record(clients: &Clients, target: &Target) -> Outcome {
-    let now = Timestamp::now();
+async fn record(clients: &Clients, metrics: &Metrics, target: &Target) -> Outcome {
+    let (now, found) = (Timestamp::now(), Instant::now());
     let mut wait = FIRST_RETRY;
     loop {
         match record::completed(&clients.call, target, now).await {
             Ok(()) => {
-                info!(namespace = target.namespace, pod = target.name, "completed");
+                metrics.recorded(found.elapsed());
+                debug!("node is done");
                 return Outcome::Settled;
             }
             Err(kube::Error::Api(refusal)) if refusal.code == 404 => return Outcome::Settled,
-            Err(error) => warn!(namespace = target.namespace, pod = target.name, "record: {error}"),
+            Err(error) => warn!("cannot record that the node is done: {}", Brief(&error)),
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(LONGEST_RETRY);

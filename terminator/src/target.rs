@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use api::{names, v1beta1::CompletionMode, views::PodView};
 use k8s_openapi::jiff::Timestamp;
+use tracing::{Span, info_span};
 
 /// A log that is to be read.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -14,6 +15,10 @@ pub struct Target {
     pub namespace: String,
     /// Name of the pod.
     pub name: String,
+    /// Name of its DaemonSet.
+    pub daemon_set: String,
+    /// Name of its node.
+    pub node: String,
     /// What to look for.
     pub word: String,
     /// Identifies the run of the container: each run has a log of its own.
@@ -24,11 +29,20 @@ pub struct Target {
     pub is_over: bool,
 }
 
+impl Target {
+    /// What is logged of it bears these names.
+    pub(crate) fn span(&self) -> Span {
+        // That of the Job, unless it was too long.
+        let job = names::job_of_daemon_set(&self.daemon_set).unwrap_or(&self.daemon_set);
+        info_span!("pod", namespace = self.namespace, job, pod = self.name, node = self.node)
+    }
+}
+
 /// The log of `pod` that is to be read: none once its work is done, nor before its container runs.
 /// Only pods of DaemonSets count, whatever other pods are labelled.
 #[must_use]
 pub fn target(pod: &PodView, default_word: &str) -> Option<Target> {
-    pod.daemon_set()?;
+    let owner = pod.daemon_set()?;
     if pod.has_logged_word() {
         return None;
     }
@@ -44,6 +58,8 @@ pub fn target(pod: &PodView, default_word: &str) -> Option<Target> {
         uid: pod.metadata.uid.as_deref()?.into(),
         namespace: pod.metadata.namespace.clone()?,
         name: pod.metadata.name.clone()?,
+        daemon_set: owner.name.clone(),
+        node: pod.spec.node_name.clone().unwrap_or_default(),
         word: word.map_or_else(|| default_word.to_owned(), Clone::clone),
         run,
         started: running.and_then(|running| Some(running.started_at.as_ref()?.0)),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use kube::Error;
+use kube::{Error, runtime::watcher};
 
 use super::NotLeading;
 
@@ -56,6 +56,24 @@ impl fmt::Display for Brief<'_> {
             Error::Service(cause) => chain(formatter, cause.as_ref()),
             Error::HyperError(cause) => chain(formatter, cause),
             other => other.fmt(formatter),
+        }
+    }
+}
+
+/// An error of a watch in one line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WatchError<'e>(pub(super) &'e watcher::Error);
+
+impl fmt::Display for WatchError<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            watcher::Error::InitialListFailed(error)
+            | watcher::Error::WatchStartFailed(error)
+            | watcher::Error::WatchFailed(error) => Brief(error).fmt(formatter),
+            watcher::Error::WatchError(status) => {
+                write!(formatter, "{} ({})", status.message, status.code)
+            }
+            watcher::Error::NoResourceVersion => self.0.fmt(formatter),
         }
     }
 }

@@ -62,6 +62,7 @@ impl Test {
             clients,
             namespace,
             terminator::Config::default(),
+            terminator::Metrics::default(),
             health.clone(),
             shutdown.clone().cancelled_owned(),
         );

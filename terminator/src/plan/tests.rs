@@ -9,6 +9,8 @@ fn target(uid: &str, run: &str) -> Target {
         uid: uid.into(),
         namespace: "default".into(),
         name: uid.into(),
+        daemon_set: "d".into(),
+        node: "n".into(),
         word: "done".into(),
         run: run.into(),
         started: None,
@@ -339,6 +341,8 @@ proptest! {
                 Event::Pass { millis } => now += Duration::from_millis(millis),
             }
             followers.carry_out(plan.next(now));
+            let queued = plan.pods.values().filter(|entry| entry.state == State::Queued).count();
+            prop_assert_eq!(plan.counts().queued, queued);
         }
         // From now on every container runs for good, and no log breaks.
         for pod in &wanted {

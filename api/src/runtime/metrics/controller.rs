@@ -5,9 +5,10 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use kube::runtime::watcher;
 use prometheus_client::metrics::histogram::Histogram;
+use tracing::warn;
 
 use super::{Counters, Registry};
-use crate::runtime::error;
+use crate::runtime::error::{self, WatchError};
 
 /// Reconciliations: how long they take, and why they fail. Clones count together.
 #[derive(Clone, Debug)]
@@ -48,7 +49,7 @@ impl Reconciliations {
     }
 }
 
-/// Errors of watches. Clones count together.
+/// Errors of watches, counted and logged. Clones count together.
 #[derive(Clone, Debug)]
 pub struct WatchErrors(Counters<1>);
 
@@ -65,7 +66,7 @@ impl WatchErrors {
         this
     }
 
-    /// Counts the errors among these events of a watch of `resource`.
+    /// Counts the errors among these events of a watch of `resource`, and logs them.
     pub fn count<T, S>(
         &self,
         resource: &'static str,
@@ -77,8 +78,9 @@ impl WatchErrors {
     {
         let errors = self.0.get_or_create_owned(&[("resource", resource)]);
         events.inspect(move |event| {
-            if event.is_err() {
+            if let Err(error) = event {
                 errors.inc();
+                warn!("the watch of {resource} rests: {}", WatchError(error));
             }
         })
     }
