@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every check and every test of the project.
 
+mod deny;
 mod libtest;
 
 use std::time::{Duration, Instant};
@@ -11,15 +12,21 @@ use e2e::progress::{Progress, Tally};
 use crate::cargo::cargo;
 use crate::context::{Context, Verdict};
 use crate::provision::{self, Provision};
+use crate::test::deny::Advisories;
 use crate::{codegen, control_plane, e2e as end_to_end, node_image};
 
 /// A build of everything on a small machine, and then the tests.
 const TIMEOUT: Duration = Duration::from_secs(45 * 60);
 
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Fail where the database of known vulnerabilities cannot be reached. Without this, the output
+    /// says that they were not checked.
+    #[arg(long)]
+    require_advisories: bool,
+}
 
-pub(crate) async fn run(Args {}: Args, cx: &Context) -> Result<Verdict> {
+pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
     let started = Instant::now();
     let mut run = Run {
         logs: cx.logs("test")?,
@@ -28,7 +35,7 @@ pub(crate) async fn run(Args {}: Args, cx: &Context) -> Result<Verdict> {
         failures: Vec::new(),
     };
     tokio::select! {
-        () = run.checks(cx) => {}
+        () = run.checks(&args, cx) => {}
         () = cx.interrupted.cancelled() => return Err(anyhow!("interrupted")),
     }
     // It cleans up after itself, so it minds interrupts itself.
@@ -63,13 +70,14 @@ struct Run {
 }
 
 impl Run {
-    async fn checks(&mut self, cx: &Context) {
+    async fn checks(&mut self, args: &Args, cx: &Context) {
         let fmt = cargo().args(["fmt", "--all", "--check"]);
         self.check("fmt", fmt).await;
         let clippy =
             cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]);
         self.check("clippy", clippy).await;
         self.codegen().await;
+        self.dependencies(args, cx).await;
         // Integration tests are targets of their own, which these two leave out.
         let unit = cargo().args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins"]);
         self.tests("unit tests", unit).await;
@@ -88,6 +96,31 @@ impl Run {
     async fn codegen(&mut self) {
         let name = "codegen";
         let result = self.progress.phase(name, async |_| codegen::check()).await;
+        self.count(name, result);
+    }
+
+    async fn dependencies(&mut self, args: &Args, cx: &Context) {
+        let name = "dependencies";
+        let provision = Provision::new(cx, &self.logs, &self.progress);
+        let result = self
+            .progress
+            .phase(name, async |phase| match deny::check(&provision, phase).await? {
+                Advisories::Checked => {
+                    phase.outcome("licences, bans, sources, advisories");
+                    Ok(())
+                }
+                Advisories::Unreachable(reason) if args.require_advisories => {
+                    Err(anyhow!("the database of advisories cannot be fetched: {reason}"))
+                }
+                Advisories::Unreachable(reason) => {
+                    phase.outcome("licences, bans, sources; advisories NOT checked");
+                    self.progress.say(format_args!(
+                        "advisories were NOT checked, for their database cannot be fetched: {reason}"
+                    ));
+                    Ok(())
+                }
+            })
+            .await;
         self.count(name, result);
     }
 
@@ -142,14 +175,16 @@ impl Run {
                 let sources = node_image::control_plane_sources(&provision, phase).await?;
                 let image = control_plane::ensure(&sources, &self.logs).await?;
                 phase.outcome(&image);
-                anyhow::Ok(image)
+                let kubectl = provision::KUBECTL.ensure(&provision).await?;
+                anyhow::Ok((image, kubectl))
             })
             .await;
         match image {
-            Ok(image) => {
+            Ok((image, kubectl)) => {
                 let integration = cargo()
                     .args(["test", "--package", "e2e", "--test", "integration", "--no-fail-fast"])
                     .env(control_plane::ENVIRONMENT, image)
+                    .env("KUBECTL", kubectl)
                     .env("RUST_TEST_THREADS", control_plane::TEST_THREADS);
                 self.tests("integration", integration).await;
             }

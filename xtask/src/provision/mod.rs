@@ -5,11 +5,13 @@
 //! `--no-provision`, the error is the list of what to install.
 
 pub(crate) mod apt;
+mod cargo_tool;
 pub(crate) mod docker;
 pub(crate) mod host;
 mod program;
 pub(crate) mod shim;
 
+pub(crate) use self::cargo_tool::DENY as CARGO_DENY;
 pub(crate) use self::program::{KIND, KUBECTL, Program};
 
 use std::path::PathBuf;

@@ -1,0 +1,79 @@
+//! What may be among the dependencies: `deny.toml`, checked by cargo-deny.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use e2e::paths;
+use e2e::process::{Cmd, CommandError, LogDir};
+use e2e::progress::Phase;
+
+use crate::provision::{CARGO_DENY, Provision};
+
+/// What needs no network. The first part of each name is cargo-deny's.
+const LOCAL: [&str; 3] = ["licenses", "bans", "sources"];
+
+/// The known vulnerabilities, which lie in a repository of their own.
+const ADVISORIES: &str = "advisories";
+
+/// How long the database of advisories may take to arrive.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What was found about the advisories.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Advisories {
+    /// No dependency has a known one.
+    Checked,
+    /// The database could not be fetched, for this reason.
+    Unreachable(String),
+}
+
+/// Checks the dependencies. Advisories are checked only where their database can be fetched: an old
+/// one would say less than it seems to.
+///
+/// # Errors
+/// When a dependency is not as it has to be, or cargo-deny cannot be had.
+pub(super) async fn check(provision: &Provision, phase: &Phase) -> Result<Advisories> {
+    let deny = Deny { program: CARGO_DENY.ensure(provision).await?, logs: provision.logs() };
+    phase.detail(LOCAL.join(", "));
+    deny.check(&LOCAL, "--offline").await?;
+    phase.detail("fetching the database of advisories");
+    if let Err(error) = deny.command(["fetch", "db"]).timeout(FETCH_TIMEOUT).run(deny.logs).await {
+        return Ok(Advisories::Unreachable(reason(&error)));
+    }
+    phase.detail(ADVISORIES);
+    deny.check(&[ADVISORIES], "--locked").await?;
+    Ok(Advisories::Checked)
+}
+
+struct Deny<'a> {
+    program: PathBuf,
+    logs: &'a LogDir,
+}
+
+impl Deny<'_> {
+    fn command<const N: usize>(&self, args: [&str; N]) -> Cmd {
+        Cmd::new(&self.program).args(args).cwd(paths::workspace())
+    }
+
+    async fn check(&self, checks: &[&str], network: &str) -> Result<()> {
+        // What deny.toml allows and nobody asks for any more has to go from there.
+        let command = self.command([
+            network,
+            "check",
+            "--hide-inclusion-graph",
+            "--deny=unmatched-skip",
+            "--deny=unnecessary-skip",
+        ]);
+        command.args(checks).run(self.logs).await.context(
+            "a dependency is not as deny.toml has it; `cargo tree --invert NAME` tells who wants it",
+        )?;
+        Ok(())
+    }
+}
+
+/// The line that says most: git's last one, or what happened to cargo-deny.
+fn reason(error: &CommandError) -> String {
+    let last = error.tail.iter().rev().find(|line| !line.trim().is_empty());
+    last.map_or_else(|| error.cause.to_string(), |line| line.trim().to_owned())
+}
