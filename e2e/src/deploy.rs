@@ -1,6 +1,7 @@
 //! Installs the operator as a user would: `kubectl apply -f deploy/`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -12,6 +13,7 @@ use kube::{Api, Client, ResourceExt as _};
 use serde::Deserialize;
 
 use crate::cluster::Cluster;
+use crate::fault::strike;
 use crate::process::LogDir;
 use crate::wait::{State, Waiter};
 
@@ -36,8 +38,30 @@ pub type Restarts = BTreeMap<String, i32>;
 /// # Errors
 /// When kubectl fails or the manifests hold no Deployment, or more than one.
 pub async fn apply(cluster: &Cluster, logs: &LogDir) -> Result<Deployed> {
+    apply_from(cluster, "--filename", Path::new(MANIFESTS), logs).await
+}
+
+/// Applies a kustomization.
+///
+/// # Errors
+/// When kubectl fails or it holds no Deployment, or more than one.
+pub async fn apply_kustomization(
+    cluster: &Cluster,
+    folder: &Path,
+    logs: &LogDir,
+) -> Result<Deployed> {
+    apply_from(cluster, "--kustomize", folder, logs).await
+}
+
+async fn apply_from(
+    cluster: &Cluster,
+    option: &str,
+    path: &Path,
+    logs: &LogDir,
+) -> Result<Deployed> {
     let output = cluster
-        .kubectl(["apply", "--filename", MANIFESTS, "--output", "json"])
+        .kubectl(["apply", "--output", "json", option])
+        .arg(path)
         .name("kubectl-apply-deploy")
         .run(logs)
         .await?;
@@ -57,6 +81,23 @@ impl Deployed {
             .kubectl(["rollout", "restart", &name, "--namespace", &self.namespace])
             .run(logs)
             .await?;
+        Ok(())
+    }
+
+    /// Deletes the Deployment and its pods, and waits for no kubelet that would end them gently.
+    ///
+    /// # Errors
+    /// When kubectl fails or the API server refuses.
+    pub async fn delete(&self, cluster: &Cluster, client: &Client, logs: &LogDir) -> Result<()> {
+        let pods = self.pods(client).await?;
+        cluster
+            .kubectl(["delete", "deployment", &self.name, "--namespace", &self.namespace])
+            .name("kubectl-delete-deployment")
+            .run(logs)
+            .await?;
+        for pod in &pods {
+            strike::delete_pod(client, pod).await?;
+        }
         Ok(())
     }
 
@@ -153,7 +194,7 @@ impl Applied {
                 Ok(Deployed { namespace: metadata.namespace, name: metadata.name })
             }
             Err(other) => {
-                bail!("{MANIFESTS} holds {} Deployments, and one is expected", other.len())
+                bail!("{} Deployments were applied, and one is expected", other.len())
             }
         }
     }

@@ -8,6 +8,8 @@ mod deleted_pod;
 mod exit_code;
 mod failures;
 mod faults;
+mod ha;
+mod install;
 mod job;
 mod leftovers;
 mod lifetime;
@@ -19,6 +21,7 @@ mod many_jobs;
 mod memory;
 mod missing_image;
 mod names;
+mod namespaced;
 mod node_selector;
 mod nodes_kept_free;
 mod recreated_job;
@@ -31,9 +34,12 @@ mod word;
 
 pub use self::definition::{Context, Scenario};
 
-/// The scenarios beside the main job. They need a cluster of two nodes. Each takes half a minute, most
-/// of it for the removal of its pods; a kubelet of Kubernetes 1.20 now and then takes a minute more.
+/// The scenarios beside the main job. They need a cluster of two nodes. Each takes half a minute.
 pub const ALL: &[Scenario] = &[
+    // First of those that run beside one another, for it takes the longest.
+    Scenario::shared("missing-image-is-told-of-every-node", |scene| {
+        Box::pin(missing_image::is_told_of_every_node(scene))
+    }),
     Scenario::shared("exit-code-of-an-ordinary-image-completes-the-job", |scene| {
         Box::pin(exit_code::completes_the_job(scene))
     })
@@ -93,9 +99,6 @@ pub const ALL: &[Scenario] = &[
         Box::pin(crash::before_the_word_is_made_good_by_the_next_run(scene))
     })
     .ci(),
-    Scenario::shared("missing-image-is-told-of-every-node", |scene| {
-        Box::pin(missing_image::is_told_of_every_node(scene))
-    }),
     Scenario::shared("node-selector-that-matches-no-node-is-told", |scene| {
         Box::pin(node_selector::that_matches_no_node_is_told(scene))
     })
@@ -109,6 +112,10 @@ pub const ALL: &[Scenario] = &[
     .ci(),
     Scenario::shared("our-own-pods-are-restricted", |scene| {
         Box::pin(rights::keep_our_pods_restricted(scene))
+    })
+    .ci(),
+    Scenario::shared("editors-see-jobs-and-change-none", |scene| {
+        Box::pin(rights::of_editors_end_at_jobs(scene))
     })
     .ci(),
     Scenario::exclusive("twenty-jobs-in-five-namespaces-complete", |scene| {
@@ -125,6 +132,26 @@ pub const ALL: &[Scenario] = &[
     .restarts_ours(),
     Scenario::exclusive("uninstall-leaves-nothing", |scene| {
         Box::pin(uninstall::leaves_nothing(scene))
+    })
+    .restarts_ours(),
+    Scenario::exclusive("install-for-one-namespace-keeps-to-it", |scene| {
+        Box::pin(namespaced::keeps_to_its_namespace(scene))
+    })
+    .restarts_ours(),
+    Scenario::exclusive("ha-leaders-that-are-killed-are-replaced", |scene| {
+        Box::pin(ha::killed_leaders_are_replaced(scene))
+    })
+    .restarts_ours(),
+    Scenario::exclusive("ha-leader-on-a-frozen-node-is-replaced", |scene| {
+        Box::pin(ha::frozen_leader_is_replaced(scene))
+    })
+    .restarts_ours(),
+    Scenario::exclusive("ha-leaders-that-end-hand-over", |scene| {
+        Box::pin(ha::ending_leaders_hand_over(scene))
+    })
+    .restarts_ours(),
+    Scenario::exclusive("ha-upgrade-loses-no-job", |scene| {
+        Box::pin(ha::upgrade_loses_no_job(scene))
     })
     .restarts_ours(),
     Scenario::exclusive("word-is-found-after-200-mb-of-log", |scene| {

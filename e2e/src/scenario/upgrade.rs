@@ -29,12 +29,17 @@ const TAG: &str = "upgraded";
 /// no pod and tell nothing twice.
 pub(super) async fn loses_no_job(scene: &Scene<'_>) -> Result<()> {
     let result = run(scene).await.and(scene.redeploy().await);
-    let name = format!("docker.io/{}/{}:{TAG}", images::REGISTRY, images::OPERATOR);
-    scene.on_all_nodes(&[&CTR[..], &["remove", &name]].concat()).await?;
-    result
+    result.and(clean_up(scene).await)
 }
 
-async fn run(scene: &Scene<'_>) -> Result<()> {
+/// Forgets the image of [`run`], which nothing runs any more.
+pub(super) async fn clean_up(scene: &Scene<'_>) -> Result<()> {
+    let name = format!("docker.io/{}/{}:{TAG}", images::REGISTRY, images::OPERATOR);
+    scene.on_all_nodes(&[&CTR[..], &["remove", &name]].concat()).await
+}
+
+/// The same, of whatever is installed; it stays upgraded.
+pub(super) async fn run(scene: &Scene<'_>) -> Result<()> {
     for name in JOBS {
         scene.apply(&manifest(scene, name).to_string()).await?;
     }
@@ -83,7 +88,10 @@ async fn roll_out(
     work.await?;
     scene.kubectl_ours(&["rollout", "status", &deployment]).await?;
     let after = scene.cx.deployed.pods(scene.cx.client).await?;
-    let stays = |pod: &Pod| before.iter().any(|before| before.uid() == pod.uid());
+    let stays = |pod: &Pod| {
+        let is_leaving = pod.metadata.deletion_timestamp.is_some();
+        !is_leaving && before.iter().any(|before| before.uid() == pod.uid())
+    };
     ensure!(!after.iter().any(stays), "kubectl {verb:?} {change:?} replaced no pod");
     Ok(())
 }

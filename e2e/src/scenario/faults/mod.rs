@@ -7,7 +7,7 @@ mod api_server;
 mod history;
 mod nodes;
 mod ours;
-mod work;
+pub(super) mod work;
 
 pub(super) use self::api_server::{hanging, killed, out};
 pub(super) use self::nodes::{

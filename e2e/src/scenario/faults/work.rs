@@ -14,9 +14,9 @@ use crate::scenario::scene::Scene;
 use crate::scenario::{leftovers, manifest};
 
 /// A Job that logs the word when its work is done.
-pub(super) const WORD: &str = "logs-a-word";
+pub(in crate::scenario) const WORD: &str = "logs-a-word";
 /// A Job whose container then exits.
-pub(super) const EXIT: &str = "exits";
+pub(in crate::scenario) const EXIT: &str = "exits";
 
 /// The file that a Job's containers wait for, less the name of the Job.
 const GATE: &str = "go-";
@@ -24,7 +24,7 @@ const GATE: &str = "go-";
 const PROOF: &str = "ran-";
 
 /// Jobs, and what has been seen of them. They forgive no failure.
-pub(super) struct Work<'a> {
+pub(in crate::scenario) struct Work<'a> {
     scene: &'a Scene<'a>,
     jobs: Vec<String>,
     history: History,
@@ -32,12 +32,12 @@ pub(super) struct Work<'a> {
 
 impl<'a> Work<'a> {
     /// One Job of each mode.
-    pub(super) async fn start(scene: &'a Scene<'a>) -> Result<Self> {
+    pub(in crate::scenario) async fn start(scene: &'a Scene<'a>) -> Result<Self> {
         Self::start_pairs(scene, 1).await
     }
 
     /// So many pairs of Jobs: one that logs a word, and one that exits.
-    pub(super) async fn start_pairs(scene: &'a Scene<'a>, pairs: usize) -> Result<Self> {
+    pub(in crate::scenario) async fn start_pairs(scene: &'a Scene<'a>, pairs: usize) -> Result<Self> {
         let history = History::record(scene).await?;
         let mut jobs = Vec::new();
         for number in 1..=pairs {
@@ -51,7 +51,7 @@ impl<'a> Work<'a> {
     }
 
     /// The names of the Jobs.
-    pub(super) fn jobs(&self) -> &[String] {
+    pub(in crate::scenario) fn jobs(&self) -> &[String] {
         &self.jobs
     }
 
@@ -60,12 +60,12 @@ impl<'a> Work<'a> {
     }
 
     /// Waits until the containers of all Jobs run on these nodes, and on no other.
-    pub(super) async fn until_running_on(&self, nodes: &[&Node]) -> Result<Containers> {
+    pub(in crate::scenario) async fn until_running_on(&self, nodes: &[&Node]) -> Result<Containers> {
         self.until_containers(nodes, &Containers::new()).await
     }
 
     /// Waits until the containers of all Jobs run on these nodes that are others than `before`.
-    pub(super) async fn until_running_again(
+    pub(in crate::scenario) async fn until_running_again(
         &self,
         nodes: &[&Node],
         before: &Containers,
@@ -91,20 +91,20 @@ impl<'a> Work<'a> {
     }
 
     /// Lets all Jobs be done on these nodes.
-    pub(super) async fn open(&self, nodes: &[&Node]) -> Result<()> {
+    pub(in crate::scenario) async fn open(&self, nodes: &[&Node]) -> Result<()> {
         let gates = self.jobs.iter().map(|job| self.open_gate(job, nodes));
         try_join_all(gates).await?;
         Ok(())
     }
 
     /// Lets one Job be done on these nodes.
-    pub(super) async fn open_gate(&self, job: &str, nodes: &[&Node]) -> Result<()> {
+    pub(in crate::scenario) async fn open_gate(&self, job: &str, nodes: &[&Node]) -> Result<()> {
         self.scene.touch(nodes.iter().copied(), &format!("{GATE}{job}")).await
     }
 
     /// Waits until all Jobs have been recorded as done on so many nodes of so many, and sees that none
     /// is finished.
-    pub(super) async fn until_done_on(&self, done: usize, wanted: usize) -> Result<()> {
+    pub(in crate::scenario) async fn until_done_on(&self, done: usize, wanted: usize) -> Result<()> {
         let completed = format!("{done}/{wanted}");
         for job in self.watched() {
             job.until_completed(&completed).await?;
@@ -113,7 +113,7 @@ impl<'a> Work<'a> {
     }
 
     /// Waits until all Jobs say of a node that it is unreachable.
-    pub(super) async fn until_unreachable(&self, node: &Node) -> Result<()> {
+    pub(in crate::scenario) async fn until_unreachable(&self, node: &Node) -> Result<()> {
         use api::v1beta1::NodeState::Unreachable;
         for job in self.watched() {
             job.until(&format!("{} unreachable", node.name()), |job| {
@@ -126,7 +126,7 @@ impl<'a> Work<'a> {
     }
 
     /// Waits until the work of all Jobs is done on a node, whether anybody knows or not.
-    pub(super) async fn until_proven_on(&self, node: &Node) -> Result<()> {
+    pub(in crate::scenario) async fn until_proven_on(&self, node: &Node) -> Result<()> {
         let folder = self.scene.folder();
         let deadline = self.scene.wait.deadline();
         self.scene.cx.phase.detail(format_args!("work done on {}", node.name()));
@@ -137,7 +137,7 @@ impl<'a> Work<'a> {
     }
 
     /// Sees that no Job ends in the time in which that would show.
-    pub(super) async fn none_ends(&self) -> Result<()> {
+    pub(in crate::scenario) async fn none_ends(&self) -> Result<()> {
         self.scene.settle().await;
         self.none_is_finished().await
     }
@@ -157,7 +157,7 @@ impl<'a> Work<'a> {
 
     /// Waits until all Jobs have deleted themselves, and sees that they did so when they were done on
     /// these nodes, and kept all promises on the way there.
-    pub(super) async fn until_gone(self, nodes: &[&Node]) -> Result<()> {
+    pub(in crate::scenario) async fn until_gone(self, nodes: &[&Node]) -> Result<()> {
         let Self { scene, jobs, history } = self;
         let wait = &scene.wait;
         leftovers::wait_until_none_of::<api::v1beta1::Job>(scene.cx.client, wait, scene.namespace)
@@ -175,7 +175,7 @@ impl<'a> Work<'a> {
 }
 
 /// The working containers that run: their ids, by pod.
-pub(super) type Containers = BTreeMap<String, String>;
+pub(in crate::scenario) type Containers = BTreeMap<String, String>;
 
 /// The id of the pod's working container if that runs and the pod is to stay.
 fn running_container(pod: &Pod) -> Option<&str> {

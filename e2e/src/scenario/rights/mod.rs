@@ -5,17 +5,31 @@ mod pod_security;
 use std::collections::BTreeSet;
 
 use anyhow::{Result, bail, ensure};
+use api::names;
 use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::ResourceExt as _;
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::api::PostParams;
+use kube::runtime::watcher;
+use kube::{Api, ResourceExt as _};
 
 use super::scene::Scene;
+use crate::deploy::Deployed;
+use crate::wait::{Objects, State};
 
 /// What `kubectl auth can-i --list` says of our service account and not of others.
 const ALLOWED: &str = include_str!("allowed.txt");
 
+/// What replicas may do beside, in their own namespace.
+const TO_REPLICAS: &str = include_str!("allowed-to-replicas.txt");
+
+/// What is left to them where they have nothing to do, when they have one namespace only.
+const ELSEWHERE: &str = include_str!("allowed-elsewhere.txt");
+
 /// A service account that was given nothing.
 const STRANGER: &str = "stranger";
+
+/// A user who may edit a namespace.
+const EDITOR: &str = "editor";
 
 /// What would make more of the operator than it is: verb, resource, subresource.
 const NEVER: [[&str; 3]; 9] = [
@@ -33,18 +47,46 @@ const NEVER: [[&str; 3]; 9] = [
 /// The service account may do what the list beside this file says, in any namespace, and no more; a
 /// Secret is kept from it when it asks for one.
 pub(super) async fn are_those_that_are_listed(scene: &Scene<'_>) -> Result<()> {
+    are_listed(scene, scene.cx.deployed, |_| ALLOWED.to_owned()).await
+}
+
+/// Where replicas elect their leader, they may write its Lease; nowhere else more than one alone.
+pub(super) async fn of_replicas(scene: &Scene<'_>) -> Result<()> {
+    let ours = &scene.cx.deployed.namespace;
+    let allowed = |namespace: &str| match namespace == ours {
+        true => format!("{ALLOWED}\n{TO_REPLICAS}"),
+        false => ALLOWED.to_owned(),
+    };
+    are_listed(scene, scene.cx.deployed, allowed).await
+}
+
+/// Installed for its own namespace, it may do there what it otherwise may do everywhere.
+pub(super) async fn of_one_namespace(scene: &Scene<'_>, deployed: &Deployed) -> Result<()> {
+    let allowed = |namespace: &str| {
+        let is_its = namespace == deployed.namespace;
+        if is_its { ALLOWED } else { ELSEWHERE }.to_owned()
+    };
+    are_listed(scene, deployed, allowed).await
+}
+
+/// Sees in some namespaces that the service account may do what is listed for each, and no more.
+async fn are_listed(
+    scene: &Scene<'_>,
+    deployed: &Deployed,
+    listed: impl Fn(&str) -> String,
+) -> Result<()> {
     let mut stranger = ServiceAccount::default();
     stranger.metadata.name = Some(STRANGER.to_owned());
     scene.api::<ServiceAccount>().create(&PostParams::default(), &stranger).await?;
     let stranger = user(scene.namespace(), STRANGER);
-    let ours = ours(scene).await?;
+    let ours = ours(scene, deployed).await?;
     for namespace in [scene.namespace(), &scene.cx.deployed.namespace, "kube-system"] {
         let everyone = rules(scene, &stranger, namespace).await?;
         let actual = rules(scene, &ours, namespace).await?;
-        let difference = difference(ALLOWED, &actual, &everyone);
+        let difference = difference(&listed(namespace), &actual, &everyone);
         ensure!(
             difference.is_empty(),
-            "in {namespace} the rights are not those of allowed.txt (+ has more, - has less):\n{difference}"
+            "in {namespace} the rights are not those that are listed (+ has more, - has less):\n{difference}"
         );
         for [verb, resource, subresource] in NEVER {
             let subresource = format!("--subresource={subresource}");
@@ -57,6 +99,35 @@ pub(super) async fn are_those_that_are_listed(scene: &Scene<'_>) -> Result<()> {
     }
     let secrets = ask(scene, &["get", "secrets"], &ours, "kube-system").await?;
     ensure!(secrets.contains("(Forbidden)"), "Secrets are not kept from it: {secrets}");
+    Ok(())
+}
+
+/// Who may edit a namespace sees its Jobs, and changes nothing about them: that is given by choice.
+pub(super) async fn of_editors_end_at_jobs(scene: &Scene<'_>) -> Result<()> {
+    let binding = ["create", "rolebinding", EDITOR, "--clusterrole=edit", "--user", EDITOR];
+    scene.kubectl(&binding, "").await?;
+    // A controller puts the rules of this one together.
+    let edit = watcher::Config::default().fields("metadata.name=edit");
+    let roles: Api<ClusterRole> = Api::all(scene.cx.client.clone());
+    scene
+        .wait
+        .watch(roles, edit, "ClusterRole edit with Jobs", |roles: &Objects<ClusterRole>| {
+            let rules = roles.values().flat_map(|role| role.rules.iter().flatten());
+            let mut groups = rules.flat_map(|rule| rule.api_groups.iter().flatten());
+            match groups.any(|group| group == names::GROUP) {
+                true => State::Reached(()),
+                false => State::Waiting("no rule for them".to_owned()),
+            }
+        })
+        .await?;
+    for (verb, expected) in
+        [("list", "yes"), ("create", "no"), ("update", "no"), ("patch", "no"), ("delete", "no")]
+    {
+        let can_i = ["auth", "can-i", verb, "jobs.daemonset.darkowlzz.space"];
+        let answer = ask(scene, &can_i, EDITOR, scene.namespace()).await?;
+        let is_expected = answer.lines().any(|line| line == expected);
+        ensure!(is_expected, "whether an editor may {verb} Jobs: {answer}");
+    }
     Ok(())
 }
 
@@ -77,12 +148,12 @@ pub(super) async fn keep_our_pods_restricted(scene: &Scene<'_>) -> Result<()> {
 }
 
 /// The user that our processes are.
-async fn ours(scene: &Scene<'_>) -> Result<String> {
-    let pods = scene.cx.deployed.pods(scene.cx.client).await?;
+async fn ours(scene: &Scene<'_>, deployed: &Deployed) -> Result<String> {
+    let pods = deployed.pods(scene.cx.client).await?;
     let accounts: BTreeSet<_> =
         pods.iter().filter_map(|pod| pod.spec.as_ref()?.service_account_name.as_deref()).collect();
     match accounts.iter().collect::<Vec<_>>()[..] {
-        [account] => Ok(user(&scene.cx.deployed.namespace, account)),
+        [account] => Ok(user(&deployed.namespace, account)),
         _ => bail!("our pods have the service accounts {accounts:?}, and one is expected"),
     }
 }
