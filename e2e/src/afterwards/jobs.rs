@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::resources::SETTLED_AFTER;
 use crate::images;
-use crate::wait::{Objects, State, Waiter};
+use crate::wait::{Objects, Rest, State, Waiter};
 
 /// The namespace of [`the_first`].
 pub const NAMESPACE: &str = "the-first-jobs";
@@ -36,8 +36,9 @@ impl Counter {
         let jobs: Api<Job> = Api::all(client.clone());
         let counted = Arc::clone(&seen);
         let task = tokio::spawn(async move {
-            // The API server may be away for a while; no Job comes and goes meanwhile.
-            let changes = watcher(jobs, watcher::Config::default()).default_backoff();
+            // The API server may be away for a while, and the CRD be gone; when they are back, Jobs come
+            // and go within seconds.
+            let changes = watcher(jobs, watcher::Config::default()).backoff(Rest);
             let mut changes = std::pin::pin!(changes);
             while let Some(change) = changes.next().await {
                 if let Ok(watcher::Event::InitApply(job) | watcher::Event::Apply(job)) = change {

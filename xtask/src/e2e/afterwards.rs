@@ -34,6 +34,8 @@ pub(super) struct Afterwards {
     before: BTreeSet<String>,
     jobs: Counter,
     looks: Looks,
+    /// Whether enough is to run for a judgement of what our processes need.
+    is_to_be_judged: bool,
 }
 
 impl Afterwards {
@@ -44,6 +46,7 @@ impl Afterwards {
             before: before.into_iter().map(|ours| ours.uid).collect(),
             jobs: Counter::start(&ready.client),
             looks: Looks::default(),
+            is_to_be_judged: false,
         };
         after.look(session, ready).await;
         Ok(after)
@@ -51,6 +54,7 @@ impl Afterwards {
 
     /// Runs the first Jobs, so that there is a level to compare with.
     pub(super) async fn settle(&mut self, session: &Session, ready: &Ready) {
+        self.is_to_be_judged = true;
         let settled = session
             .progress
             .phase("first Jobs", async |phase| {
@@ -120,7 +124,7 @@ impl Afterwards {
     /// Looks until what is idle was given back, or for too long.
     async fn no_growth(&mut self, session: &Session, ready: &Ready) -> bool {
         self.look(session, ready).await;
-        if self.looks.judge().is_empty() {
+        if self.looks.judge().is_empty() && !self.is_to_be_judged {
             // Too few Jobs ran for any judgement.
             return true;
         }
@@ -128,6 +132,10 @@ impl Afterwards {
             let deadline = Deadline::after(IDLE_LIMIT);
             loop {
                 let judgements = self.looks.judge();
+                ensure!(
+                    !self.is_to_be_judged || judgements.len() >= PROCESSES.len(),
+                    "of {PROCESSES:?} only these have lived from their first Jobs to the end: {judgements:?}"
+                );
                 let told: Vec<_> = judgements.iter().map(ToString::to_string).collect();
                 let is_good = judgements.iter().all(|judgement| judgement.excess.is_empty());
                 if is_good || deadline.remaining().is_zero() {
