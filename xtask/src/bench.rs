@@ -168,7 +168,7 @@ async fn prepare(
             image::build_binaries(&["operator", "terminator"], image::Profile::Release, logs).await
         })
         .await?;
-    let program = |name: &'static str| Program { name, path: binaries.join(name) };
+    let program = |name: &'static str| Program { name, path: binaries.folder.join(name) };
     Ok(Options {
         image,
         programs: Programs { operator: program("operator"), terminator: program("terminator") },

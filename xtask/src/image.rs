@@ -1,6 +1,9 @@
 //! `cargo xtask image`: the container images of the operator, the terminator and the sample.
 
-use std::path::{Path, PathBuf};
+mod archive;
+mod binaries;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -9,7 +12,7 @@ use e2e::process::{Cmd, LogDir};
 use e2e::progress::{Phase, Progress};
 use e2e::{images, paths};
 
-use crate::cargo::cargo;
+pub(crate) use self::binaries::{Binaries, build as build_binaries};
 use crate::context::{Context, Verdict};
 use crate::node_image;
 use crate::provision::{self, Provision};
@@ -17,10 +20,7 @@ use crate::provision::{self, Provision};
 /// The most that an image with one of our binaries may weigh, in bytes.
 const BINARY_IMAGE_LIMIT: u64 = 8 << 20;
 
-/// A build with fat LTO on a small machine, dependencies included.
-const BUILD_TIMEOUT: Duration = Duration::from_secs(30 * 60);
-
-/// `docker build` and `docker push`.
+/// `docker build`, `docker load` and `docker push`.
 const DOCKER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 #[derive(clap::Args, Debug)]
@@ -60,6 +60,16 @@ pub(crate) struct Built {
     pub(crate) reference: String,
     /// Size of its content in bytes, not compressed.
     pub(crate) size: u64,
+    /// The archive, of an image that is made of one binary.
+    pub(crate) archive: Option<Stored>,
+}
+
+/// The archive of an image.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) path: PathBuf,
+    /// The digest of its manifest: the same wherever the same sources are built.
+    pub(crate) digest: String,
 }
 
 pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
@@ -76,6 +86,9 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
         .await?;
     for image in &built {
         println!("{:<48} {}", image.reference, mib(image.size));
+        if let Some(archive) = &image.archive {
+            println!("  {} in {}", archive.digest, archive.path.display());
+        }
     }
     if args.push {
         progress.phase("push", async |phase| push(&built, &logs, phase).await).await?;
@@ -140,15 +153,6 @@ impl Image {
         }
     }
 
-    /// The folder under `images/`.
-    fn folder(self) -> &'static str {
-        match self {
-            Self::Operator => "operator",
-            Self::Terminator => "terminator",
-            Self::Cleanup => "cleanup",
-        }
-    }
-
     /// The workspace package whose binary the image holds.
     fn package(self) -> Option<&'static str> {
         match self {
@@ -170,106 +174,98 @@ pub(crate) async fn build(
     let logs = provision.logs();
     let packages: Vec<_> = wanted.iter().filter_map(|image| image.package()).collect();
     let binaries = if packages.is_empty() {
-        PathBuf::new()
+        None
     } else {
         phase.detail(format_args!("cargo build {}", packages.join(" ")));
-        build_binaries(&packages, profile, logs).await?
+        Some(binaries::build(&packages, profile, logs).await?)
     };
     let mut built = Vec::new();
     for &image in wanted {
         let reference = names.reference(image);
-        phase.detail(format_args!("docker build {reference}"));
-        let context = stage(image, &binaries)?;
-        let mut docker = Cmd::new("docker").args(["build", "--tag", &reference]);
-        if image == Image::Cleanup {
-            let base = node_image::busybox(provision, phase).await?;
-            docker = docker.args(["--build-arg", &format!("BASE={base}")]);
-        }
-        docker
-            .arg(&context)
-            .timeout(DOCKER_TIMEOUT)
-            .name(format!("docker-build-{}", image.folder()))
-            .run(logs)
-            .await?;
-        let size = match image.package() {
-            // The binary is all there is. Docker's own figure depends on how it stores images.
-            Some(package) => std::fs::metadata(context.join(package))?.len(),
-            None => image_size(&reference, logs).await?,
-        };
-        ensure!(
-            image.package().is_none() || profile == Profile::Quick || size <= BINARY_IMAGE_LIMIT,
-            "{reference} has {}, more than the {} it may have",
-            mib(size),
-            mib(BINARY_IMAGE_LIMIT)
-        );
-        built.push(Built { reference, size });
+        phase.detail(&reference);
+        built.push(match (image.package(), &binaries) {
+            (Some(package), Some(binaries)) => {
+                of_binary(reference, package, binaries, profile, logs).await?
+            }
+            _ => of_recipe(image, reference, provision, phase).await?,
+        });
     }
     let sizes: Vec<_> = built.iter().map(|image| mib(image.size)).collect();
     phase.outcome(sizes.join(", "));
     Ok(built)
 }
 
-/// Builds static release binaries and returns the folder that holds them.
-pub(crate) async fn build_binaries(
-    packages: &[&str],
+/// Makes the image of a binary, and gives it to Docker.
+async fn of_binary(
+    reference: String,
+    package: &str,
+    binaries: &Binaries,
     profile: Profile,
     logs: &LogDir,
-) -> Result<PathBuf> {
-    let host = host_triple(logs).await?;
+) -> Result<Built> {
+    let binary = binaries.folder.join(package);
+    let binary =
+        std::fs::read(&binary).with_context(|| format!("cannot read {}", binary.display()))?;
+    let size = binary.len() as u64;
     ensure!(
-        host.contains("-linux-"),
-        "the images hold Linux binaries and this is {host}: run `cargo xtask image` on Linux"
+        profile == Profile::Quick || size <= BINARY_IMAGE_LIMIT,
+        "{reference} has {}, more than the {} it may have",
+        mib(size),
+        mib(BINARY_IMAGE_LIMIT)
     );
-    let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
-    flags.push_str(" -C target-feature=+crt-static");
-    // With `--target` the flags reach only what goes into the binaries: procedural macros are
-    // shared libraries and cannot be static.
-    let mut build = cargo()
-        .args(["build", "--profile", profile.name(), "--target", &host])
-        .env("RUSTFLAGS", flags.trim_start())
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .timeout(BUILD_TIMEOUT);
-    for package in packages {
-        build = build.args(["--package", package]);
+    let archive = archive::write(&archive::Content {
+        reference: &reference,
+        name: package,
+        binary: &binary,
+        architecture: binaries.architecture,
+        version: images::VERSION,
+        created: created()?,
+    })?;
+    let folder = paths::target().join("images");
+    let path = folder.join(format!("{package}.tar"));
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| std::fs::write(&path, &archive.bytes))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Cmd::new("docker")
+        .args(["load", "--input"])
+        .arg(&path)
+        .timeout(DOCKER_TIMEOUT)
+        .name(format!("docker-load-{package}"))
+        .run(logs)
+        .await?;
+    Ok(Built { reference, size, archive: Some(Stored { path, digest: archive.digest }) })
+}
+
+/// The time that images give as that of their making: `SOURCE_DATE_EPOCH` in seconds, as for all builds
+/// that can be repeated (<https://reproducible-builds.org/specs/source-date-epoch>), or the beginning of
+/// 1970, so that the same binary is the same image.
+fn created() -> Result<u64> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(seconds) => seconds
+            .parse()
+            .with_context(|| format!("SOURCE_DATE_EPOCH is no number of seconds: {seconds}")),
+        Err(_) => Ok(0),
     }
-    build.run(logs).await.context(
-        "cannot build static binaries; a static C library is needed (Debian: libc6-dev, \
-         Fedora: glibc-static)",
-    )?;
-    Ok(paths::target().join(host).join(profile.name()))
 }
 
-/// The target triple that the compiler builds for by default.
-async fn host_triple(logs: &LogDir) -> Result<String> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let version = Cmd::new(rustc).arg("-vV").run(logs).await?.text();
-    version
-        .lines()
-        .find_map(|line| line.strip_prefix("host: "))
-        .map(str::to_owned)
-        .with_context(|| format!("`rustc -vV` names no host: {version}"))
-}
-
-/// Puts together what `docker build` may see: the image's folder and its binary, nothing else.
-fn stage(image: Image, binaries: &Path) -> Result<PathBuf> {
-    let source = paths::workspace().join("images").join(image.folder());
-    let context = paths::target().join("images").join(image.folder());
-    let copy = || -> std::io::Result<()> {
-        if context.exists() {
-            std::fs::remove_dir_all(&context)?;
-        }
-        std::fs::create_dir_all(&context)?;
-        for entry in std::fs::read_dir(&source)? {
-            let entry = entry?;
-            std::fs::copy(entry.path(), context.join(entry.file_name()))?;
-        }
-        if let Some(package) = image.package() {
-            std::fs::copy(binaries.join(package), context.join(package))?;
-        }
-        Ok(())
-    };
-    copy().with_context(|| format!("cannot stage {}", context.display()))?;
-    Ok(context)
+/// Builds the image of a Dockerfile under `images/`.
+async fn of_recipe(
+    image: Image,
+    reference: String,
+    provision: &Provision,
+    phase: &Phase,
+) -> Result<Built> {
+    let base = node_image::busybox(provision, phase).await?;
+    let logs = provision.logs();
+    Cmd::new("docker")
+        .args(["build", "--tag", &reference, "--build-arg", &format!("BASE={base}")])
+        .arg(paths::workspace().join("images").join(image.repository()))
+        .timeout(DOCKER_TIMEOUT)
+        .name(format!("docker-build-{}", image.repository()))
+        .run(logs)
+        .await?;
+    let size = image_size(&reference, logs).await?;
+    Ok(Built { reference, size, archive: None })
 }
 
 /// The size of an image in bytes.

@@ -14,6 +14,7 @@ mod cargo;
 mod codegen;
 mod context;
 mod control_plane;
+mod digest;
 mod doctor;
 mod e2e;
 mod image;

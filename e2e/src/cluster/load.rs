@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use futures::future::try_join_all;
 
 use super::{Cluster, Node};
+use crate::images::full_name;
 use crate::process::{Cmd, LogDir};
 
 /// How long importing an archive into a node may take.
@@ -141,16 +142,6 @@ async fn import(node: &Node, archive: &Path, images: &[&Image], logs: &LogDir) -
     Ok(())
 }
 
-/// The name as containerd has it, which takes nothing for granted.
-/// <https://github.com/distribution/reference/blob/v0.6.0/normalize.go>
-fn full_name(name: &str) -> String {
-    match name.split_once('/') {
-        None => format!("docker.io/library/{name}"),
-        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => name.to_owned(),
-        Some(_) => format!("docker.io/{name}"),
-    }
-}
-
 fn missing<'a>(images: &'a [Image], notes: &str) -> Vec<&'a Image> {
     let absent = |image: &&Image| !notes.lines().any(|line| line == image.note());
     images.iter().filter(absent).collect()
@@ -173,18 +164,5 @@ mod tests {
             image("darkowlzz/c:v1", "sha256:4"),
         ];
         assert_eq!(missing(&images, notes), [&images[1], &images[2]]);
-    }
-
-    #[test]
-    fn names_are_spelled_out_as_containerd_does() {
-        for (name, full) in [
-            ("busybox:1.36", "docker.io/library/busybox:1.36"),
-            ("darkowlzz/cleanup:v1", "docker.io/darkowlzz/cleanup:v1"),
-            ("registry.example/a/b:v1", "registry.example/a/b:v1"),
-            ("localhost/a:v1", "localhost/a:v1"),
-            ("localhost:5000/a:v1", "localhost:5000/a:v1"),
-        ] {
-            assert_eq!(full_name(name), full);
-        }
     }
 }

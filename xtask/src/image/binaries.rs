@@ -1,0 +1,130 @@
+//! The static binaries that the images hold.
+//!
+//! The same sources and the same compiler make the same binaries in every folder of every machine:
+//! the paths in them (of panics) name no place on the disk.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use e2e::paths;
+use e2e::process::{Cmd, LogDir};
+
+use super::Profile;
+use crate::cargo::cargo;
+
+/// A build with fat LTO on a small machine, dependencies included.
+const TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// Between the flags in `CARGO_ENCODED_RUSTFLAGS`, which may hold blanks.
+const SEPARATOR: &str = "\u{1f}";
+
+/// Where binaries are, and what they run on.
+#[derive(Debug)]
+pub(crate) struct Binaries {
+    /// The folder that holds them.
+    pub(crate) folder: PathBuf,
+    /// The processor, as Go calls it, and so images do: `amd64`.
+    pub(crate) architecture: &'static str,
+}
+
+/// Builds static binaries of workspace packages.
+///
+/// # Errors
+/// When this is not Linux, or cargo fails.
+pub(crate) async fn build(packages: &[&str], profile: Profile, logs: &LogDir) -> Result<Binaries> {
+    let compiler = Compiler::ask(logs).await?;
+    let architecture = compiler.architecture()?;
+    let user = std::env::var("RUSTFLAGS").unwrap_or_default();
+    let mut flags: Vec<_> = user.split_whitespace().map(str::to_owned).collect();
+    flags.extend(["-C", "target-feature=+crt-static"].map(str::to_owned));
+    flags.extend(remaps(&compiler)?);
+    // With `--target` the flags reach only what goes into the binaries: procedural macros are
+    // shared libraries and cannot be static.
+    let mut build = cargo()
+        .args(["build", "--locked", "--profile", profile.name(), "--target", &compiler.host])
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join(SEPARATOR))
+        .timeout(TIMEOUT);
+    for package in packages {
+        build = build.args(["--package", package]);
+    }
+    build.run(logs).await.context(
+        "cannot build static binaries; a static C library is needed (Debian: libc6-dev, \
+         Fedora: glibc-static)",
+    )?;
+    let folder = paths::target().join(&compiler.host).join(profile.name());
+    Ok(Binaries { folder, architecture })
+}
+
+/// What tells binaries of one compiler from those of another.
+struct Compiler {
+    /// The target triple that it builds for by default.
+    host: String,
+    commit: String,
+    /// Where it is installed.
+    sysroot: PathBuf,
+}
+
+impl Compiler {
+    async fn ask(logs: &LogDir) -> Result<Self> {
+        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let version = Cmd::new(&rustc).arg("-vV").run(logs).await?.text();
+        let sysroot = Cmd::new(&rustc).args(["--print", "sysroot"]).run(logs).await?.text();
+        let value = |key: &str| {
+            let found = version.lines().find_map(|line| line.strip_prefix(key));
+            found.map(str::to_owned).with_context(|| format!("`rustc -vV` has no {key}{version}"))
+        };
+        Ok(Self {
+            host: value("host: ")?,
+            commit: value("commit-hash: ")?,
+            sysroot: sysroot.into(),
+        })
+    }
+
+    fn architecture(&self) -> Result<&'static str> {
+        let host = &self.host;
+        ensure!(
+            host.contains("-linux-"),
+            "the images hold Linux binaries and this is {host}: run `cargo xtask image` on Linux"
+        );
+        match host.split('-').next() {
+            Some("x86_64") => Ok("amd64"),
+            Some("aarch64") => Ok("arm64"),
+            _ => bail!("images are made on x86_64 and aarch64, and this is {host}"),
+        }
+    }
+}
+
+/// The compiler's flags that take this machine's paths out of what it writes.
+fn remaps(compiler: &Compiler) -> Result<Vec<String>> {
+    let home = match std::env::var_os("CARGO_HOME") {
+        Some(home) => PathBuf::from(home),
+        None => std::env::home_dir().context("set HOME or CARGO_HOME")?.join(".cargo"),
+    };
+    let mut places = vec![
+        // The last that fits wins.
+        (home.clone(), "/cargo".to_owned()),
+        (paths::workspace(), "/workspace".to_owned()),
+        (paths::target(), "/target".to_owned()),
+        // Where the library was compiled, for those who have its sources.
+        (compiler.sysroot.join("lib/rustlib/src/rust"), format!("/rustc/{}", compiler.commit)),
+    ];
+    // One folder for each registry, named after how this machine reaches it.
+    let sources = home.join("registry/src");
+    let mut registries: Vec<_> = match std::fs::read_dir(&sources) {
+        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
+        Err(_) => Vec::new(),
+    };
+    registries.sort();
+    places.extend(registries.into_iter().map(|path| (path, "/crates".to_owned())));
+    places.iter().map(|(path, name)| remap(path, name)).collect()
+}
+
+fn remap(path: &Path, name: &str) -> Result<String> {
+    let mut flag = OsString::from("--remap-path-prefix=");
+    flag.push(path);
+    flag.push("=");
+    flag.push(name);
+    flag.into_string().map_err(|flag| anyhow::anyhow!("{} is no UTF-8", flag.display()))
+}
