@@ -84,6 +84,8 @@ impl Run {
         let doc = cargo().args(["test", "--workspace", "--no-fail-fast", "--doc"]);
         self.tests("doc tests", doc).await;
         self.integration(cx).await;
+        let endings = cargo().args(["test", "--package", "xtask", "--test", "endings"]);
+        self.tests("endings of runs", endings).await;
     }
 
     /// Runs a command that either passes or fails.
