@@ -37,7 +37,10 @@ impl<'a> Work<'a> {
     }
 
     /// So many pairs of Jobs: one that logs a word, and one that exits.
-    pub(in crate::scenario) async fn start_pairs(scene: &'a Scene<'a>, pairs: usize) -> Result<Self> {
+    pub(in crate::scenario) async fn start_pairs(
+        scene: &'a Scene<'a>,
+        pairs: usize,
+    ) -> Result<Self> {
         let history = History::record(scene).await?;
         let mut jobs = Vec::new();
         for number in 1..=pairs {
@@ -60,7 +63,10 @@ impl<'a> Work<'a> {
     }
 
     /// Waits until the containers of all Jobs run on these nodes, and on no other.
-    pub(in crate::scenario) async fn until_running_on(&self, nodes: &[&Node]) -> Result<Containers> {
+    pub(in crate::scenario) async fn until_running_on(
+        &self,
+        nodes: &[&Node],
+    ) -> Result<Containers> {
         self.until_containers(nodes, &Containers::new()).await
     }
 
@@ -104,7 +110,11 @@ impl<'a> Work<'a> {
 
     /// Waits until all Jobs have been recorded as done on so many nodes of so many, and sees that none
     /// is finished.
-    pub(in crate::scenario) async fn until_done_on(&self, done: usize, wanted: usize) -> Result<()> {
+    pub(in crate::scenario) async fn until_done_on(
+        &self,
+        done: usize,
+        wanted: usize,
+    ) -> Result<()> {
         let completed = format!("{done}/{wanted}");
         for job in self.watched() {
             job.until_completed(&completed).await?;
