@@ -68,6 +68,8 @@ pub(crate) struct Built {
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     pub(crate) path: PathBuf,
+    /// The processor that it is for, as images call it: `amd64`.
+    pub(crate) architecture: &'static str,
     /// The digest of its manifest: the same wherever the same sources are built.
     pub(crate) digest: String,
 }
@@ -130,7 +132,12 @@ impl Default for Names {
 }
 
 impl Names {
-    fn reference(&self, image: Image) -> String {
+    /// The tags of `deploy/`, in another registry.
+    pub(crate) fn in_registry(registry: String) -> Self {
+        Self { registry, tag: None }
+    }
+
+    pub(crate) fn reference(&self, image: Image) -> String {
         let registry = self.registry.trim_end_matches('/');
         let tag = self.tag.as_deref().unwrap_or(image.default_tag());
         format!("{registry}/{}:{tag}", image.repository())
@@ -154,7 +161,7 @@ impl Image {
     }
 
     /// The workspace package whose binary the image holds.
-    fn package(self) -> Option<&'static str> {
+    pub(crate) fn package(self) -> Option<&'static str> {
         match self {
             Self::Operator => Some("operator"),
             Self::Terminator => Some("terminator"),
@@ -233,7 +240,9 @@ async fn of_binary(
         .name(format!("docker-load-{package}"))
         .run(logs)
         .await?;
-    Ok(Built { reference, size, archive: Some(Stored { path, digest: archive.digest }) })
+    let architecture = binaries.architecture;
+    let archive = Stored { path, architecture, digest: archive.digest };
+    Ok(Built { reference, size, archive: Some(archive) })
 }
 
 /// The time that images give as that of their making: `SOURCE_DATE_EPOCH` in seconds, as for all builds
@@ -278,7 +287,11 @@ async fn image_size(reference: &str, logs: &LogDir) -> Result<u64> {
     size.parse().with_context(|| format!("docker gives {reference} the size {size:?}"))
 }
 
-async fn push(built: &[Built], logs: &LogDir, phase: &Phase) -> Result<()> {
+/// Pushes images.
+///
+/// # Errors
+/// When the registry refuses one.
+pub(crate) async fn push(built: &[Built], logs: &LogDir, phase: &Phase) -> Result<()> {
     for image in built {
         phase.detail(&image.reference);
         let push = Cmd::new("docker").args(["push", &image.reference]);

@@ -21,6 +21,7 @@ mod image;
 mod node_image;
 mod output;
 mod provision;
+mod release;
 mod test;
 
 use std::process::ExitCode;
@@ -67,6 +68,8 @@ enum Command {
     E2e(e2e::Args),
     /// Measure how fast a finished Job is noticed and what that costs, from 3 to 5,000 nodes.
     Bench(bench::Args),
+    /// Make everything that users of a version get, in dist/.
+    Release(release::Args),
     /// Run every check and test: formatting, lints, generated files, unit, integration, end to end.
     Test(test::Args),
 }
@@ -78,6 +81,7 @@ impl Command {
             Self::NodeImage(args) => until_interrupted(cx, node_image::run(args, cx)).await,
             Self::Image(args) => until_interrupted(cx, image::run(args, cx)).await,
             Self::Codegen(args) => codegen::run(&args),
+            Self::Release(args) => until_interrupted(cx, release::run(args, cx)).await,
             // These clean up after themselves, so they mind interrupts themselves.
             Self::E2e(args) => e2e::run(args, cx).await,
             Self::Bench(args) => bench::run(args, cx).await,

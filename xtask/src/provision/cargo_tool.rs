@@ -14,6 +14,9 @@ const TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Checks the dependencies against `deny.toml`.
 pub(crate) const DENY: CargoTool = CargoTool { name: "cargo-deny", version: "0.20.2" };
 
+/// Lists what a binary is made of.
+pub(crate) const CYCLONEDX: CargoTool = CargoTool { name: "cargo-cyclonedx", version: "0.5.9" };
+
 /// A crate whose binary has its name.
 ///
 /// In one fixed version, whatever `PATH` holds: what a check says should not depend on the machine.

@@ -11,8 +11,8 @@ pub(crate) mod host;
 mod program;
 pub(crate) mod shim;
 
-pub(crate) use self::cargo_tool::DENY as CARGO_DENY;
-pub(crate) use self::program::{KIND, KUBECTL, Program};
+pub(crate) use self::cargo_tool::{CYCLONEDX as CARGO_CYCLONEDX, DENY as CARGO_DENY};
+pub(crate) use self::program::{KIND, KUBECTL, PROMTOOL, Program};
 
 use std::path::PathBuf;
 
