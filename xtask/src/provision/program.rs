@@ -26,6 +26,12 @@ pub(crate) const KUBECTL: Program = Program {
     cure: "install kubectl (https://kubernetes.io/docs/tasks/tools) into a folder of PATH",
 };
 
+/// Checks metrics, and the rules of alerts.
+pub(crate) const PROMTOOL: Program = Program {
+    name: "promtool",
+    cure: "install promtool, which comes with Prometheus (https://prometheus.io/download), into a folder of PATH",
+};
+
 /// A program, which Debian has in a package of the same name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Program {
