@@ -53,21 +53,26 @@ impl<'a> Leases<'a> {
         Self { scene, api, seen, _watch: AbortOnDropHandle::new(watch) }
     }
 
-    /// Waits until both Leases are held, none by one of these, and returns by whom.
+    /// Waits until both Leases are renewed, none by one of these, and returns by whom. One that is
+    /// merely there may be of replicas that are gone.
     pub(super) async fn until_led(&self, not: &Leaders) -> Result<Leaders> {
         let expected = format!("others leading than {not:?}");
         let config = watcher::Config::default();
-        let scene = self.scene;
-        scene
+        let mut first = BTreeMap::new();
+        self.scene
             .wait
             .watch(self.api.clone(), config, &expected, |leases: &Objects<Lease>| {
                 let leaders: Leaders = leases
                     .values()
-                    .filter(|lease| LEASES.contains(&lease.name_any().as_str()))
-                    .map(|lease| (lease.name_any(), holder(lease)))
-                    .filter(|(lease, holder)| !holder.is_empty() && not.get(lease) != Some(holder))
+                    .map(|lease| (lease.name_any(), holder(lease), lease.resource_version()))
+                    .filter(|(name, holder, version)| {
+                        let is_old =
+                            first.entry(name.clone()).or_insert(version.clone()) == version;
+                        !is_old && !holder.is_empty() && not.get(name) != Some(holder)
+                    })
+                    .map(|(name, holder, _)| (name, holder))
                     .collect();
-                match leaders.len() == LEASES.len() {
+                match LEASES.iter().all(|lease| leaders.contains_key(*lease)) {
                     true => State::Reached(leaders),
                     false => State::Waiting(format!("{leaders:?}")),
                 }
