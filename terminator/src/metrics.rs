@@ -2,7 +2,7 @@
 
 mod last_words;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use api::runtime::{
     Registry,
@@ -62,8 +62,8 @@ impl Metrics {
             last_words: LastWords::default(),
             latencies: histograms(|| Histogram::new(latencies())),
         };
-        for outcome in [Outcome::Settled, Outcome::Ended, Outcome::Silent, Outcome::Broken] {
-            drop(this.ended.get_or_create(&[("outcome", label(outcome))]));
+        for outcome in [Outcome::Ended, Outcome::Silent, Outcome::Broken] {
+            label(outcome).inspect(|label| drop(this.ended.get_or_create(&[("outcome", label)])));
         }
         this.register_logs(registry);
         registry.register(
@@ -111,7 +111,7 @@ impl Metrics {
         );
         registry.register(
             "daemonset_job_log_followers_ended_total",
-            "Followers of logs that ended by themselves, by what they came to",
+            "Followers of logs that ended by themselves, without the word",
             self.ended.clone(),
         );
         registry.register(
@@ -144,7 +144,9 @@ impl Metrics {
 
     /// A follower has ended.
     pub(crate) fn ended(&self, outcome: Outcome) {
-        self.ended.get_or_create(&[("outcome", label(outcome))]).inc();
+        if let Some(label) = label(outcome) {
+            self.ended.get_or_create(&[("outcome", label)]).inc();
+        }
     }
 
     /// The word is in the log of `target`.
@@ -153,9 +155,10 @@ impl Metrics {
         self.last_words.read(&target.namespace, &target.daemon_set, Instant::now());
     }
 
-    /// That was recorded, so long after it was found.
-    pub(crate) fn recorded(&self, duration: Duration) {
-        self.recording.observe(duration.as_secs_f64());
+    /// A word that was found is being recorded until this is dropped: the event of what was recorded may
+    /// be here before the answer, and then nobody waits for that any more.
+    pub(crate) fn recording(&self) -> Recording<'_> {
+        Recording { durations: &self.recording, since: Instant::now() }
     }
 
     /// The Job with this DaemonSet is seen to be complete.
@@ -179,17 +182,30 @@ impl Default for Metrics {
     }
 }
 
+/// A word that is being recorded.
+pub(crate) struct Recording<'m> {
+    durations: &'m Histogram,
+    since: Instant,
+}
+
+impl Drop for Recording<'_> {
+    fn drop(&mut self) {
+        self.durations.observe(self.since.elapsed().as_secs_f64());
+    }
+}
+
 /// From ten milliseconds to five minutes; the operator has the same.
 fn latencies() -> [f64; 12] {
     [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0]
 }
 
-fn label(outcome: Outcome) -> &'static str {
+/// None of a follower that has found the word.
+fn label(outcome: Outcome) -> Option<&'static str> {
     match outcome {
-        Outcome::Settled => "settled",
-        Outcome::Ended => "ended",
-        Outcome::Silent => "silent",
-        Outcome::Broken => "broken",
+        Outcome::Settled => None,
+        Outcome::Ended => Some("ended"),
+        Outcome::Silent => Some("silent"),
+        Outcome::Broken => Some("broken"),
     }
 }
 

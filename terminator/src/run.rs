@@ -256,6 +256,7 @@ async fn settle(
         Ok(Read::Found) => {
             tell(News::Found);
             metrics.found(&target);
+            debug!("node is done");
             record(&clients, &metrics, &target).await
         }
         Ok(Read::Ended) => Outcome::Ended,
@@ -270,15 +271,12 @@ async fn settle(
 /// Tries until it is recorded, or the pod is gone. A pod that was replaced ends this too: its
 /// follower is stopped.
 async fn record(clients: &Clients, metrics: &Metrics, target: &Target) -> Outcome {
-    let (now, found) = (Timestamp::now(), Instant::now());
+    let now = Timestamp::now();
+    let _recording = metrics.recording();
     let mut wait = FIRST_RETRY;
     loop {
         match record::completed(&clients.call, target, now).await {
-            Ok(()) => {
-                metrics.recorded(found.elapsed());
-                debug!("node is done");
-                return Outcome::Settled;
-            }
+            Ok(()) => return Outcome::Settled,
             Err(kube::Error::Api(refusal)) if refusal.code == 404 => return Outcome::Settled,
             Err(error) => warn!("cannot record that the node is done: {}", Brief(&error)),
         }

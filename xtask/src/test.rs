@@ -178,15 +178,19 @@ impl Run {
                 let image = control_plane::ensure(&sources, &self.logs).await?;
                 phase.outcome(&image);
                 let kubectl = provision::KUBECTL.ensure(&provision).await?;
-                anyhow::Ok((image, kubectl))
+                let promtool = provision::PROMTOOL.ensure(&provision).await?;
+                anyhow::Ok((image, kubectl, promtool))
             })
             .await;
         match image {
-            Ok((image, kubectl)) => {
+            Ok((image, kubectl, promtool)) => {
                 let integration = cargo()
-                    .args(["test", "--package", "e2e", "--test", "integration", "--no-fail-fast"])
+                    .args(["test", "--workspace", "--no-fail-fast"])
+                    // The second makes cargo build the binaries, which the first starts.
+                    .args(["--test", "integration", "--test", "shutdown"])
                     .env(control_plane::ENVIRONMENT, image)
                     .env("KUBECTL", kubectl)
+                    .env("PROMTOOL", promtool)
                     .env("RUST_TEST_THREADS", control_plane::TEST_THREADS);
                 self.tests("integration", integration).await;
             }

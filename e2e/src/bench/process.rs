@@ -71,6 +71,19 @@ impl Process {
     /// # Errors
     /// When it cannot be started.
     pub fn start(program: &Program, kubeconfig: &Path, folder: &Path) -> Result<Self> {
+        Self::start_with(program, kubeconfig, folder, &[])
+    }
+
+    /// As [`Self::start`], with these environment variables as well.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_with(
+        program: &Program,
+        kubeconfig: &Path,
+        folder: &Path,
+        env: &[(&str, &str)],
+    ) -> Result<Self> {
         let health = free_address()?;
         let log = folder.join(format!("{}.log", program.name));
         let file = std::fs::File::options().create(true).append(true).open(&log);
@@ -79,6 +92,7 @@ impl Process {
             .env_clear()
             .env("KUBECONFIG", kubeconfig)
             .env("HEALTH_ADDRESS", health.to_string())
+            .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(file)
@@ -103,6 +117,18 @@ impl Process {
             tokio::time::sleep(POLL).await;
         }
         bail!("{} is not ready after {READY:?}; its log is {}", self.name, self.log.display())
+    }
+
+    /// Where it serves health and metrics.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.health
+    }
+
+    /// What it has logged.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        &self.log
     }
 
     /// What it uses now.

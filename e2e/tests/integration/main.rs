@@ -15,6 +15,7 @@
 mod cluster;
 mod job;
 mod processes;
+mod program;
 mod test;
 mod wait;
 
@@ -27,8 +28,12 @@ mod election;
 mod exit_code;
 mod failures;
 mod kustomize;
+mod logs;
+mod metrics;
+mod monitoring;
 mod names;
 mod nodes;
+mod outage;
 mod peers;
 mod refused_pods;
 mod restarts;
