@@ -277,12 +277,20 @@ impl fmt::Display for Cmd {
     }
 }
 
-/// Quotes a word for a POSIX shell where that is needed.
+/// Quotes a word for a POSIX shell where that is needed. No byte of it gets to a terminal that this would
+/// take for a command.
 fn quote(word: impl AsRef<OsStr>) -> String {
     let word = word.as_ref().to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.into_owned()
+    } else if word.chars().any(|c| c.is_control() && !c.is_whitespace()) {
+        let escaped = |c: char| match c {
+            '\'' | '\\' => format!("\\{c}"),
+            c if c.is_control() => format!("\\x{:02x}", u32::from(c)),
+            c => c.to_string(),
+        };
+        format!("$'{}'", word.chars().map(escaped).collect::<String>())
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
@@ -399,5 +407,7 @@ mod tests {
         assert_eq!(quote("--name=x/y:z"), "--name=x/y:z");
         assert_eq!(quote("it's"), r"'it'\''s'");
         assert_eq!(quote(""), "''");
+        assert_eq!(quote("a\nb"), "'a\nb'");
+        assert_eq!(quote("it's\u{1b}[0m\n"), r"$'it\'s\x1b[0m\x0a'");
     }
 }

@@ -87,8 +87,8 @@ impl Progress {
     /// Writes a line between the phases.
     pub fn say(&self, text: impl Display) {
         match &self.0.live {
-            // A message that cannot be shown is no reason to stop.
-            Some(live) => drop(live.println(text.to_string())),
+            // Not `println`, which ends lines by filling them to the width that it takes them to have.
+            Some(live) => live.suspend(|| eprintln!("{text}")),
             None => eprintln!("{} {text}", clock()),
         }
     }
