@@ -202,6 +202,16 @@ impl Plan {
         }
     }
 
+    /// It is recorded that a pod is done; the step stops what is being read. Whoever recorded that gets its
+    /// answer in a moment.
+    pub fn done(&mut self, uid: &str) -> Option<Step> {
+        let is_recording = |entry: &&Entry| matches!(entry.state, State::Recording);
+        match self.pods.get(uid).filter(is_recording) {
+            Some(_) => None,
+            None => self.remove(uid),
+        }
+    }
+
     /// The log of a pod that is followed has been opened. Its slice begins now: one that takes long to be
     /// opened, by an API server that is busy, would otherwise never be read.
     pub fn opened(&mut self, uid: &str, now: Instant) {

@@ -166,6 +166,11 @@ impl Followers {
             Event::Init => self.plan.list_begins(),
             Event::Apply(pod) | Event::InitApply(pod) => match target(&pod, &self.default_word) {
                 Some(target) => self.plan.wants(target),
+                None if pod.has_logged_word() => {
+                    if let Some(step) = self.plan.done(uid(&pod)) {
+                        self.carry_out(step);
+                    }
+                }
                 None => self.remove(&pod),
             },
             Event::Delete(pod) => self.remove(&pod),
@@ -178,8 +183,7 @@ impl Followers {
     }
 
     fn remove(&mut self, pod: &PodView) {
-        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
-        if let Some(step) = self.plan.remove(uid) {
+        if let Some(step) = self.plan.remove(uid(pod)) {
             self.carry_out(step);
         }
     }
@@ -240,6 +244,10 @@ impl Drop for Followers {
     }
 }
 
+fn uid(pod: &PodView) -> &str {
+    pod.metadata.uid.as_deref().unwrap_or_default()
+}
+
 /// Follows the log of `target` and records when the word is in it.
 async fn settle(
     clients: Clients,
@@ -249,7 +257,7 @@ async fn settle(
     tell: impl Fn(News),
 ) -> Outcome {
     let read = tokio::select! {
-        read = follow(&clients.stream, &target, &metrics.read, || tell(News::Opened)) => read,
+        read = follow(&clients.logs, &target, &metrics.read, || tell(News::Opened)) => read,
         never = rotation::watch(&clients, &target, is_first, &metrics.rotated) => match never {},
     };
     match read {

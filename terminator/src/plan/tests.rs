@@ -57,6 +57,21 @@ fn each_log_is_opened_once() {
 }
 
 #[test]
+fn who_records_a_word_is_not_stopped_by_the_event_of_it_but_by_the_end_of_the_pod() {
+    let now = Instant::now();
+    let mut plan = Plan::new(LIMITS);
+    plan.wants(target("a", "1"));
+    plan.wants(target("b", "1"));
+    plan.next(now);
+    open(&mut plan, ["a", "b"], now);
+    plan.found("a");
+    assert_eq!(plan.done("a"), None);
+    assert_eq!(plan.done("b"), Some(stop("b")), "another terminator has found the word");
+    assert_eq!(plan.remove("a"), Some(stop("a")));
+    assert_eq!(plan.done("a"), None);
+}
+
+#[test]
 fn a_settled_pod_is_not_read_again() {
     let now = Instant::now();
     let mut plan = Plan::new(LIMITS);
