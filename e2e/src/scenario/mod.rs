@@ -19,6 +19,7 @@ mod log_volume;
 mod manifest;
 mod many_jobs;
 mod memory;
+mod migration;
 mod missing_image;
 mod names;
 mod namespaced;
@@ -136,6 +137,10 @@ pub const ALL: &[Scenario] = &[
     .restarts_ours(),
     Scenario::exclusive("install-for-one-namespace-keeps-to-it", |scene| {
         Box::pin(namespaced::keeps_to_its_namespace(scene))
+    })
+    .restarts_ours(),
+    Scenario::exclusive("migration-ends-jobs-of-the-first-implementation", |scene| {
+        Box::pin(migration::ends_the_jobs_of_the_first_implementation(scene))
     })
     .restarts_ours(),
     Scenario::exclusive("ha-leaders-that-are-killed-are-replaced", |scene| {
