@@ -62,6 +62,7 @@ pub enum LogFormat {
     /// One line of text an event, for people.
     #[default]
     Text,
-    /// One JSON object an event, for log collectors.
+    /// One JSON object an event, for log collectors; what it is about (namespace, job, pod, node) is
+    /// under `span`.
     Json,
 }

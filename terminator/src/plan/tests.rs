@@ -62,7 +62,7 @@ fn who_records_a_word_is_not_stopped_by_the_event_of_it_but_by_the_end_of_the_po
     let mut plan = Plan::new(LIMITS);
     plan.wants(target("a", "1"));
     plan.wants(target("b", "1"));
-    plan.next(now);
+    assert_eq!(plan.next(now), [start("a"), start("b")]);
     open(&mut plan, ["a", "b"], now);
     plan.found("a");
     assert_eq!(plan.done("a"), None);
