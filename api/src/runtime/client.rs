@@ -15,11 +15,13 @@ use super::{
 /// How long the API server may be silent while it answers a single call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Two clients of one API server: streams may be silent for long, calls may not.
+/// Clients of one API server: streams may be silent for long, calls may not.
 #[derive(Clone)]
 pub struct Clients {
-    /// For watches and logs; without a read timeout.
+    /// For watches; without a read timeout.
     pub stream: Client,
+    /// For logs, hundreds at the same time; without a read timeout.
+    pub logs: Client,
     /// For single calls.
     pub call: Client,
 }
@@ -35,11 +37,12 @@ impl Clients {
         // Watches and reconciliations have their own backoff; this layer would stretch a call that
         // the server puts off to minutes, with a state that is as old.
         config.default_retry = false;
-        let stream = stream::client(config.clone(), requests)?;
+        let stream = stream::for_watches(config.clone(), requests)?;
+        let logs = stream::for_logs(config.clone(), requests)?;
         config.read_timeout = Some(CALL_TIMEOUT);
         config.reset_reader_on_write = true;
         let call = ClientBuilder::try_from(config)?.with_layer(requests).build();
-        Ok(Self { stream, call })
+        Ok(Self { stream, logs, call })
     }
 
     /// The same clients, with calls that change something held back while this replica may not write.
@@ -59,7 +62,7 @@ impl Clients {
 impl From<Client> for Clients {
     /// One client for everything, as tests need it.
     fn from(client: Client) -> Self {
-        Self { stream: client.clone(), call: client }
+        Self { stream: client.clone(), logs: client.clone(), call: client }
     }
 }
 

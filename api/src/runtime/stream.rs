@@ -1,33 +1,97 @@
-//! A client for many streams: what each of them may hold in memory is bounded.
+//! Clients for streams: what each of them costs, here and at the API server, is bounded.
+//!
+//! Hundreds of logs are followed at once. Over HTTP/2 they share connections, which spares the API server a
+//! TLS handshake for each. One connection would not do: a server lets it carry only so many streams, and
+//! further ones would wait for those before them to end, without a sign. Watches are few, and when thousands
+//! of pods change they carry more than all the rest: each has a connection of its own, as HTTP/1.1 has it.
 
+mod shards;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
-    rt::TokioExecutor,
+    rt::{TokioExecutor, TokioTimer},
 };
 use kube::{
     Client, Config,
-    client::{Body, ClientBuilder, ConfigExt},
+    client::{Body, ClientBuilder, ConfigExt, RustlsTlsError},
 };
-use tower::{BoxError, ServiceBuilder};
+use rustls::pki_types::ServerName;
+use tower::{BoxError, Service, ServiceBuilder};
 
+use self::shards::{STREAMS, Shards};
 use super::metrics::Requests;
 
-/// What a connection reads ahead at most. By default that is 400 kB, and hundreds of busy logs would take
-/// more memory than all the rest.
+/// What a connection of HTTP/1.1 reads ahead, in bytes. By default that is 400 kB.
 const READ_AHEAD: usize = 16 * 1024;
 
-/// A client as kube makes it of `config`, but for its buffers, its retries, and its timeouts, of which only
-/// that of connecting is kept. Through a proxy it is kube's own.
-pub(super) fn client(config: Config, requests: &Requests) -> kube::Result<Client> {
+/// What a stream of HTTP/2 may hold that is not read yet, in bytes. By default that is 2 MB. Only so much is
+/// on the way at the same time: when answers take 20 ms, 3 MB a second.
+const WINDOW: u32 = 64 * 1024;
+
+/// What the streams of a connection may hold together: one that is not read never stops another one.
+#[expect(clippy::cast_possible_truncation, reason = "there are few streams")]
+const WINDOW_OF_ALL: u32 = WINDOW * STREAMS as u32;
+
+/// How long a connection may be silent until it is asked whether anybody is there.
+const SILENCE: Duration = Duration::from_secs(20);
+
+/// How long it is waited for the answer to that, before all streams of the connection break.
+const ANSWER: Duration = Duration::from_secs(10);
+
+type Transport = legacy::Client<HttpsConnector<HttpConnector>, Body>;
+
+/// A client for watches, as kube makes it of `config`, but for its buffers, its retries, and its timeouts, of
+/// which only that of connecting is kept. Through a proxy it is kube's own.
+pub(super) fn for_watches(config: Config, requests: &Requests) -> kube::Result<Client> {
     if config.proxy_url.is_some() {
         return Ok(ClientBuilder::try_from(config)?.with_layer(requests).build());
     }
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_connect_timeout(config.connect_timeout);
-    let tls = config.rustls_https_connector_with_connector(tcp)?;
-    let transport: legacy::Client<_, Body> =
+    let tls = config.rustls_https_connector_with_connector(tcp(&config))?;
+    let transport: Transport =
         legacy::Builder::new(TokioExecutor::new()).http1_max_buf_size(READ_AHEAD).build(tls);
+    client(config, requests, transport)
+}
+
+/// As [`for_watches`], for logs, which share connections where the server can do that.
+pub(super) fn for_logs(config: Config, requests: &Requests) -> kube::Result<Client> {
+    if config.proxy_url.is_some() {
+        return Ok(ClientBuilder::try_from(config)?.with_layer(requests).build());
+    }
+    let connector = connector(&config)?;
+    let shards = Shards::new(move |is_http2| transport(connector.clone(), is_http2));
+    let transport = tower::service_fn(move |request| {
+        let shards = shards.clone();
+        async move {
+            let (place, transport) = shards.place();
+            let response = transport.request(request).await;
+            let response = response.inspect_err(|_| shards.failed(&place))?;
+            shards.answered(response.version());
+            // The stream keeps its place until it is dropped.
+            Ok::<_, legacy::Error>(response.map(|body| {
+                body.map_frame(move |frame| {
+                    let _ = &place;
+                    frame
+                })
+            }))
+        }
+    });
+    client(config, requests, transport)
+}
+
+/// A client of the cluster of `config` that is served by `transport`.
+fn client<T, B>(config: Config, requests: &Requests, transport: T) -> kube::Result<Client>
+where
+    T: Service<http::Request<Body>, Response = http::Response<B>, Error = legacy::Error>,
+    T: Clone + Send + 'static,
+    T::Future: Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     let service = ServiceBuilder::new()
         .layer(requests.clone())
         .layer(config.base_uri_layer())
@@ -38,19 +102,55 @@ pub(super) fn client(config: Config, requests: &Requests) -> kube::Result<Client
     Ok(Client::new(service, config.default_namespace))
 }
 
+fn tcp(config: &Config) -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_connect_timeout(config.connect_timeout);
+    tcp
+}
+
+/// As kube's, which speaks HTTP/1.1 only.
+fn connector(config: &Config) -> kube::Result<HttpsConnector<HttpConnector>> {
+    let mut builder = HttpsConnectorBuilder::new()
+        .with_tls_config(config.rustls_client_config()?)
+        .https_or_http();
+    if let Some(name) = &config.tls_server_name {
+        let name = ServerName::try_from(name.clone()).map_err(RustlsTlsError::InvalidServerName);
+        let name = name.map_err(kube::Error::RustlsTls)?;
+        builder = builder.with_server_name_resolver(FixedServerNameResolver::new(name));
+    }
+    Ok(builder.enable_all_versions().wrap_connector(tcp(config)))
+}
+
+/// Connections of their own. That the server speaks HTTP/2, when it is known, spares the connections that
+/// the first requests would open side by side until one of them has found it out.
+fn transport(connector: HttpsConnector<HttpConnector>, is_http2: bool) -> Transport {
+    legacy::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .http1_max_buf_size(READ_AHEAD)
+        .http2_only(is_http2)
+        .http2_initial_stream_window_size(WINDOW)
+        .http2_initial_connection_window_size(WINDOW_OF_ALL)
+        .http2_keep_alive_interval(SILENCE)
+        .http2_keep_alive_timeout(ANSWER)
+        .build(connector)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+    type Make = fn(Config, &Requests) -> kube::Result<Client>;
+
     /// What a server is sent by a client that asks it for `/version`, and what the client gets.
-    async fn exchange(answer: Vec<u8>) -> (String, kube::Result<String>) {
+    async fn exchange(make: Make, answer: Vec<u8>) -> (String, kube::Result<String>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/prefix", listener.local_addr().unwrap());
         let mut config = Config::new(url.parse().unwrap());
         config.auth_info.token = Some("secret".to_owned().into());
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = client(config, &Requests::default()).unwrap();
+        let client = make(config, &Requests::default()).unwrap();
         let server = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = vec![0; 4096];
@@ -65,18 +165,23 @@ mod tests {
 
     #[tokio::test]
     async fn it_goes_to_the_cluster_of_the_config_with_its_token() {
-        let (request, answer) =
-            exchange(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi".to_vec()).await;
-        assert!(request.starts_with("GET /prefix/version HTTP/1.1\r\n"), "{request}");
-        assert!(request.to_lowercase().contains("authorization: bearer secret\r\n"), "{request}");
-        assert_eq!(answer.unwrap(), "hi");
+        for make in [for_watches, for_logs] {
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi".to_vec();
+            let (request, answer) = exchange(make, answer).await;
+            assert!(request.starts_with("GET /prefix/version HTTP/1.1\r\n"), "{request}");
+            let token = "authorization: bearer secret\r\n";
+            assert!(request.to_lowercase().contains(token), "{request}");
+            assert_eq!(answer.unwrap(), "hi");
+        }
     }
 
     #[tokio::test]
     async fn an_answer_may_be_much_larger_than_what_is_read_ahead() {
         let body = "x".repeat(READ_AHEAD * 20);
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-        let (_, answer) = exchange(answer.into_bytes()).await;
-        assert_eq!(answer.unwrap().len(), body.len());
+        for make in [for_watches, for_logs] {
+            let (_, answer) = exchange(make, answer.clone().into_bytes()).await;
+            assert_eq!(answer.unwrap().len(), body.len());
+        }
     }
 }
