@@ -4,9 +4,9 @@ use std::{collections::HashSet, future::Future, sync::Arc, time::Instant};
 
 use api::{
     names,
-    runtime::{Backoff, Clients, Health, cache, watch, watch_cluster},
+    runtime::{Backoff, Clients, Health, NoRest, cache, watch, watch_cluster},
     v1beta1::Job,
-    views::{self, DaemonSetView, NodeView, PodView},
+    views::{self, DaemonSetView, NamespaceView, NodeView, PodView},
 };
 use futures::{FutureExt, StreamExt};
 use kube::{
@@ -26,6 +26,7 @@ use crate::{
     decide,
     metrics::Metrics,
     observe::Observer,
+    policy::{Policies, Policy},
     reachability::Reachability,
     recent::Recent,
     reconcile::{Error, Reconciler},
@@ -68,6 +69,16 @@ pub async fn run(
     let pod_watch = watch::<PodView>(stream, namespace, of_jobs);
     let (pods, pod_events) = cache(errors.count("pods", pod_watch));
     let (nodes, node_events) = cache(errors.count("nodes", watch_cluster(stream, all)));
+    // Who serves one namespace has no right to watch namespaces, and needs none: the setting is its.
+    let namespaces = namespace.is_none().then(|| {
+        cache(errors.count("namespaces", watch_cluster(stream, watcher::Config::default())))
+    });
+    let (namespaces, namespace_events) = namespaces.unzip();
+    let namespace_events = namespace_events.map_or_else(
+        || futures::stream::pending().left_stream(),
+        |events| events.touched_objects().right_stream(),
+    );
+    let jobs_by_namespace = jobs.store.clone();
     let _shown = metrics.show(jobs.store.clone());
 
     let client = clients.call;
@@ -81,8 +92,17 @@ pub async fn run(
     let observer = Observer { client: client.clone(), daemon_sets, pods, nodes };
     let writer = StatusWriter::new(client.clone());
     let asked_why = Recent::within(decide::REFUSAL);
-    let pause_image = config.pause_image;
-    let reconciler = Reconciler { client, observer, writer, asked_why, pause_image, metrics };
+    let default =
+        Policy { host_paths: config.allowed_host_paths, features: config.allowed_pod_features };
+    let reconciler = Reconciler {
+        client,
+        observer,
+        writer,
+        asked_why,
+        pause_image: config.pause_image,
+        policies: Policies { default, namespaces },
+        metrics,
+    };
     let context = Arc::new(Context { reconciler, backoff: Backoff::default() });
     let results = Controller::for_stream(job_events.applied_objects(), jobs.store.clone())
         .watches_stream(daemon_set_events.touched_objects(), |daemon_set| {
@@ -92,7 +112,11 @@ pub async fn run(
         .watches_stream(node_events, move |node| {
             jobs_on_node(&node, &pods_by_node, &owners_by_node)
         })
+        .watches_stream(namespace_events, move |namespace: NamespaceView| {
+            jobs_in_namespace(&namespace, &jobs_by_namespace)
+        })
         .with_config(controller::Config::default().concurrency(CONCURRENCY))
+        .trigger_backoff(NoRest)
         .graceful_shutdown_on(shutdown.clone())
         .run(reconcile, error_policy, Arc::clone(&context))
         .for_each(|result| {
@@ -100,7 +124,7 @@ pub async fn run(
             std::future::ready(())
         });
     let ready = async {
-        if jobs.synced().await && context.reconciler.observer.synced().await {
+        if jobs.synced().await && context.reconciler.synced().await {
             info!("caches are synced");
             health.set_ready();
         }
@@ -109,7 +133,7 @@ pub async fn run(
     let cut_short = async {
         shutdown.await;
         // Reconciliations that wait for the caches would wait for ever: the watches have ended.
-        if context.reconciler.observer.synced().now_or_never().is_some() {
+        if context.reconciler.synced().now_or_never().is_some() {
             std::future::pending::<()>().await;
         }
     };
@@ -158,9 +182,18 @@ fn jobs_on_node(
     pods.filter_map(|pod| job_of_pod(&pod, daemon_sets)).collect()
 }
 
+fn jobs_in_namespace(
+    namespace: &NamespaceView,
+    jobs: &Store<MaybeJob>,
+) -> Vec<ObjectRef<MaybeJob>> {
+    let name = namespace.metadata.name.as_deref();
+    let jobs = jobs.state().into_iter().filter(|job| job.meta().namespace.as_deref() == name);
+    jobs.map(|job| ObjectRef::from_obj(&*job)).collect()
+}
+
 async fn reconcile(job: Arc<MaybeJob>, context: Arc<Context>) -> Result<Action, Error> {
     let reconciler = &context.reconciler;
-    if !reconciler.observer.synced().await {
+    if !reconciler.synced().await {
         return Err(Error::WatchEnded);
     }
     let started = Instant::now();

@@ -9,7 +9,7 @@ use std::{
 use api::{
     conditions::{self, Reason},
     names,
-    runtime::{Backoff, Brief, Clients, cache, error_kind, watch},
+    runtime::{Backoff, Brief, Clients, NoRest, cache, error_kind, watch},
     v1beta1::Job,
 };
 use futures::StreamExt;
@@ -97,6 +97,7 @@ pub async fn run(
     let context = Arc::new(Context { client: clients.call, metrics, backoff: Backoff::default() });
     let results = Controller::for_stream(events.applied_objects(), jobs.store.clone())
         .with_config(Config::default().concurrency(CONCURRENCY))
+        .trigger_backoff(NoRest)
         .graceful_shutdown_on(shutdown)
         .run(finish, error_policy, Arc::clone(&context))
         .for_each(|result| {

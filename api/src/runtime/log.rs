@@ -9,10 +9,12 @@ use tracing_subscriber::{
 
 use super::LogFormat;
 
-/// What kube logs of errors that it also returns, so that they would be in the log twice, and the spans
-/// in which it puts reconciliations, for ours name the Job.
-const DOUBLED: [(&str, LevelFilter); 3] = [
+/// What kube logs of errors that it also returns, so that they would be in the log twice; of connections that
+/// break off, which are made again; and the spans in which it puts reconciliations, for ours name the Job.
+const DOUBLED: [(&str, LevelFilter); 5] = [
+    ("kube_client::client", LevelFilter::ERROR),
     ("kube_client::client::builder", LevelFilter::OFF),
+    ("kube_client::client::tls", LevelFilter::WARN),
     ("kube_runtime::controller", LevelFilter::WARN),
     ("kube_runtime::watcher", LevelFilter::ERROR),
 ];
@@ -45,7 +47,8 @@ mod tests {
         let target = "kube_client::client::builder";
         let filter = each_once("debug".parse().unwrap());
         assert!(!filter.would_enable(target, &Level::ERROR));
-        assert!(filter.would_enable("kube_client::client::auth", &Level::DEBUG));
+        assert!(!filter.would_enable("kube_client::client", &Level::WARN));
+        assert!(filter.would_enable("kube_client::client::tls", &Level::WARN));
         assert!(filter.would_enable("operator::reconcile", &Level::DEBUG));
         let asked_for = each_once("info,kube_client=debug".parse().unwrap());
         assert!(asked_for.would_enable(target, &Level::ERROR));

@@ -24,4 +24,4 @@ pub use lease::{Candidate, Election, NotLeading, Standing};
 pub use metrics::Registry;
 pub use options::{LogFormat, Options};
 pub use process::{Context, pause, run};
-pub use watch::{watch, watch_cluster};
+pub use watch::{NoRest, watch, watch_cluster};

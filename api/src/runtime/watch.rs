@@ -106,6 +106,24 @@ impl Backoff for Rest {
     }
 }
 
+/// For [`Controller::trigger_backoff`](kube::runtime::Controller::trigger_backoff): no rest after the error
+/// of a watch, for each of ours rests by itself. kube's default is one rest for all of them together, of up
+/// to half a minute, so that a watch that is well again would not be heard while another one is not.
+#[derive(Clone, Copy, Debug)]
+pub struct NoRest;
+
+impl Iterator for NoRest {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(Duration::ZERO)
+    }
+}
+
+impl Backoff for NoRest {
+    fn reset(&mut self) {}
+}
+
 /// What an object must be able to do to be watched.
 pub trait Watched: Clone + DeserializeOwned + fmt::Debug + Send + 'static {}
 

@@ -35,7 +35,8 @@ fn registries() -> [Registry; 2] {
     [of_operator, of_terminator]
 }
 
-async fn scrape(program: &Program) -> Result<(String, Exposition)> {
+/// What a process says now.
+pub(crate) async fn scrape(program: &Program) -> Result<(String, Exposition)> {
     let (code, header, text) = program.get("/metrics").await?;
     ensure!(code == 200, "{code}");
     ensure!(header.contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{header}");
