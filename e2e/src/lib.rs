@@ -9,6 +9,7 @@ pub mod deploy;
 pub mod fault;
 pub mod images;
 pub mod kustomize;
+pub mod pages;
 pub mod paths;
 pub mod process;
 pub mod progress;

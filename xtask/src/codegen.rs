@@ -1,4 +1,6 @@
-//! `cargo xtask codegen`: the manifests that are derived from the code.
+//! `cargo xtask codegen`: the files that are derived from the code.
+
+mod api_reference;
 
 use std::path::{Path, PathBuf};
 
@@ -56,7 +58,12 @@ fn stale() -> Result<Vec<Generated>> {
 }
 
 fn generated() -> Result<Vec<Generated>> {
-    let crd = serde_saphyr::to_string(&api::v1beta1::Job::crd()).context("the CRD is no YAML")?;
+    let definition = api::v1beta1::Job::crd();
+    let reference = Generated {
+        path: paths::workspace().join("docs/api.md"),
+        content: api_reference::render(&definition)?,
+    };
+    let crd = serde_saphyr::to_string(&definition).context("the CRD is no YAML")?;
     let deploy = paths::workspace().join("deploy");
     let crd = Generated {
         path: deploy.join("10-crd.yaml"),
@@ -66,7 +73,7 @@ fn generated() -> Result<Vec<Generated>> {
         content: install(&deploy, &crd)?,
         path: deploy.join("kustomize/base/install.yaml"),
     };
-    Ok(vec![crd, install])
+    Ok(vec![crd, install, reference])
 }
 
 /// All manifests of a folder as one, in the order of their names: kustomize reads no file from outside of

@@ -20,6 +20,8 @@ mod e2e;
 mod image;
 mod node_image;
 mod output;
+#[cfg(test)]
+mod pages;
 mod provision;
 mod release;
 mod test;
