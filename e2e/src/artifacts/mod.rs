@@ -179,7 +179,7 @@ impl<'a> Collection<'a> {
         let tasks = nodes.iter().flat_map(|node: &Node| {
             let state = into.join(format!("{}.txt", node.name()));
             let container = into.join(format!("{}.json", node.name()));
-            let inspect = Cmd::new("docker").args(["inspect", node.name()]);
+            let inspect = node.outside(&["inspect"]);
             [
                 into_file(node.exec(["sh", "-c", NODE_STATE]), state, self.logs).boxed(),
                 into_file(inspect, container, self.logs).boxed(),

@@ -7,6 +7,7 @@
 mod config;
 mod load;
 mod node;
+mod provider;
 mod record;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use kube::{Api, Client, Config, ResourceExt as _};
 
 pub use self::load::{Loaded, Source};
 pub use self::node::{Node, ResidentMemory};
+pub use self::provider::Provider;
 pub use self::record::{FileLock, Record};
 
 use crate::process::{Cmd, LogDir};
@@ -33,6 +35,22 @@ const DELETE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The label that kind puts on its containers, with the cluster's name as its value.
 const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
+
+/// The nodes of all of kind's clusters on this machine, each with the cluster's name.
+///
+/// # Errors
+/// When the provider does not answer.
+pub async fn all_nodes(provider: Provider, logs: &LogDir) -> Result<Vec<(String, String)>> {
+    let list = provider
+        .cmd()
+        .args(["ps", "--all", "--filter", &format!("label={CLUSTER_LABEL}")])
+        .args(["--format", &provider.names_with_label(CLUSTER_LABEL)])
+        .run(logs)
+        .await?;
+    let nodes = list.text();
+    let nodes = nodes.lines().filter_map(|line| line.split_once(' '));
+    Ok(nodes.map(|(node, cluster)| (node.to_owned(), cluster.to_owned())).collect())
+}
 
 /// The label that kind puts on the containers of control planes.
 const CONTROL_PLANE_LABEL: &str = "io.x-k8s.kind.role=control-plane";
@@ -59,6 +77,7 @@ impl Cluster {
         std::fs::write(&config, config::render(cluster.record.nodes))
             .with_context(|| format!("cannot write {}", config.display()))?;
         cluster.record.save(folder)?;
+        cluster.record.provider.take(&cluster.record.image, logs).await?;
         cluster
             .kind(["create", "cluster", "--retain", "--wait", "0s"])
             .args(["--image", &cluster.record.image])
@@ -83,7 +102,7 @@ impl Cluster {
     /// The cluster whose record lies in `folder`, when all its nodes still exist.
     ///
     /// # Errors
-    /// When Docker does not answer.
+    /// When what runs them does not answer.
     pub async fn open(folder: &Path, logs: &LogDir) -> Result<Option<Self>> {
         let Some(cluster) = Self::recorded(folder, logs)? else {
             return Ok(None);
@@ -161,7 +180,7 @@ impl Cluster {
     /// The nodes, stopped ones and control planes included, by name.
     ///
     /// # Errors
-    /// When Docker does not answer.
+    /// When what runs them does not answer.
     pub async fn nodes(&self) -> Result<Vec<Node>> {
         self.nodes_with(&[]).await
     }
@@ -178,7 +197,7 @@ impl Cluster {
     /// The node of this name, whether there is one or not.
     #[must_use]
     pub fn node(&self, name: &str) -> Node {
-        Node::new(name, &self.logs)
+        Node::new(self.record.provider, name, &self.logs)
     }
 
     /// The cluster's containers that have these labels.
@@ -186,13 +205,15 @@ impl Cluster {
         let cluster = format!("{CLUSTER_LABEL}={}", self.record.name);
         let labels = labels.iter().copied().chain([cluster.as_str()]);
         let filters = labels.flat_map(|label| ["--filter".to_owned(), format!("label={label}")]);
-        let list = Cmd::new("docker")
+        let list = self
+            .record
+            .provider
+            .cmd()
             .args(["ps", "--all", "--format", "{{.Names}}"])
             .args(filters)
             .run(&self.logs)
             .await?;
-        let mut nodes: Vec<_> =
-            list.text().lines().map(|name| Node::new(name, &self.logs)).collect();
+        let mut nodes: Vec<_> = list.text().lines().map(|name| self.node(name)).collect();
         nodes.sort_by(|a, b| a.name().cmp(b.name()));
         Ok(nodes)
     }
@@ -239,7 +260,7 @@ impl Cluster {
         let command = Cmd::new(&self.record.kind)
             .name(format!("kind-{}", verb[..N.min(2)].join("-")))
             .env_remove("KUBECONFIG")
-            .env("KIND_EXPERIMENTAL_PROVIDER", "docker")
+            .env("KIND_EXPERIMENTAL_PROVIDER", self.record.provider.to_string())
             .args(verb)
             .args(["--name", &self.record.name]);
         if verb.contains(&"cluster") {

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use super::Provider;
 use crate::process::{Cmd, LogDir};
 use crate::wait::Deadline;
 
@@ -41,13 +42,14 @@ pub type ResidentMemory = BTreeMap<String, u64>;
 /// A node of a kind cluster.
 #[derive(Clone, Debug)]
 pub struct Node {
+    provider: Provider,
     name: String,
     logs: LogDir,
 }
 
 impl Node {
-    pub(crate) fn new(name: &str, logs: &LogDir) -> Self {
-        Self { name: name.to_owned(), logs: logs.clone() }
+    pub(crate) fn new(provider: Provider, name: &str, logs: &LogDir) -> Self {
+        Self { provider, name: name.to_owned(), logs: logs.clone() }
     }
 
     /// Its name, in Kubernetes and in Docker.
@@ -56,10 +58,24 @@ impl Node {
         &self.name
     }
 
+    /// What is to be done to the node from outside: a command that takes its name last.
+    pub(crate) fn outside(&self, command: &[&str]) -> Cmd {
+        self.provider.cmd().args(command).arg(&self.name)
+    }
+
+    /// Whether it exists, whatever state it is in.
+    ///
+    /// # Errors
+    /// When what runs it does not answer.
+    pub(crate) async fn exists(&self) -> Result<bool> {
+        let list = self.provider.cmd().args(["ps", "--all", "--format", "{{.Names}}"]);
+        let names = list.run(&self.logs).await?.text();
+        Ok(names.lines().any(|name| name == self.name))
+    }
+
     /// A command in the node.
     pub fn exec<S: AsRef<std::ffi::OsStr>>(&self, command: impl IntoIterator<Item = S>) -> Cmd {
-        Cmd::new("docker")
-            .args(["exec", "--interactive", &self.name])
+        self.outside(&["exec", "--interactive"])
             .args(command)
             .timeout(EXEC_TIMEOUT)
             .name(format!("exec-{}", self.name))

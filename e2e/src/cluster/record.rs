@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use super::Provider;
 use crate::wait::Deadline;
 
 /// The file in a cluster's folder that holds its [`Record`].
@@ -25,6 +26,9 @@ pub struct Record {
     pub nodes: usize,
     /// The image that its nodes run.
     pub image: String,
+    /// What runs them.
+    #[serde(default)]
+    pub provider: Provider,
     /// The kind program.
     pub kind: PathBuf,
     /// The kubectl program.
@@ -121,6 +125,7 @@ mod tests {
         let record = Record {
             name: "dsjob".to_owned(),
             nodes: 3,
+            provider: Provider::Podman,
             image: "kindest/node:v1.33.0".to_owned(),
             kind: PathBuf::from("/usr/bin/kind"),
             kubectl: PathBuf::from("/usr/bin/kubectl"),

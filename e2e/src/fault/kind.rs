@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::{Cluster, Node};
 use crate::process::{Cmd, LogDir};
 
-/// How long Docker may take to stop or start a node.
-const DOCKER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long it may take to stop or start a node.
+const OUTSIDE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long the API server may take to be back.
 const API_SERVER_TIMEOUT: Duration = Duration::from_secs(150);
@@ -116,9 +116,9 @@ impl Kind {
         let logs = cluster.logs();
         let delete = cluster.kubectl(["delete", "node", node.name()]).name("kubectl-delete-node");
         let inflict = match self {
-            Self::NodeFrozen => docker(&["pause", node.name()]),
+            Self::NodeFrozen => outside(node, &["pause"]),
             // Init may take a moment to end, but nothing is to be saved.
-            Self::NodeDown => docker(&["stop", "--time", "5", node.name()]),
+            Self::NodeDown => outside(node, &["stop", "--time", "5"]),
             Self::KubeletFrozen => node.script(FREEZE, &["kubelet"]),
             Self::Partition => node.script(CUT, &[CHAIN]),
             Self::NodeDeleted => delete,
@@ -137,13 +137,13 @@ impl Kind {
     pub(super) async fn heal(self, node: &Node, logs: &LogDir) -> Result<()> {
         let heal = match self {
             Self::NodeFrozen => {
-                let is_frozen = docker(&["inspect", "--format", "{{.State.Paused}}", node.name()]);
+                let is_frozen = outside(node, &["inspect", "--format", "{{.State.Paused}}"]);
                 if is_frozen.run(logs).await?.text() != "true" {
                     return Ok(());
                 }
-                docker(&["unpause", node.name()])
+                outside(node, &["unpause"])
             }
-            Self::NodeDown => docker(&["start", node.name()]),
+            Self::NodeDown => outside(node, &["start"]),
             Self::KubeletFrozen => node.script(THAW, &["kubelet"]),
             Self::Partition => node.script(JOIN, &[CHAIN]),
             Self::NodeDeleted | Self::NodeAbsent => node.script(RESTART_KUBELET, &[]),
@@ -156,8 +156,8 @@ impl Kind {
     }
 }
 
-fn docker(args: &[&str]) -> Cmd {
-    Cmd::new("docker").args(args).timeout(DOCKER_TIMEOUT)
+fn outside(node: &Node, command: &[&str]) -> Cmd {
+    node.outside(command).timeout(OUTSIDE_TIMEOUT)
 }
 
 /// As in the record.

@@ -14,14 +14,15 @@ use anyhow::{Context as _, Result};
 
 pub use self::kind::Kind;
 use self::record::Record;
-use crate::cluster::{Cluster, Node};
-use crate::process::{Cmd, LogDir};
+use crate::cluster::{self, Cluster, Node, Provider};
+use crate::process::LogDir;
 
 /// A fault that lasts until it is healed. One that is dropped instead stays on record.
 #[derive(Debug)]
 #[must_use = "a fault lasts until it is healed"]
 pub struct Inflicted {
     record: Record,
+    provider: Provider,
     logs: LogDir,
 }
 
@@ -34,7 +35,8 @@ pub async fn inflict(kind: Kind, node: &Node, cluster: &Cluster) -> Result<Infli
     kind.inflict(node, cluster)
         .await
         .with_context(|| format!("cannot inflict `{kind}` on {}", node.name()))?;
-    Ok(Inflicted { record, logs: cluster.logs().clone() })
+    let provider = cluster.record().provider;
+    Ok(Inflicted { record, provider, logs: cluster.logs().clone() })
 }
 
 impl Inflicted {
@@ -43,7 +45,7 @@ impl Inflicted {
     /// # Errors
     /// When the node cannot be healed; the fault is then still on record.
     pub async fn heal(self) -> Result<()> {
-        heal(&self.record, &self.logs).await
+        heal(&self.record, self.provider, &self.logs).await
     }
 }
 
@@ -55,8 +57,10 @@ impl Inflicted {
 pub async fn heal_recorded(folder: &Path, logs: &LogDir) -> Result<Vec<String>> {
     let mut healed = Vec::new();
     let mut failure = None;
+    // Without a record the nodes are gone, or Docker's.
+    let provider = cluster::Record::load(folder)?.map(|record| record.provider).unwrap_or_default();
     for record in Record::all(folder)?.iter().rev() {
-        match heal(record, logs).await {
+        match heal(record, provider, logs).await {
             Ok(()) => healed.push(record.to_string()),
             Err(error) => failure = failure.or(Some(error)),
         }
@@ -64,19 +68,10 @@ pub async fn heal_recorded(folder: &Path, logs: &LogDir) -> Result<Vec<String>> 
     failure.map_or(Ok(healed), Err)
 }
 
-async fn heal(record: &Record, logs: &LogDir) -> Result<()> {
-    let node = Node::new(record.node(), logs);
-    if exists(&node, logs).await? {
+async fn heal(record: &Record, provider: Provider, logs: &LogDir) -> Result<()> {
+    let node = Node::new(provider, record.node(), logs);
+    if node.exists().await? {
         record.kind().heal(&node, logs).await.with_context(|| format!("cannot heal {record}"))?;
     }
     record.remove()
-}
-
-async fn exists(node: &Node, logs: &LogDir) -> Result<bool> {
-    let filter = format!("name=^/{}$", node.name());
-    let found = Cmd::new("docker")
-        .args(["ps", "--all", "--filter", &filter, "--format", "{{.Names}}"])
-        .run(logs)
-        .await?;
-    Ok(found.text() == node.name())
 }

@@ -26,6 +26,9 @@ pub(super) fn command(report: &Report, options: &Options) -> Option<String> {
     if let Some(image) = &options.node_image {
         command += &format!(" --node-image {image}");
     }
+    if options.provider != standard.provider {
+        command += &format!(" --provider {}", options.provider);
+    }
     if options.reuse {
         command += " --reuse";
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
-use e2e::cluster::{Cluster, FileLock, Record};
+use e2e::cluster::{self, Cluster, FileLock, Provider, Record};
 use e2e::fault;
-use e2e::process::{Cmd, LogDir};
+use e2e::process::LogDir;
 use e2e::progress::Progress;
 
 use super::leftover::{recorded, usable_kind};
@@ -27,7 +27,11 @@ pub(super) async fn run(cx: &Context) -> Result<Verdict> {
     let cleaning = Cleaning { cx, logs, progress };
     let mut all_well = true;
     // Before the records: a cluster has its record before it has a node.
-    let nodes = nodes(&cleaning.logs).await?;
+    let mut nodes = Vec::new();
+    for provider in providers() {
+        let all = cluster::all_nodes(provider, &cleaning.logs).await?;
+        nodes.extend(all.into_iter().map(|(node, of)| (provider, node, of)));
+    }
     let mut known = BTreeSet::new();
     for (folder, record) in recorded()? {
         known.insert(record.name.clone());
@@ -74,14 +78,18 @@ impl Cleaning<'_> {
     }
 
     /// Removes those of these nodes that are of clusters that this checkout made and has no record of.
-    async fn orphans(&self, nodes: Vec<(String, String)>, known: &BTreeSet<String>) -> bool {
+    async fn orphans(
+        &self,
+        nodes: Vec<(Provider, String, String)>,
+        known: &BTreeSet<String>,
+    ) -> bool {
         let mut all_well = true;
-        for (node, cluster) in nodes {
+        for (provider, node, cluster) in nodes {
             if known.contains(&cluster) || !cluster.starts_with(&names_of_this_checkout()) {
                 continue;
             }
             // By force, which is no error when the run that made it has removed it meanwhile.
-            let remove = Cmd::new("docker").args(["rm", "--force", "--volumes", &node]);
+            let remove = provider.cmd().args(["rm", "--force", "--volumes", &node]);
             match remove.run(&self.logs).await {
                 Ok(_) => self.progress.say(format_args!("{cluster} had no record, removed {node}")),
                 Err(error) => {
@@ -94,15 +102,8 @@ impl Cleaning<'_> {
     }
 }
 
-/// The nodes of all of kind's clusters on this machine, with the cluster of each.
-async fn nodes(logs: &LogDir) -> Result<Vec<(String, String)>> {
-    const LABEL: &str = "io.x-k8s.kind.cluster";
-    let list = Cmd::new("docker")
-        .args(["ps", "--all", "--filter", &format!("label={LABEL}")])
-        .args(["--format", &format!("{{{{.Names}}}} {{{{.Label \"{LABEL}\"}}}}")])
-        .run(logs)
-        .await?;
-    let nodes = list.text();
-    let nodes = nodes.lines().filter_map(|line| line.split_once(' '));
-    Ok(nodes.map(|(node, cluster)| (node.to_owned(), cluster.to_owned())).collect())
+/// What may run nodes on this machine.
+fn providers() -> impl Iterator<Item = Provider> {
+    let podman = which::which("podman").is_ok().then_some(Provider::Podman);
+    std::iter::once(Provider::Docker).chain(podman)
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use e2e::cluster::Provider;
 use e2e::report::Format;
 
 /// How a run goes about it.
@@ -15,6 +16,10 @@ pub(crate) struct Options {
     /// Node image to use, instead of kind's current one or (offline) one built here.
     #[arg(long, global = true, value_name = "REF")]
     pub(super) node_image: Option<String>,
+
+    /// What runs the nodes: docker or podman. Images are built by Docker either way.
+    #[arg(long, global = true, default_value_t, value_name = "NAME")]
+    pub(super) provider: Provider,
 
     /// When to keep the cluster after the run.
     #[arg(long, global = true, value_enum, default_value_t = Keep::Never, value_name = "WHEN")]
@@ -57,6 +62,7 @@ impl Default for Options {
         Self {
             nodes: 3,
             node_image: None,
+            provider: Provider::Docker,
             keep: Keep::Never,
             reuse: false,
             cluster: None,

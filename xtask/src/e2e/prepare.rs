@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::ValueEnum as _;
-use e2e::cluster::{Cluster, FileLock, Record, Source};
+use e2e::cluster::{Cluster, FileLock, Provider, Record, Source};
 use e2e::deploy::{self, Deployed};
 use e2e::fault::strike;
 use e2e::process::Cmd;
@@ -73,6 +73,9 @@ pub(super) async fn prepare(session: &Session, cx: &Context) -> Result<Ready> {
     let tools = progress
         .phase("doctor", async |_| {
             provision::docker::ensure(&provision).await?;
+            if session.options.provider == Provider::Podman {
+                provision::podman::ensure(&provision).await?;
+            }
             let kind = provision::KIND.ensure(&provision).await?;
             let kubectl = provision::KUBECTL.ensure(&provision).await?;
             let docker = provision::docker::server(&session.logs).await.unwrap_or_default();
@@ -153,10 +156,12 @@ async fn make_cluster(
         let record = cluster.record();
         let same_image = options.node_image.as_ref().is_none_or(|image| *image == record.image);
         ensure!(
-            record.nodes == options.nodes && same_image,
-            "the cluster that stays has {} nodes of {}: `cargo xtask e2e down` deletes it, or ask for the same",
+            record.nodes == options.nodes && same_image && record.provider == options.provider,
+            "the cluster that stays has {} nodes of {}, run by {}: `cargo xtask e2e down` deletes it, or ask for \
+             the same",
             record.nodes,
-            record.image
+            record.image,
+            record.provider
         );
         session.say(format_args!("using cluster {}", record.name));
         session.heal().await;
@@ -186,6 +191,7 @@ async fn make_cluster(
             let record = Record {
                 name: format!("{}{}", names_of_this_checkout(), paths::run_name()),
                 nodes: options.nodes,
+                provider: options.provider,
                 image,
                 kind: tools.kind,
                 kubectl: tools.kubectl,

@@ -8,6 +8,7 @@ pub(crate) mod apt;
 mod cargo_tool;
 pub(crate) mod docker;
 pub(crate) mod host;
+pub(crate) mod podman;
 mod program;
 pub(crate) mod shim;
 

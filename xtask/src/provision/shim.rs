@@ -15,7 +15,7 @@ use crate::capabilities;
 use crate::cargo::cargo;
 
 /// Where the shim is installed: outside the target folder, for Docker goes on using it.
-const INSTALLED: &str = "/usr/local/libexec/daemonset-job/oci-shim";
+pub(super) const INSTALLED: &str = "/usr/local/libexec/daemonset-job/oci-shim";
 
 /// Docker's configuration, and the name of our runtime in it.
 const DAEMON_CONFIG: &str = "/etc/docker/daemon.json";
@@ -27,7 +27,7 @@ const DAEMON_PID: &str = "/var/run/docker.pid";
 /// How long the daemon may take to take over a changed configuration.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(20);
 
-const CURE: &str =
+pub(super) const CURE: &str =
     "use a machine whose root has every capability: `docker run --privileged` fails here";
 
 /// Registers the shim as Docker's default runtime where privileged containers could not start
@@ -131,7 +131,7 @@ fn register(config: &str) -> Result<Option<String>> {
 }
 
 /// Builds the shim and puts it where Docker will look for it.
-async fn install(provision: &Provision) -> Result<()> {
+pub(super) async fn install(provision: &Provision) -> Result<()> {
     // In the profile of this program: all that it takes has been compiled for that already.
     cargo()
         .args(["build", "--package", "xtask", "--bin", "oci-shim"])

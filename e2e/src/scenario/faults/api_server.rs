@@ -38,8 +38,10 @@ async fn fails(scene: &Scene<'_>, fault: Kind, outage: Duration) -> Result<()> {
     for node in meanwhile {
         work.until_proven_on(node).await?;
     }
-    scene.cx.phase.detail(format_args!("{fault} for {outage:.0?}"));
-    tokio::time::sleep(outage).await;
+    if !outage.is_zero() {
+        scene.cx.phase.detail(format_args!("{fault} for {outage:.0?}"));
+        tokio::time::sleep(outage).await;
+    }
     inflicted.heal().await?;
     if nodes.len() > 2 {
         work.until_done_on(2, nodes.len()).await?;
