@@ -29,6 +29,10 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// How long each step may take that leaves the cluster as it was, after a scenario that took too long.
 const CLEANUP: Duration = Duration::from_secs(60);
 
+/// How long our Deployment may take to be as it was. A new pod waits for the old one to be gone, which the
+/// kubelet of Kubernetes 1.20 removes up to 75 s after its end.
+const REDEPLOY: Duration = Duration::from_secs(150);
+
 /// The finalizer with which a scenario keeps a DaemonSet for as long as it wants.
 pub(super) const HOLD: &str = "e2e.daemonset.darkowlzz.space/hold";
 
@@ -188,7 +192,7 @@ impl<'a> Scene<'a> {
     pub(super) async fn redeploy(&self) -> Result<()> {
         let (client, deployed) = (self.cx.client, self.cx.deployed);
         deploy::apply(self.cx.cluster, self.cx.logs).await?;
-        let deadline = Deadline::after(CLEANUP);
+        let deadline = Deadline::after(REDEPLOY);
         let wait = Waiter::new(client, self.cx.phase, &deployed.namespace, deadline);
         deployed.wait_until_available(client, &wait).await
     }
