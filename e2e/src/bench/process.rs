@@ -1,8 +1,10 @@
 //! Operator and terminator as processes of this machine: the binaries that the images hold.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -188,9 +190,24 @@ fn usage(status: &str, stat: &str) -> Option<Usage> {
     })
 }
 
-/// An address that is free now; nobody else on this machine is in a hurry to take it.
+/// The ports that processes are given, below those that the kernel gives to connections (32768 and up).
+const PORTS: RangeInclusive<u16> = 10_240..=32_767;
+
+/// An address that is free, and that nobody else takes before the process does: neither a connection, nor
+/// another call of this.
 fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end() - PORTS.start()) + 1;
+    // Runs beside this one begin elsewhere.
+    let first = std::process::id().wrapping_mul(97);
+    for _ in 0..count {
+        let number = first.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = PORTS.start() + u16::try_from(number)?;
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return Ok(listener.local_addr()?);
+        }
+    }
+    bail!("all ports from {} to {} are taken", PORTS.start(), PORTS.end())
 }
 
 async fn is_ready(address: SocketAddr) -> bool {
@@ -207,6 +224,13 @@ async fn is_ready(address: SocketAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_address_is_given_twice() {
+        let first = free_address().expect("an address");
+        let second = free_address().expect("an address");
+        assert_ne!(first, second);
+    }
 
     #[test]
     fn usage_is_read_from_proc() {
