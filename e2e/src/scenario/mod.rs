@@ -151,6 +151,10 @@ pub const ALL: &[Scenario] = &[
         Box::pin(ha::frozen_leader_is_replaced(scene))
     })
     .restarts_ours(),
+    Scenario::exclusive("ha-leader-that-stays-dead-is-replaced", |scene| {
+        Box::pin(ha::dead_leader_is_replaced(scene))
+    })
+    .restarts_ours(),
     Scenario::exclusive("ha-leaders-that-end-hand-over", |scene| {
         Box::pin(ha::ending_leaders_hand_over(scene))
     })

@@ -60,20 +60,32 @@ pub(super) async fn killed_leaders_are_replaced(scene: &Scene<'_>) -> Result<()>
 
 /// A leader whose node stands still, and comes back when another one leads.
 pub(super) async fn frozen_leader_is_replaced(scene: &Scene<'_>) -> Result<()> {
+    lost_leader_is_replaced(scene, Kind::NodeFrozen).await
+}
+
+/// A leader that is killed where no kubelet starts it again.
+pub(super) async fn dead_leader_is_replaced(scene: &Scene<'_>) -> Result<()> {
+    lost_leader_is_replaced(scene, Kind::KubeletFrozen).await
+}
+
+async fn lost_leader_is_replaced(scene: &Scene<'_>, fault: Kind) -> Result<()> {
     install::with(scene, Path::new(HA), async |_| {
         let leases = Leases::watch(scene);
         let leaders = leases.until_led(&Leaders::new()).await?;
         let operator = pod(scene, leader_of(&leaders)?).await?;
         let name = operator.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
         let is_its = |node: &&Node| Some(node.name()) == name;
-        let (frozen, others): (Vec<_>, Vec<_>) = scene.nodes.iter().partition(is_its);
-        let frozen = frozen.first().copied().context("the leader is on no node")?;
+        let (lost, others): (Vec<_>, Vec<_>) = scene.nodes.iter().partition(is_its);
+        let lost = lost.first().copied().context("the leader is on no node")?;
         let all: Vec<_> = scene.nodes.iter().collect();
         let work = Work::start(scene).await?;
         work.until_running_on(&all).await?;
 
-        let inflicted = fault::inflict(Kind::NodeFrozen, frozen, scene.cx.cluster).await?;
+        let inflicted = fault::inflict(fault, lost, scene.cx.cluster).await?;
         let struck = Instant::now();
+        if fault == Kind::KubeletFrozen {
+            strike::kill(scene.cx.cluster, &operator, &["operator", "terminator"]).await?;
+        }
         work.open(&others).await?;
         work.until_done_on(others.len(), all.len()).await?;
         let written = struck.elapsed();
@@ -86,7 +98,7 @@ pub(super) async fn frozen_leader_is_replaced(scene: &Scene<'_>) -> Result<()> {
         work.until_gone(&all).await?;
         scene.cx.phase.outcome(format_args!("claimed after {claimed:.1?}, written {written:.1?}"));
         leases.judge()?;
-        ensure!(written <= REPLACED, "written {written:.1?} after the leader froze");
+        ensure!(written <= REPLACED, "written {written:.1?} after the leader was lost");
         Ok(())
     })
     .await
