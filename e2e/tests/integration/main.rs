@@ -34,6 +34,7 @@ mod monitoring;
 mod names;
 mod nodes;
 mod outage;
+mod pages;
 mod peers;
 mod refused_pods;
 mod restarts;
