@@ -2,7 +2,7 @@
 
 use api::{
     runtime::metrics::Labels,
-    v1beta1::{Job, NodeState, Phase},
+    v1beta1::{Job, JobStatus, NodeState, Phase},
 };
 use k8s_openapi::jiff::Timestamp;
 
@@ -43,7 +43,8 @@ impl Census {
     }
 
     fn add(&mut self, job: &Job) {
-        let status = job.status.clone().unwrap_or_default();
+        let none = JobStatus::default();
+        let status = job.status.as_ref().unwrap_or(&none);
         let phase = status.phase.unwrap_or_default();
         *match phase {
             Phase::Pending => &mut self.pending,
@@ -62,7 +63,7 @@ impl Census {
             self.nodes.unreachable += lost;
             self.nodes.active += (active - lost).max(0);
             self.nodes.missing += (desired - active - succeeded - failed).max(0);
-            let start = status.start_time.or_else(|| job.metadata.creation_timestamp.clone());
+            let start = status.start_time.as_ref().or(job.metadata.creation_timestamp.as_ref());
             self.oldest = self.oldest.into_iter().chain(start.map(|start| start.0)).min();
         }
     }
@@ -99,7 +100,7 @@ impl Census {
 
 #[cfg(test)]
 mod tests {
-    use api::v1beta1::{JobStatus, NodeStatus};
+    use api::v1beta1::NodeStatus;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;
