@@ -12,7 +12,7 @@
 
 use std::fmt::Display;
 use std::io::IsTerminal as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use console::style;
@@ -21,6 +21,18 @@ use serde::Serialize;
 
 /// How often a running phase may write a line about what it waits for, where there is no live line.
 const DETAIL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Whoever reports at the moment.
+static REPORTING: Mutex<Weak<Inner>> = Mutex::new(Weak::new());
+
+/// Writes a line without disturbing the live ones, for those who have no [`Progress`] at hand.
+pub fn interject(text: impl Display) {
+    let reporting = REPORTING.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+    match reporting {
+        Some(inner) => Progress(inner).say(text),
+        None => eprintln!("{text}"),
+    }
+}
 
 /// Reports what a run does. Clones report to the same place.
 #[derive(Clone)]
@@ -65,7 +77,10 @@ impl Progress {
     #[must_use]
     pub fn new() -> Self {
         let live = is_smart_terminal().then(MultiProgress::new);
-        Self(Arc::new(Inner { live, overall: Mutex::default(), timings: Mutex::default() }))
+        let inner = Inner { live, overall: Mutex::default(), timings: Mutex::default() };
+        let inner = Arc::new(inner);
+        *REPORTING.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&inner);
+        Self(inner)
     }
 
     /// Runs one phase. Its work may tell through [`Phase::detail`] what it waits for, and through

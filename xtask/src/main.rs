@@ -139,7 +139,7 @@ fn listen(interrupted: CancellationToken) -> std::io::Result<()> {
                 ::e2e::process::kill_all();
                 std::process::exit(EXIT_INTERRUPTED.into());
             }
-            eprintln!("interrupted: cleaning up (again to exit at once)");
+            ::e2e::progress::interject("interrupted: cleaning up (again to exit at once)");
             interrupted.cancel();
         }
     });

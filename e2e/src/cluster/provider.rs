@@ -41,16 +41,32 @@ impl Provider {
     /// # Errors
     /// When it does not take the image.
     pub(super) async fn take(self, image: &str, logs: &LogDir) -> Result<()> {
-        let has = |provider: Self| provider.cmd().args(["image", "inspect", image]).run(logs);
-        if self == Self::Docker || has(self).await.is_ok() || has(Self::Docker).await.is_err() {
+        let has =
+            |provider: Self, image| provider.cmd().args(["image", "inspect", image]).run(logs);
+        let wanted = full_name(image).unwrap_or_else(|| image.to_owned());
+        if self == Self::Docker
+            || has(self, &wanted).await.is_ok()
+            || has(Self::Docker, image).await.is_err()
+        {
             return Ok(());
         }
         let archive = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
         let save = Self::Docker.cmd().args(["save", "--output"]).arg(archive.path()).arg(image);
         save.run(logs).await?;
         self.cmd().args(["load", "--input"]).arg(archive.path()).run(logs).await?;
+        if let Some(full) = full_name(image) {
+            self.cmd().args(["tag", image, &full]).run(logs).await?;
+        }
         Ok(())
     }
+}
+
+/// The name by which kind asks Podman for an image whose own name tells no registry: Podman itself takes such
+/// for its own.
+fn full_name(image: &str) -> Option<String> {
+    let first = image.split_once('/').map_or("", |(first, _)| first);
+    let has_registry = first == "localhost" || first.contains(['.', ':']);
+    (!has_registry).then(|| format!("docker.io/{image}"))
 }
 
 /// The name of its program, which is also kind's name of it.
@@ -75,6 +91,15 @@ impl FromStr for Provider {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn registry_that_is_not_told_is_dockers() {
+        assert_eq!(full_name("a/node:v1").as_deref(), Some("docker.io/a/node:v1"));
+        assert_eq!(full_name("node:v1").as_deref(), Some("docker.io/node:v1"));
+        for whole in ["localhost/a:v1", "registry.example.org/a:v1", "registry:5000/a:v1"] {
+            assert_eq!(full_name(whole), None);
+        }
+    }
 
     #[test]
     fn providers_are_named_on_the_command_line_as_they_are_shown() {
