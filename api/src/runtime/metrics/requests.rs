@@ -13,12 +13,13 @@ use tower::{Layer, Service};
 use super::{Counters, Histograms, Registry, histograms};
 
 /// What both processes ask for. A subresource follows its resource.
-const RESOURCES: [&str; 9] = [
+const RESOURCES: [&str; 10] = [
     "daemonsets",
     "events",
     "jobs",
     "jobs/status",
     "leases",
+    "namespaces",
     "nodes",
     "pods",
     "pods/log",
@@ -140,14 +141,14 @@ fn kind(method: &Method, uri: &http::Uri) -> (&'static str, &'static str) {
         Some("apis") => path.nth(1),
         _ => None,
     };
-    let mut resource = path.next();
-    if resource == Some("namespaces") {
-        resource = path.nth(1);
-    }
-    let (Some(_), Some(resource)) = (group, resource) else {
-        return (OTHER, OTHER);
+    let rest: [Option<&str>; 5] = std::array::from_fn(|_| path.next());
+    let (resource, name, subresource) = match (group, rest) {
+        (None, _) | (_, [None, ..]) => return (OTHER, OTHER),
+        (_, [Some("namespaces"), Some(_), Some(resource), name, subresource]) => {
+            (resource, name, subresource)
+        }
+        (_, [Some(resource), name, subresource, ..]) => (resource, name, subresource),
     };
-    let (name, subresource) = (path.next(), path.next());
     let watches = uri.query().is_some_and(|query| query.contains("watch=true"));
     let verb = match *method {
         Method::GET if watches => "watch",
@@ -214,6 +215,8 @@ mod tests {
         for (method, uri, expected) in [
             (Method::GET, "/api/v1/pods?labelSelector=a", ("list", "pods")),
             (Method::GET, "/api/v1/nodes?watch=true&a=b", ("watch", "nodes")),
+            (Method::GET, "/api/v1/namespaces?watch=true", ("watch", "namespaces")),
+            (Method::GET, "/api/v1/namespaces/n", ("get", "namespaces")),
             (Method::GET, "/api/v1/namespaces/n/pods/p/log?follow=true", ("get", "pods/log")),
             (Method::PATCH, "/api/v1/namespaces/n/pods/p/status", ("patch", "pods/status")),
             (Method::PATCH, "/apis/apps/v1/namespaces/n/daemonsets/d", ("patch", "daemonsets")),
