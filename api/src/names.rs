@@ -20,6 +20,10 @@ pub const POD_SELECTOR: &str = "daemonset-job=true";
 pub const ANNOTATION_WORK_HASH: &str = "daemonset.darkowlzz.space/work-hash";
 /// Annotation on pods: the word that marks their work as done. Absent: the terminator's default.
 pub const ANNOTATION_TERMINATION_WORD: &str = "daemonset.darkowlzz.space/termination-word";
+/// Annotation of a namespace: the directories of nodes that its Jobs may mount, separated by commas.
+pub const ANNOTATION_ALLOWED_HOST_PATHS: &str = "daemonset.darkowlzz.space/allowed-host-paths";
+/// Annotation of a namespace: what pods of its Jobs may have, separated by commas.
+pub const ANNOTATION_ALLOWED_POD_FEATURES: &str = "daemonset.darkowlzz.space/allowed-pod-features";
 
 /// Condition, and readiness gate, of a pod whose work is done.
 pub const POD_COMPLETED: &str = "daemonset.darkowlzz.space/Completed";

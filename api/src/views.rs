@@ -29,6 +29,15 @@ pub struct Metadata {
     pub metadata: ObjectMeta,
 }
 
+/// A namespace: what it says of the Jobs in it.
+#[derive(Clone, Debug, Default, Deserialize, Resource)]
+#[resource(inherit = k8s_openapi::api::core::v1::Namespace)]
+pub struct NamespaceView {
+    /// As in every object, as far as it is read.
+    #[serde(deserialize_with = "decode::metadata")]
+    pub metadata: ObjectMeta,
+}
+
 /// A DaemonSet without its pod template.
 #[derive(Clone, Debug, Default, Deserialize, Resource)]
 #[resource(inherit = k8s_openapi::api::apps::v1::DaemonSet)]
@@ -232,7 +241,9 @@ pub fn prune<K: Resource>(object: &mut K) {
     object.annotations_mut().retain(|key, _| key.starts_with(names::GROUP));
 }
 
-fn annotation<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
+/// The value of an annotation.
+#[must_use]
+pub fn annotation<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
     metadata.annotations.as_ref()?.get(key).map(String::as_str)
 }
 

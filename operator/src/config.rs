@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use crate::policy::{Features, HostPaths};
+
 /// Settings of the operator; each is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
@@ -9,6 +11,22 @@ pub struct Config {
     /// `pause`, as the operator's own image can be.
     #[arg(long, env = "PAUSE_IMAGE", default_value = PAUSE_IMAGE, value_parser = image)]
     pub pause_image: String,
+
+    /// Directories of nodes that Jobs may mount, with all that is below them, separated by commas; empty:
+    /// none. Of a namespace the annotation daemonset.darkowlzz.space/allowed-host-paths counts instead,
+    /// unless only one namespace is served.
+    #[arg(long, env = "ALLOWED_HOST_PATHS", default_value = "/")]
+    pub allowed_host_paths: HostPaths,
+
+    /// What pods of Jobs may have, separated by commas; empty: nothing of it. Of a namespace the
+    /// annotation daemonset.darkowlzz.space/allowed-pod-features counts instead, unless only one namespace
+    /// is served.
+    #[arg(
+        long,
+        env = "ALLOWED_POD_FEATURES",
+        default_value = "HostNamespaces,Privileged,Secrets,ServiceAccount"
+    )]
+    pub allowed_pod_features: Features,
 }
 
 /// The operator's own image.
@@ -16,7 +34,11 @@ const PAUSE_IMAGE: &str = concat!("darkowlzz/daemonset-job-operator:", env!("CAR
 
 impl Default for Config {
     fn default() -> Self {
-        Self { pause_image: PAUSE_IMAGE.to_owned() }
+        Self {
+            pause_image: PAUSE_IMAGE.to_owned(),
+            allowed_host_paths: HostPaths::all(),
+            allowed_pod_features: Features::all(),
+        }
     }
 }
 
@@ -43,5 +65,30 @@ mod tests {
             assert!(error.contains("PAUSE_IMAGE"), "{error}");
         }
         assert_eq!(Cli::parse_from(["operator"]).config.pause_image, PAUSE_IMAGE);
+    }
+
+    #[test]
+    fn everything_is_allowed_by_default_and_nothing_by_an_empty_value() {
+        let Config { allowed_host_paths, allowed_pod_features, .. } =
+            Cli::parse_from(["operator"]).config;
+        assert_eq!(allowed_host_paths, HostPaths::all());
+        assert_eq!(allowed_pod_features, Features::all());
+        let empty = ["operator", "--allowed-host-paths=", "--allowed-pod-features="];
+        let config = Cli::parse_from(empty).config;
+        assert_eq!(config.allowed_host_paths, HostPaths::default());
+        assert_eq!(config.allowed_pod_features, Features::default());
+    }
+
+    #[test]
+    fn what_cannot_be_allowed_is_refused_with_the_variables_name() {
+        let table = [
+            ("host-paths=tmp", "ALLOWED_HOST_PATHS"),
+            ("pod-features=Root", "ALLOWED_POD_FEATURES"),
+        ];
+        for (flag, variable) in table {
+            let flag = format!("--allowed-{flag}");
+            let error = Cli::try_parse_from(["operator", &flag]).err().unwrap().to_string();
+            assert!(error.contains(variable), "{error}");
+        }
     }
 }

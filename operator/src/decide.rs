@@ -199,12 +199,11 @@ fn exceeded(observed: &Observed<'_>, base: JobStatus, progress: Progress) -> Dec
     finish(observed, base, progress, Reason::DeadlineExceeded, message)
 }
 
-/// The Job's status when the API server has refused its DaemonSet with `message`.
+/// The Job's status when its DaemonSet is refused, by the API server or by the policy, with `message`.
 #[must_use]
 pub fn refused(observed: &Observed<'_>, message: &str) -> Decision {
     let base = status::base(observed.job, observed.now);
-    let message = format!("the API server refuses the DaemonSet: {message}");
-    blocked(observed, base, Reason::InvalidSpec, message)
+    blocked(observed, base, Reason::InvalidSpec, message.to_owned())
 }
 
 fn blocked(observed: &Observed<'_>, base: JobStatus, reason: Reason, message: String) -> Decision {

@@ -27,6 +27,7 @@ use crate::{
     events,
     metrics::{Metrics, last_end},
     observe::Observer,
+    policy::Policies,
     recent::Recent,
     status::{self, Write},
     turn::{Turn, turn},
@@ -51,11 +52,18 @@ pub(crate) struct Reconciler {
     pub(crate) asked_why: Recent,
     /// Image that pods of `ExitCode` Jobs idle on.
     pub(crate) pause_image: String,
+    /// What they may ask for.
+    pub(crate) policies: Policies,
     /// What is told of all this.
     pub(crate) metrics: Metrics,
 }
 
 impl Reconciler {
+    /// Waits until every cache has been filled; `false` if one never will be.
+    pub(crate) async fn synced(&self) -> bool {
+        self.observer.synced().await && self.policies.synced().await
+    }
+
     /// Brings the cluster closer to what `job` asks for, and its status to what is there.
     ///
     /// # Errors
@@ -183,6 +191,16 @@ impl Reconciler {
         }
     }
 
+    /// The DaemonSet for `job`, if what it asks for is allowed.
+    fn desired(&self, job: &Job, namespace: &str) -> Result<DaemonSet, Error> {
+        let desired = daemon_set::desired(job, &self.pause_image)?;
+        if let Some(spec) = &desired.spec {
+            let allowed = self.policies.check(namespace, &spec.template);
+            allowed.ok_or(Error::UnknownNamespace)?.map_err(Error::Refused)?;
+        }
+        Ok(desired)
+    }
+
     async fn apply_daemon_set(&self, job: &Job, action: &DaemonSetAction) -> Result<(), Error> {
         let name = names::daemon_set(&job.name_any());
         let namespace = job.namespace().unwrap_or_default();
@@ -190,7 +208,7 @@ impl Reconciler {
         match action {
             DaemonSetAction::Keep => Ok(()),
             DaemonSetAction::Create => {
-                let desired = daemon_set::desired(job, &self.pause_image)?;
+                let desired = self.desired(job, &namespace)?;
                 // Not forced: should someone else have created one a moment ago, it is a conflict.
                 let params = PatchParams::apply(names::OPERATOR);
                 api.patch(&name, &params, &Patch::Apply(desired)).await.map_err(refused)?;
@@ -198,7 +216,7 @@ impl Reconciler {
                 Ok(())
             }
             DaemonSetAction::Update(uid) => {
-                let mut desired = daemon_set::desired(job, &self.pause_image)?;
+                let mut desired = self.desired(job, &namespace)?;
                 // A precondition: the API server refuses the patch of another object of that name.
                 desired.metadata.uid = Some(uid.clone());
                 let params = PatchParams::apply(names::OPERATOR).force();
@@ -227,7 +245,9 @@ impl Reconciler {
 /// Tells what the API server will never accept from what it may accept later.
 fn refused(error: kube::Error) -> Error {
     match error {
-        kube::Error::Api(refusal) if refusal.code == 422 => Error::Refused(refusal.message.clone()),
+        kube::Error::Api(refusal) if refusal.code == 422 => {
+            Error::Refused(format!("the API server refuses the DaemonSet: {}", refusal.message))
+        }
         other => other.into(),
     }
 }
@@ -238,9 +258,12 @@ pub enum Error {
     /// The API server did not take a call.
     #[error("{}", Brief(.0))]
     Api(#[from] kube::Error),
-    /// The API server refuses the DaemonSet as it is.
-    #[error("the API server refuses the DaemonSet: {0}")]
+    /// The API server refuses the DaemonSet as it is, or we do.
+    #[error("{0}")]
     Refused(String),
+    /// The watch of namespaces has not told of that of the Job yet.
+    #[error("its namespace is not known yet")]
+    UnknownNamespace,
     /// The caches will never be synced: their watches have ended.
     #[error("the watches have ended")]
     WatchEnded,
@@ -252,7 +275,7 @@ impl Error {
         match self {
             Self::Api(error) => error_kind(error),
             Self::Refused(_) => "invalid",
-            Self::WatchEnded => "other",
+            Self::UnknownNamespace | Self::WatchEnded => "other",
         }
     }
 }

@@ -36,6 +36,7 @@ mod nodes;
 mod outage;
 mod pages;
 mod peers;
+mod policy;
 mod refused_pods;
 mod restarts;
 mod rights;

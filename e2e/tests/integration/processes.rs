@@ -40,12 +40,21 @@ impl Test {
 
     /// Starts an operator for one namespace or for all.
     pub(crate) async fn operator_of(&self, namespace: Option<String>) -> Result<Process> {
+        self.operator_with(namespace, operator::Config::default()).await
+    }
+
+    /// Starts an operator with settings of its own.
+    pub(crate) async fn operator_with(
+        &self,
+        namespace: Option<String>,
+        config: operator::Config,
+    ) -> Result<Process> {
         let (clients, requests) = self.clients().await?;
         let (health, shutdown) = (Health::default(), CancellationToken::new());
         let work = operator::run(
             clients,
             namespace,
-            operator::Config::default(),
+            config,
             operator::Metrics::default(),
             health.clone(),
             shutdown.clone().cancelled_owned(),

@@ -1,0 +1,104 @@
+//! What Jobs are allowed to ask for.
+
+use anyhow::{Result, ensure};
+use api::conditions::FAILED;
+use api::names;
+use api::v1beta1::Job;
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::{ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::job::{condition, manifest};
+use crate::test::{Test, alone, shared};
+use crate::wait::{settle, until};
+
+/// Annotates the namespace of the test.
+async fn annotate(cx: &Test, annotations: Value) -> Result<()> {
+    let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
+    let namespaces: Api<Namespace> = Api::all(cx.client.clone());
+    namespaces.patch(&cx.namespace, &PatchParams::default(), &patch).await?;
+    Ok(())
+}
+
+/// Waits until a Job is refused with this message, and sees that nothing was created for it.
+async fn until_refused(cx: &Test, name: &str, message: &str) -> Result<()> {
+    let is_refused = |job: &Job| {
+        condition(job, FAILED)
+            .is_some_and(|failed| failed.reason == "InvalidSpec" && failed.message == message)
+    };
+    until(&cx.api::<Job>(), name, message, is_refused).await?;
+    let daemon_sets = cx.api::<DaemonSet>().list(&ListParams::default()).await?;
+    let its = names::daemon_set(name);
+    let is_its = |one: &DaemonSet| one.metadata.name.as_ref() == Some(&its);
+    ensure!(!daemon_sets.items.iter().any(is_its));
+    Ok(())
+}
+
+#[test]
+fn what_the_operator_does_not_allow_is_refused_and_nothing_created() {
+    shared(async |cx| {
+        let config = operator::Config {
+            allowed_host_paths: "/var/log".parse().expect("a directory"),
+            allowed_pod_features: "Secrets".parse().expect("a feature"),
+            ..operator::Config::default()
+        };
+        let _operator = cx.operator_with(Some(cx.namespace.clone()), config).await?;
+        let mut bad = manifest("bad");
+        bad["spec"]["mountPath"] = json!("/var/lib");
+        bad["spec"]["template"] = json!({"spec": {"hostNetwork": true}});
+        cx.apply(&bad).await?;
+        let message = "spec.template.spec.hostNetwork: HostNamespaces is not allowed; \
+                       spec.mountPath: \"/var/lib\" is not in /var/log";
+        until_refused(cx, "bad", message).await?;
+        // Mended, it runs; and so does another one.
+        bad["spec"]["mountPath"] = json!("/var/log/pods");
+        bad["spec"]["template"] = Value::Null;
+        let mended = cx.apply(&bad).await?;
+        ensure!(mended.pods().await?.len() == 3);
+        Ok(())
+    });
+}
+
+#[test]
+fn what_a_namespace_allows_counts_there_and_at_once() {
+    // Alone, for this process sees the Jobs of all namespaces.
+    alone(async |cx| {
+        let _operator = cx.operator_of(None).await?;
+        annotate(cx, json!({names::ANNOTATION_ALLOWED_HOST_PATHS: "/var/log"})).await?;
+        settle().await;
+        let refused = cx.apply(&manifest("refused")).await?;
+        until_refused(cx, "refused", "spec.mountPath: \"/tmp\" is not in /var/log").await?;
+        let other = format!("{}-2", cx.namespace);
+        cx.create_namespace(&other).await?;
+        let elsewhere = cx.apply_in(&other, &manifest("refused")).await?;
+        ensure!(elsewhere.pods().await?.len() == 3);
+
+        annotate(cx, json!({names::ANNOTATION_ALLOWED_HOST_PATHS: "/var/log,/tmp"})).await?;
+        let pods = refused.pods().await?;
+        ensure!(pods.len() == 3);
+
+        // What runs was allowed when it began.
+        annotate(cx, json!({names::ANNOTATION_ALLOWED_HOST_PATHS: ""})).await?;
+        settle().await;
+        for pod in &refused.pods().await? {
+            ensure!(pod.object().metadata.deletion_timestamp.is_none());
+        }
+        refused.until_completed("0/3").await?;
+        cx.delete_namespace(&other).await
+    });
+}
+
+#[test]
+fn an_annotation_that_is_not_understood_is_told_and_allows_nothing() {
+    alone(async |cx| {
+        let _operator = cx.operator_of(None).await?;
+        annotate(cx, json!({names::ANNOTATION_ALLOWED_POD_FEATURES: "Root"})).await?;
+        settle().await;
+        cx.apply(&manifest("refused")).await?;
+        let message = "the namespace's annotation daemonset.darkowlzz.space/allowed-pod-features: \
+                       \"Root\" is none of HostNamespaces, Privileged, Secrets, ServiceAccount";
+        until_refused(cx, "refused", message).await
+    });
+}
