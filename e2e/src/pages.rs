@@ -29,6 +29,12 @@ pub struct Block<'p> {
     pub number: usize,
 }
 
+/// The language of blocks with commands that anybody can type.
+pub const CONSOLE: &str = "console";
+
+/// The language of blocks that show what was typed once, on what there was then.
+pub const TRANSCRIPT: &str = "shell-session";
+
 /// Folders with pages.
 const FOLDERS: [&str; 3] = ["", "docs", "deploy/kustomize"];
 
@@ -78,17 +84,19 @@ impl Page {
         blocks
     }
 
-    /// The commands that one is to type: lines of `console` blocks behind a `$`, without what is said of them
-    /// behind a `#` and what reads their output. With the place of each.
+    /// The commands that one is to type: lines of blocks of this language, [`CONSOLE`] or [`TRANSCRIPT`], behind a
+    /// `$`, without what is said of them behind a `#` and where their output goes. With the place of each.
     #[must_use]
-    pub fn commands(&self) -> Vec<(String, &str)> {
+    pub fn commands(&self, language: &str) -> Vec<(String, &str)> {
         let mut commands = Vec::new();
-        for block in self.blocks().into_iter().filter(|block| block.language == "console") {
+        for block in self.blocks().into_iter().filter(|block| block.language == language) {
             for (line, number) in block.lines.iter().zip(block.number..) {
                 if let Some(command) = line.strip_prefix("$ ") {
-                    let command = command.split(" #").next().unwrap_or(command);
-                    let command = command.split(" | ").next().unwrap_or(command).trim();
-                    commands.push((format!("{}:{number}", self.path.display()), command));
+                    let mut command = command;
+                    for end in [" #", " | ", " >"] {
+                        command = command.split(end).next().unwrap_or(command);
+                    }
+                    commands.push((format!("{}:{number}", self.path.display()), command.trim()));
                 }
             }
         }
@@ -160,7 +168,10 @@ mod tests {
     fn commands_are_told_from_output_and_comments() {
         let page = page();
         let expected = [("docs/page.md:7", "first --a b"), ("docs/page.md:9", "second")];
-        assert_eq!(page.commands(), expected.map(|(place, command)| (place.to_owned(), command)));
+        assert_eq!(
+            page.commands(CONSOLE),
+            expected.map(|(place, command)| (place.to_owned(), command))
+        );
         let yaml = Block { language: "yaml", lines: vec!["a: [x](y)"], number: 20 };
         assert_eq!(page.blocks()[2], yaml);
         assert_eq!(page.blocks()[1].lines, ["if", "  then"]);

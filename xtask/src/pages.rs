@@ -1,6 +1,7 @@
 //! The commands that people are told to type.
 
 use clap::Parser as _;
+use e2e::pages::{CONSOLE, TRANSCRIPT};
 
 use crate::Cli;
 
@@ -9,7 +10,7 @@ fn every_command_of_this_program_on_a_page_is_one_that_it_knows() {
     let mut parsed = 0;
     let mut refused = Vec::new();
     for page in e2e::pages::all().expect("pages") {
-        for (place, command) in page.commands() {
+        for (place, command) in [CONSOLE, TRANSCRIPT].iter().flat_map(|kind| page.commands(kind)) {
             if let Some(arguments) = command.strip_prefix("cargo xtask") {
                 let words = ["xtask"].into_iter().chain(arguments.split_whitespace());
                 match Cli::try_parse_from(words) {

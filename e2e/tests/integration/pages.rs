@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use e2e::pages::{CONSOLE, TRANSCRIPT};
 use e2e::process::{Cmd, LogDir, Output};
 use e2e::{kustomize, pages, paths};
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
@@ -125,10 +126,12 @@ fn kubectl_lines_on_pages_are_run_where_they_can_be_and_read_by_kubectl_where_no
         with_kubectl(cx, async |kubectl| {
             let mut counts = [0; 4];
             for page in pages::all()? {
-                for (place, command) in page.commands() {
+                let typed = page.commands(CONSOLE).into_iter().map(|line| (line, true));
+                let shown = page.commands(TRANSCRIPT).into_iter().map(|line| (line, false));
+                for ((place, command), is_for_all) in typed.chain(shown) {
                     let Some(arguments) = command.strip_prefix("kubectl ") else { continue };
                     let arguments = arguments.replace("NAME", &job.name).replace('\'', "");
-                    let trial = trial(command);
+                    let trial = if is_for_all { trial(command) } else { Trial::Parse };
                     let line = match trial {
                         Trial::Run => arguments,
                         Trial::DryRun => format!("{arguments} --dry-run=server"),
