@@ -19,6 +19,7 @@ mod program;
 mod test;
 mod wait;
 
+mod admission;
 mod bad_input;
 mod changes;
 mod completion;
