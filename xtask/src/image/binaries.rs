@@ -20,6 +20,11 @@ const TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Between the flags in `CARGO_ENCODED_RUSTFLAGS`, which may hold blanks.
 const SEPARATOR: &str = "\u{1f}";
 
+/// Static, with the relocations of a position independent program as bits, a twentieth of the operator. A
+/// linker that does not know how goes on without; the loader is the program itself.
+const FLAGS: [&str; 4] =
+    ["-C", "target-feature=+crt-static", "-C", "link-arg=-Wl,-z,pack-relative-relocs"];
+
 /// Where binaries are, and what they run on.
 #[derive(Debug)]
 pub(crate) struct Binaries {
@@ -38,7 +43,7 @@ pub(crate) async fn build(packages: &[&str], profile: Profile, logs: &LogDir) ->
     let architecture = compiler.architecture()?;
     let user = std::env::var("RUSTFLAGS").unwrap_or_default();
     let mut flags: Vec<_> = user.split_whitespace().map(str::to_owned).collect();
-    flags.extend(["-C", "target-feature=+crt-static"].map(str::to_owned));
+    flags.extend(FLAGS.map(str::to_owned));
     flags.extend(remaps(&compiler)?);
     // With `--target` the flags reach only what goes into the binaries: procedural macros are
     // shared libraries and cannot be static.
