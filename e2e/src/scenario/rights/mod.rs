@@ -60,11 +60,14 @@ pub(super) async fn of_replicas(scene: &Scene<'_>) -> Result<()> {
     are_listed(scene, scene.cx.deployed, allowed).await
 }
 
-/// Installed for its own namespace, it may do there what it otherwise may do everywhere.
+/// Installed for its own namespace, it may do there what it otherwise may do everywhere, but for what it then
+/// does not ask: what other namespaces allow.
 pub(super) async fn of_one_namespace(scene: &Scene<'_>, deployed: &Deployed) -> Result<()> {
-    let allowed = |namespace: &str| {
-        let is_its = namespace == deployed.namespace;
-        if is_its { ALLOWED } else { ELSEWHERE }.to_owned()
+    let here = ALLOWED.lines().filter(|rule| !rule.starts_with("namespaces "));
+    let here = here.collect::<Vec<_>>().join("\n");
+    let allowed = |namespace: &str| match namespace == deployed.namespace {
+        true => here.clone(),
+        false => ELSEWHERE.to_owned(),
     };
     are_listed(scene, deployed, allowed).await
 }
