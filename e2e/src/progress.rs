@@ -44,6 +44,7 @@ struct Inner {
     /// The line below all others, see [`Progress::overall`].
     overall: Mutex<Option<ProgressBar>>,
     timings: Mutex<Vec<Timing>>,
+    started: Instant,
 }
 
 /// How long a phase took.
@@ -77,8 +78,12 @@ impl Progress {
     #[must_use]
     pub fn new() -> Self {
         let live = is_smart_terminal().then(MultiProgress::new);
-        let inner = Inner { live, overall: Mutex::default(), timings: Mutex::default() };
-        let inner = Arc::new(inner);
+        let inner = Arc::new(Inner {
+            live,
+            overall: Mutex::default(),
+            timings: Mutex::default(),
+            started: Instant::now(),
+        });
         *REPORTING.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&inner);
         Self(inner)
     }
@@ -119,7 +124,10 @@ impl Progress {
             }
             return;
         }
-        let bar = line.get_or_insert_with(|| live_line(live, "  {elapsed:>5} {wide_msg}", None));
+        let bar = line.get_or_insert_with(|| {
+            live_line(live, "  {elapsed:>5} {wide_msg}", None)
+                .with_elapsed(self.0.started.elapsed())
+        });
         bar.set_message(text.to_owned());
     }
 

@@ -26,7 +26,7 @@ pub(crate) async fn ensure(provision: &Provision) -> Result<()> {
     if unavailable.is_empty() {
         return Ok(());
     }
-    let wanted = config();
+    let wanted = config(threads().await?);
     let present = fs::read_to_string(CONFIG).await.is_ok_and(|found| found == wanted);
     if present && Path::new(shim::INSTALLED).exists() {
         return Ok(());
@@ -46,10 +46,18 @@ pub(crate) async fn ensure(provision: &Provision) -> Result<()> {
     fs::write(CONFIG, wanted).await.with_context(|| format!("cannot write {CONFIG}"))
 }
 
+/// How many threads the kernel allows, to which Podman lowers its own limit.
+async fn threads() -> Result<u64> {
+    const FILE: &str = "/proc/sys/kernel/pid_max";
+    let text = fs::read_to_string(FILE).await.with_context(|| format!("cannot read {FILE}"))?;
+    text.trim().parse().with_context(|| format!("{FILE} holds no number"))
+}
+
 /// Without CAP_SYS_RESOURCE limits cannot be raised, which Podman's own defaults would.
-fn config() -> String {
+fn config(threads: u64) -> String {
     let limit = |resource| getrlimit(resource).maximum;
-    let limits = [("nofile", limit(Resource::Nofile)), ("nproc", limit(Resource::Nproc))];
+    let processes = limit(Resource::Nproc).map_or(threads, |limit| limit.min(threads));
+    let limits = [("nofile", limit(Resource::Nofile)), ("nproc", Some(processes))];
     let limits = limits
         .into_iter()
         .filter_map(|(name, limit)| limit.map(|limit| format!("\"{name}={limit}:{limit}\"")))
