@@ -12,10 +12,10 @@ pub struct Config {
     #[arg(long, env = "PAUSE_IMAGE", default_value = PAUSE_IMAGE, value_parser = image)]
     pub pause_image: String,
 
-    /// Directories of nodes that Jobs may mount, with all that is below them, separated by commas; empty:
-    /// none. Of a namespace the annotation daemonset.darkowlzz.space/allowed-host-paths counts instead,
+    /// Directories of nodes that Jobs may mount, separated by commas, /dir/** for all that is below one too;
+    /// empty: none. Of a namespace the annotation daemonset.darkowlzz.space/allowed-host-paths counts instead,
     /// unless only one namespace is served.
-    #[arg(long, env = "ALLOWED_HOST_PATHS", default_value = "/")]
+    #[arg(long, env = "ALLOWED_HOST_PATHS", default_value = "/**")]
     pub allowed_host_paths: HostPaths,
 
     /// What pods of Jobs may have, separated by commas; empty: nothing of it. Of a namespace the

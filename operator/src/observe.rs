@@ -96,9 +96,12 @@ impl Observer {
             let selector = format!("{}={}", names::LABEL_DAEMON_SET, names::label_value(&name));
             pods = self.live_pods(job, &namespace, &selector).await?;
             // The nodes matter only where a pod that is not done is on a node that was: a cache that
-            // lags might take that for an earlier node of its name.
+            // lags might take that for an earlier node of its name; and where a node has failed, whose name
+            // another one may have by now.
             let by_pods = progress(&job.spec, &JobStatus::default(), daemon_set, &pods, &[]);
-            if !by_pods.has_ended {
+            let has_failed =
+                job.status.as_ref().is_some_and(|status| status.failed_nodes.is_some());
+            if !by_pods.has_ended || has_failed {
                 let api = Api::all(self.client.clone());
                 nodes = self.list_whole(&api, ListParams::default()).await?;
             }

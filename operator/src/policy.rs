@@ -20,6 +20,9 @@ use kube::runtime::reflector::ObjectRef;
 pub use self::host_paths::HostPaths;
 use self::uses::{Use, uses};
 
+/// Refusals that a message names: it becomes part of the Job's status.
+const NAMED: usize = 10;
+
 /// What lets a container reach beyond its namespace and its node's isolation.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Feature {
@@ -101,10 +104,16 @@ impl Policy {
             Use::Feature(feature) => (!self.features.0.contains(&feature))
                 .then(|| format!("{field}: {feature} is not allowed")),
             Use::HostPath(path) => (!self.host_paths.contain(&path))
-                .then(|| format!("{field}: {path:?} is not in {}", self.host_paths)),
+                .then(|| format!("{field}: {path:?} is none of {}", self.host_paths)),
         };
-        let refusals: Vec<_> = uses(template).into_iter().filter_map(refusal).collect();
-        if refusals.is_empty() { Ok(()) } else { Err(refusals.join("; ")) }
+        let mut refusals: Vec<_> = uses(template).into_iter().filter_map(refusal).collect();
+        if refusals.is_empty() {
+            return Ok(());
+        }
+        let further = refusals.len().saturating_sub(NAMED);
+        refusals.truncate(NAMED);
+        let further = if further > 0 { format!("; and {further} more") } else { String::new() };
+        Err(refusals.join("; ") + &further)
     }
 }
 
@@ -184,14 +193,29 @@ mod tests {
             "containers": [],
         }}))
         .unwrap();
-        assert_eq!(policy("/", "HostNamespaces").check(&template), Ok(()));
+        assert_eq!(policy("/**", "HostNamespaces").check(&template), Ok(()));
         assert_eq!(
-            policy("/var/log,/tmp", "Secrets").check(&template).unwrap_err(),
+            policy("/var/log/**,/tmp", "Secrets").check(&template).unwrap_err(),
             "spec.template.spec.hostPID: HostNamespaces is not allowed; \
-             spec.mountPath: \"/etc\" is not in /var/log, /tmp"
+             spec.mountPath: \"/etc\" is none of /var/log/**, /tmp"
         );
         let none = policy("", "HostNamespaces").check(&template).unwrap_err();
-        assert!(none.contains("spec.mountPath: \"/etc\" is not in any directory"), "{none}");
+        assert!(
+            none.contains(
+                "spec.mountPath: \"/etc\" is none of the allowed directories, for there are none"
+            ),
+            "{none}"
+        );
+    }
+
+    #[test]
+    fn a_message_stays_short_whatever_is_asked_for() {
+        let volume = |number: u32| json!({"name": number.to_string(), "secret": {}});
+        let volumes: Vec<_> = (0..1000).map(volume).collect();
+        let template = json!({"spec": {"volumes": volumes, "containers": []}});
+        let template = serde_json::from_value(template).unwrap();
+        let message = policy("/**", "").check(&template).unwrap_err();
+        assert!(message.ends_with("; and 990 more") && message.len() < 1000, "{message}");
     }
 
     #[test]
@@ -199,11 +223,11 @@ mod tests {
         let default = policy("/tmp", "");
         assert_eq!(default.overridden(&namespace(&[])), Ok(default.clone()));
         let wider = [
-            (names::ANNOTATION_ALLOWED_HOST_PATHS, "/"),
+            (names::ANNOTATION_ALLOWED_HOST_PATHS, "/**"),
             (names::ANNOTATION_ALLOWED_POD_FEATURES, "Secrets, Privileged"),
         ];
         let wider = default.overridden(&namespace(&wider));
-        assert_eq!(wider, Ok(policy("/", "Privileged,Secrets")));
+        assert_eq!(wider, Ok(policy("/**", "Privileged,Secrets")));
         let narrower = [(names::ANNOTATION_ALLOWED_HOST_PATHS, "")];
         assert_eq!(default.overridden(&namespace(&narrower)), Ok(policy("", "")));
     }
@@ -211,7 +235,7 @@ mod tests {
     #[test]
     fn an_annotation_that_is_not_understood_allows_nothing() {
         let namespace = namespace(&[(names::ANNOTATION_ALLOWED_POD_FEATURES, "Privilege")]);
-        let error = policy("/", "Secrets").overridden(&namespace).unwrap_err();
+        let error = policy("/**", "Secrets").overridden(&namespace).unwrap_err();
         assert!(
             error.contains("allowed-pod-features") && error.contains("\"Privilege\""),
             "{error}"

@@ -108,6 +108,7 @@ impl Reconciler {
                 warn!("Job cannot be decoded: {error}");
                 Action::await_change()
             }
+            Written::Gone => Action::await_change(),
             Written::Outdated => Action::requeue(CATCH_UP),
         })
     }
@@ -158,6 +159,7 @@ impl Reconciler {
                         self.tell(job, &act.status, pods);
                         recheck
                     }
+                    Written::Gone => recheck,
                     Written::Outdated => CATCH_UP,
                 },
             },

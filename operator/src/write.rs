@@ -25,8 +25,10 @@ pub(crate) struct StatusWriter {
 /// What came of a write.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Written {
-    /// It was written, or the Job is gone.
+    /// It was written.
     Yes,
+    /// The Job is gone.
+    Gone,
     /// The Job has changed since it was observed.
     Outdated,
 }
@@ -64,7 +66,7 @@ impl StatusWriter {
         let params = PatchParams::apply(names::OPERATOR).force();
         match api.patch_status(name, &params, &Patch::Apply(patch)).await {
             Ok(_) => {}
-            Err(kube::Error::Api(refusal)) if refusal.code == 404 => return Ok(Written::Yes),
+            Err(kube::Error::Api(refusal)) if refusal.code == 404 => return Ok(Written::Gone),
             Err(kube::Error::Api(refusal)) if refusal.code == 409 => return Ok(Written::Outdated),
             Err(error) => return Err(error),
         }

@@ -12,7 +12,7 @@ use api::{
     runtime::{Backoff, Brief, Clients, NoRest, cache, error_kind, watch},
     v1beta1::Job,
 };
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{
     Api, Client, ResourceExt,
@@ -94,8 +94,18 @@ pub async fn run(
 ) {
     let events = watch::<MaybeJob>(&clients.stream, namespace, watcher::Config::default());
     let (jobs, events) = cache(metrics.watch_errors.count("jobs", events));
+    let of_metrics = metrics.clone();
+    let events = events
+        .inspect_ok(move |event| {
+            // No controller is told of a Job that is gone.
+            if let watcher::Event::Delete(job) = event {
+                let namespace = job.namespace().unwrap_or_default();
+                of_metrics.forget(&namespace, &names::daemon_set(&job.name_any()));
+            }
+        })
+        .applied_objects();
     let context = Arc::new(Context { client: clients.call, metrics, backoff: Backoff::default() });
-    let results = Controller::for_stream(events.applied_objects(), jobs.store.clone())
+    let results = Controller::for_stream(events, jobs.store.clone())
         .with_config(Config::default().concurrency(CONCURRENCY))
         .trigger_backoff(NoRest)
         .graceful_shutdown_on(shutdown)

@@ -191,9 +191,17 @@ impl Run {
         status
     }
 
-    /// The name of its cluster, as it is on record.
+    /// The name of its cluster, as it is on record, or soon will be.
     fn cluster(&self) -> String {
-        Record::load(&self.folder).expect("readable").expect("a record of a cluster").name
+        let deadline = Instant::now() + EXIT_LIMIT;
+        loop {
+            // Half of it may be written.
+            match Record::load(&self.folder) {
+                Ok(Some(record)) => return record.name,
+                record if Instant::now() > deadline => panic!("no record of a cluster: {record:?}"),
+                _ => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
     }
 
     fn report(&self) -> Value {

@@ -14,6 +14,12 @@ use super::{Health, Registry};
 /// How long a client may take to send the header of its request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a connection may last: a client that does not read its answer holds that in our memory.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Connections at the same time; further ones wait to be accepted.
+const CONNECTIONS: usize = 32;
+
 /// The text format of Prometheus.
 /// <https://prometheus.io/docs/instrumenting/exposition_formats/>
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -34,7 +40,7 @@ pub(super) async fn serve(
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let (stream, _) = tokio::select! {
-            accepted = listener.accept() => match accepted {
+            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) if is_transient(&error) => {
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -52,11 +58,11 @@ pub(super) async fn serve(
                 async move { Ok::<_, Infallible>(answer) }
             });
             // A client that hangs up early is of no interest.
-            let _ = http1::Builder::new()
+            let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+                .serve_connection(TokioIo::new(stream), service);
+            let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
         });
     }
 }

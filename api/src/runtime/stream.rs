@@ -43,6 +43,10 @@ const SILENCE: Duration = Duration::from_secs(20);
 /// How long it is waited for the answer to that, before all streams of the connection break.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// How long a connection without a stream is kept for the next one. API servers of before 1.22 never close
+/// them by themselves.
+const IDLE: Duration = Duration::from_secs(30);
+
 type Transport = legacy::Client<HttpsConnector<HttpConnector>, Body>;
 
 /// A client for watches, as kube makes it of `config`, but for its buffers, its retries, and its timeouts, of
@@ -68,10 +72,10 @@ pub(super) fn for_logs(config: Config, requests: &Requests) -> kube::Result<Clie
         let shards = shards.clone();
         async move {
             let (place, transport) = shards.place();
-            let response = transport.request(request).await;
-            let response = response.inspect_err(|_| shards.failed(&place))?;
-            shards.answered(response.version());
+            let unanswered = shards.unanswered(place);
+            let response = transport.request(request).await?;
             // The stream keeps its place until it is dropped.
+            let place = unanswered.answered(response.version());
             Ok::<_, legacy::Error>(response.map(|body| {
                 body.map_frame(move |frame| {
                     let _ = &place;
@@ -127,6 +131,8 @@ fn connector(config: &Config) -> kube::Result<HttpsConnector<HttpConnector>> {
 fn transport(connector: HttpsConnector<HttpConnector>, is_http2: bool) -> Transport {
     legacy::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
         .http1_max_buf_size(READ_AHEAD)
         .http2_only(is_http2)
         .http2_initial_stream_window_size(WINDOW)
@@ -173,6 +179,28 @@ mod tests {
             assert!(request.to_lowercase().contains(token), "{request}");
             assert_eq!(answer.unwrap(), "hi");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_a_stream_is_closed_in_the_end() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = for_logs(Config::new(url.parse().unwrap()), &Requests::default()).unwrap();
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await.unwrap();
+            let answered = tokio::time::Instant::now();
+            let closed = tokio::time::timeout(10 * IDLE, stream.read(&mut request)).await;
+            assert_eq!(closed.unwrap().unwrap(), 0, "no request comes any more");
+            answered.elapsed()
+        };
+        let request = http::Request::get("/version").body(Vec::new()).unwrap();
+        let (open, answer) = tokio::join!(server, client.request_text(request));
+        assert_eq!(answer.unwrap(), "hi");
+        assert!((IDLE..3 * IDLE).contains(&open), "{open:?}");
     }
 
     #[tokio::test]

@@ -49,7 +49,7 @@ fn example_policy_takes_what_it_says_and_refuses_the_rest() -> Result<()> {
         json!({"image": "x"}),
         json!({"image": "x", "mountPath": null, "template": null}),
         json!({"image": "x", "mountPath": "/tmp"}),
-        json!({"image": "x", "mountPath": "/var/log/pods"}),
+        json!({"image": "x", "mountPath": "/opt/jobs"}),
         json!({"image": "x", "template": {"metadata": {"labels": {"a": "b"}}}}),
         template(json!({"nodeSelector": {"a": "b"}})),
         template(json!({"containers": [{"name": "job-container", "resources": {}}]})),
@@ -59,7 +59,12 @@ fn example_policy_takes_what_it_says_and_refuses_the_rest() -> Result<()> {
     }
     let refused = [
         (json!({"image": "x", "mountPath": "/"}), "mountPath"),
-        (json!({"image": "x", "mountPath": "/tmpfoo"}), "mountPath"),
+        (json!({"image": "x", "mountPath": "/tmp/link"}), "mountPath"),
+        (
+            json!({"image": "x", "template": {"metadata": {"annotations": {"a": "b"}}}}),
+            "annotations",
+        ),
+        (template(json!({"containers": [{"name": "a", "livenessProbe": {}}]})), "a container"),
         (template(json!({"hostPID": true})), "namespaces of the node"),
         (template(json!({"volumes": []})), "volumes"),
         (template(json!({"serviceAccountName": "admin"})), "service account"),

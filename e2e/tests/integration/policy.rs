@@ -50,10 +50,10 @@ fn what_the_operator_does_not_allow_is_refused_and_nothing_created() {
         bad["spec"]["template"] = json!({"spec": {"hostNetwork": true}});
         cx.apply(&bad).await?;
         let message = "spec.template.spec.hostNetwork: HostNamespaces is not allowed; \
-                       spec.mountPath: \"/var/lib\" is not in /var/log";
+                       spec.mountPath: \"/var/lib\" is none of /var/log";
         until_refused(cx, "bad", message).await?;
         // Mended, it runs; and so does another one.
-        bad["spec"]["mountPath"] = json!("/var/log/pods");
+        bad["spec"]["mountPath"] = json!("/var/log");
         bad["spec"]["template"] = Value::Null;
         let mended = cx.apply(&bad).await?;
         ensure!(mended.pods().await?.len() == 3);
@@ -69,7 +69,7 @@ fn what_a_namespace_allows_counts_there_and_at_once() {
         annotate(cx, json!({names::ANNOTATION_ALLOWED_HOST_PATHS: "/var/log"})).await?;
         settle().await;
         let refused = cx.apply(&manifest("refused")).await?;
-        until_refused(cx, "refused", "spec.mountPath: \"/tmp\" is not in /var/log").await?;
+        until_refused(cx, "refused", "spec.mountPath: \"/tmp\" is none of /var/log").await?;
         let other = format!("{}-2", cx.namespace);
         cx.create_namespace(&other).await?;
         let elsewhere = cx.apply_in(&other, &manifest("refused")).await?;

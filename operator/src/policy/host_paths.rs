@@ -2,30 +2,44 @@
 
 use std::{fmt, str::FromStr};
 
-/// Absolute directories with all that is below them, separated by commas.
+/// Absolute directories, separated by commas. With `/**` at its end, one stands for all that is below it too.
+///
+/// Whoever may write in a directory can make a symbolic link there to any other one, which the container runtime
+/// follows when a later pod mounts it: `/dir/**` is as much as `/**` to those whose containers can write.
+/// <https://kubernetes.io/docs/concepts/storage/volumes/#hostpath>
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct HostPaths(Vec<String>);
+
+/// The end of what stands for all that is below it.
+const BELOW: &str = "/**";
 
 impl HostPaths {
     /// Every directory.
     #[must_use]
     pub fn all() -> Self {
-        Self(vec!["/".to_owned()])
+        Self(vec![BELOW.to_owned()])
     }
 
-    /// Whether `path` is one of these or below one. Symbolic links are the node's, and are not seen here.
+    /// Whether these stand for `path`. Symbolic links are the node's, and are not seen here.
     #[must_use]
     pub fn contain(&self, path: &str) -> bool {
         let Some(path) = components(path) else {
             return false;
         };
-        let is_above = |directory: &Vec<&str>| path.starts_with(directory);
-        self.0.iter().filter_map(|directory| components(directory)).any(|one| is_above(&one))
+        self.0.iter().any(|allowed| match allowed.strip_suffix(BELOW) {
+            Some(directory) => components(&format!("{directory}/"))
+                .is_some_and(|directory| path.starts_with(&directory)),
+            None => components(allowed).is_some_and(|directory| path == directory),
+        })
     }
 }
 
 /// The components of an absolute path that does not go up again.
 fn components(path: &str) -> Option<Vec<&str>> {
+    // Nodes of another system may take it for a separator.
+    if path.contains('\\') {
+        return None;
+    }
     let components = path.strip_prefix('/')?.split('/');
     let components: Vec<_> = components.filter(|part| !matches!(*part, "" | ".")).collect();
     (!components.contains(&"..")).then_some(components)
@@ -46,7 +60,7 @@ impl FromStr for HostPaths {
 impl fmt::Display for HostPaths {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
-            f.write_str("any directory")
+            f.write_str("the allowed directories, for there are none")
         } else {
             f.write_str(&self.0.join(", "))
         }
@@ -58,15 +72,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directories_contain_themselves_and_what_is_below_them() {
+    fn a_directory_stands_for_itself_and_only_if_it_says_so_for_what_is_below_it() {
         let table = [
-            ("/", "/etc", true),
+            ("/**", "/etc", true),
+            ("/**", "/", true),
+            ("/", "/etc", false),
             ("/var/log", "/var/log", true),
-            ("/var/log/", "/var/log/pods", true),
-            ("/tmp, /var/log", "/var//log/./pods/", true),
-            ("/var/log", "/var/logs", false),
-            ("/var/log", "/var", false),
-            ("/var/log", "/var/log/../lib", false),
+            ("/var/log", "/var//log/./", true),
+            ("/var/log", "/var/log/pods", false),
+            ("/var/log/**", "/var/log/pods", true),
+            ("/var/log/**", "/var/log", true),
+            ("/tmp, /var/log/**", "/var//log/./pods/", true),
+            ("/var/log/**", "/var/logs", false),
+            ("/var/log/**", "/var", false),
+            ("/var/log/**", "/var/log/../lib", false),
+            ("/var/log/**", "/var/log/a\\..\\..\\lib", false),
             ("/var/log", "var/log", false),
             ("", "/tmp", false),
         ];

@@ -24,8 +24,17 @@ const USUAL_CAPABILITIES: [&str; 13] = [
 ];
 
 /// Fields whose keys are anybody's.
-const MAPS: [&str; 7] =
-    ["annotations", "labels", "limits", "matchLabels", "nodeSelector", "overhead", "requests"];
+const MAPS: [&str; 9] = [
+    "annotations",
+    "labels",
+    "limits",
+    "matchLabels",
+    "nodeSelector",
+    "options",
+    "overhead",
+    "requests",
+    "volumeAttributes",
+];
 
 /// What a field asks for.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -85,6 +94,10 @@ fn used(key: &str, value: &Value) -> Option<Use> {
     let feature = match key {
         "hostNetwork" | "hostPID" | "hostIPC" => (value == true).then_some(Feature::HostNamespaces),
         "hostPort" => (value != 0).then_some(Feature::HostNamespaces),
+        // Of a probe or a hook, which the kubelet sends from the node's network.
+        "host" => {
+            value.as_str().is_some_and(|host| !host.is_empty()).then_some(Feature::HostNamespaces)
+        }
         "privileged" | "hostProcess" => (value == true).then_some(Feature::Privileged),
         "procMount" => (value != "Default").then_some(Feature::Privileged),
         "seccompProfile" | "appArmorProfile" => {
@@ -140,6 +153,10 @@ mod tests {
             (json!({"hostIPC": true}), Feature::HostNamespaces),
             (
                 container(json!({"ports": [{"containerPort": 1, "hostPort": 1}]})),
+                Feature::HostNamespaces,
+            ),
+            (
+                container(json!({"livenessProbe": {"httpGet": {"host": "127.0.0.1", "port": 1}}})),
                 Feature::HostNamespaces,
             ),
             (security(json!({"privileged": true})), Feature::Privileged),

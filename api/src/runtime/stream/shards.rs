@@ -62,20 +62,45 @@ impl<T: Clone> Shards<T> {
         })
     }
 
-    /// The server has answered in this version.
-    pub(super) fn answered(&self, version: http::Version) {
-        self.shared.is_http2.store(version == http::Version::HTTP_2, Ordering::Relaxed);
+    /// A request is made at this place.
+    pub(super) fn unanswered(&self, place: Place) -> Unanswered<T> {
+        Unanswered { shards: self.clone(), place: Some(place) }
     }
 
     /// A request at this place was not answered. Its connection gets no further ones; whether the server
     /// that is there next speaks HTTP/2 is to be found out anew.
-    pub(super) fn failed(&self, place: &Place) {
+    fn failed(&self, place: &Place) {
         self.shared.is_http2.store(false, Ordering::Relaxed);
         self.shards().retain(|shard| !Arc::ptr_eq(&shard.place.0, &place.0));
     }
 
     fn shards(&self) -> std::sync::MutexGuard<'_, Vec<Shard<T>>> {
         self.shared.shards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request that waits for its answer. That it is dropped before is as if it had failed: of a server that
+/// lets a connection carry fewer streams, those beyond wait without a sign.
+pub(super) struct Unanswered<T: Clone> {
+    shards: Shards<T>,
+    /// None when it is answered.
+    place: Option<Place>,
+}
+
+impl<T: Clone> Unanswered<T> {
+    /// The server has answered in this version.
+    pub(super) fn answered(mut self, version: http::Version) -> Option<Place> {
+        let is_http2 = version == http::Version::HTTP_2;
+        self.shards.shared.is_http2.store(is_http2, Ordering::Relaxed);
+        self.place.take()
+    }
+}
+
+impl<T: Clone> Drop for Unanswered<T> {
+    fn drop(&mut self) {
+        if let Some(place) = &self.place {
+            self.shards.failed(place);
+        }
     }
 }
 
@@ -113,19 +138,19 @@ mod tests {
         let shards = shards();
         let first: Vec<_> = (0..STREAMS).map(|_| shards.place()).collect();
         assert_eq!(first[0].1, (0, false));
-        shards.answered(http::Version::HTTP_2);
+        let _place = shards.unanswered(first[0].0.clone()).answered(http::Version::HTTP_2);
         let (place, transport) = shards.place();
         assert_eq!(transport, (1, true));
         // It is replaced by one that does not.
-        shards.failed(&place);
+        drop(shards.unanswered(place));
         assert_eq!(shards.place().1, (2, false));
     }
 
     #[test]
-    fn a_connection_that_failed_gets_no_more_streams() {
+    fn a_connection_that_does_not_answer_gets_no_more_streams() {
         let shards = shards();
         let (place, _) = shards.place();
-        shards.failed(&place);
+        drop(shards.unanswered(place));
         assert_eq!(shards.place().1.0, 1);
     }
 }
