@@ -1,14 +1,17 @@
-//! Confirms cached pods by metadata, of which a list costs the API server and the wire less than half of
+//! What has to be read from the API server when the caches call for something that cannot be taken back:
+//! as little as shows that they are right.
+//!
+//! Cached pods are confirmed by metadata, of which a list costs the API server and the wire less than half of
 //! what the pods cost.
 
 use std::{collections::HashMap, sync::Arc};
 
 use api::{
-    v1beta1::JobSpec,
-    views::{Metadata, PodView},
+    v1beta1::{Job, JobSpec, JobStatus},
+    views::{DaemonSetView, Metadata, PodView},
 };
 
-use crate::run::run;
+use crate::{progress::progress, run::run};
 
 /// The pods that the API server holds, when what is cached of each of them still says what matters: it is
 /// that very version of the pod, or its work is done, which is never taken back. None when it does not.
@@ -31,10 +34,20 @@ pub(crate) fn confirm(
     live.into_iter().map(confirmed).collect()
 }
 
+/// Whether cached nodes will not do for `pods`, which are those that the API server holds.
+///
+/// Nodes matter where a result is that of a node and not of its pod: where a pod that is not done is on a node
+/// that was, and where a node has failed. A cache that lags might take a node for an earlier one of its name.
+pub(crate) fn asks_for_nodes(job: &Job, daemon_set: &DaemonSetView, pods: &[Arc<PodView>]) -> bool {
+    let has_failed = job.status.as_ref().is_some_and(|status| status.failed_nodes.is_some());
+    has_failed || !progress(&job.spec, &JobStatus::default(), daemon_set, pods, &[]).has_ended
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixtures;
+    use api::{node_set::NodeSet, work};
 
     fn pod(uid: &str, version: &str, is_done: bool) -> Arc<PodView> {
         let pod = fixtures::pod("a").identity(uid, version);
@@ -81,5 +94,22 @@ mod tests {
         let live = vec![Metadata { metadata: leaving.metadata.clone() }];
         let pods = confirm(&JobSpec::default(), &[pod("a", "1", true)], live).unwrap();
         assert!(pods[0].metadata.deletion_timestamp.is_some() && pods[0].has_logged_word());
+    }
+
+    #[test]
+    fn nodes_are_read_where_a_record_of_them_decides() {
+        let hash = work::hash(&JobSpec::default());
+        let daemon_set = fixtures::daemon_set().work_hash(&hash).scheduled(1, 1).build();
+        let asks = |job: &Job, pod: fixtures::PodBuilder| {
+            asks_for_nodes(job, &daemon_set, &[pod.work_hash(&hash).build()])
+        };
+        let mut job = Job::new("runs-once", JobSpec::default());
+        assert!(!asks(&job, fixtures::pod("a").done()), "pods alone say that it has ended");
+        assert!(asks(&job, fixtures::pod("a")), "an earlier pod of the node may have been done");
+        let mut failed_nodes = NodeSet::default();
+        failed_nodes.insert("uid-of-a");
+        let failed_nodes = Some(failed_nodes);
+        job.status = Some(JobStatus { failed_nodes, ..JobStatus::default() });
+        assert!(asks(&job, fixtures::pod("a").done()), "that node may be another one by now");
     }
 }

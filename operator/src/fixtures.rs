@@ -144,6 +144,11 @@ impl PodBuilder {
         self
     }
 
+    pub(crate) fn created(mut self, time: Timestamp) -> Self {
+        self.0.metadata.creation_timestamp = Some(Time(time));
+        self
+    }
+
     pub(crate) fn done(mut self) -> Self {
         self.0.status.conditions.push(PodCondition {
             type_: names::POD_COMPLETED.into(),

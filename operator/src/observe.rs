@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::{
     names,
     runtime::Cache,
-    v1beta1::{Job, JobStatus},
+    v1beta1::Job,
     views::{DaemonSetView, NodeView, PodView},
 };
 use k8s_openapi::jiff::Timestamp;
@@ -18,9 +18,8 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use crate::{
-    confirm::confirm,
+    confirm::{asks_for_nodes, confirm},
     observed::{Observed, Source},
-    progress::progress,
 };
 
 /// Objects in one page of a list: what is decoded of a large cluster at one time.
@@ -95,13 +94,7 @@ impl Observer {
         if let Some(daemon_set) = &daemon_set {
             let selector = format!("{}={}", names::LABEL_DAEMON_SET, names::label_value(&name));
             pods = self.live_pods(job, &namespace, &selector).await?;
-            // The nodes matter only where a pod that is not done is on a node that was: a cache that
-            // lags might take that for an earlier node of its name; and where a node has failed, whose name
-            // another one may have by now.
-            let by_pods = progress(&job.spec, &JobStatus::default(), daemon_set, &pods, &[]);
-            let has_failed =
-                job.status.as_ref().is_some_and(|status| status.failed_nodes.is_some());
-            if !by_pods.has_ended || has_failed {
+            if asks_for_nodes(job, daemon_set, &pods) {
                 let api = Api::all(self.client.clone());
                 nodes = self.list_whole(&api, ListParams::default()).await?;
             }

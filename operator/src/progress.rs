@@ -12,6 +12,8 @@ use api::{
     work,
 };
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
 use crate::run::{Run, run};
 
 /// How far the work has come, in nodes.
@@ -41,6 +43,9 @@ pub struct Progress {
 /// wanted, and C is not. So each node that holds a pod of this DaemonSet must have ended, pods that
 /// are being deleted included, and as many nodes as are wanted; and the DaemonSet controller must
 /// have caught up, or it might be about to create the next pod.
+///
+/// What a pod has come to that is older than its node counts as long as it is there, and is not recorded: it
+/// was bound to another node of that name, and a cache that lags shows such a pod beside its node's successor.
 #[must_use]
 pub fn progress(
     spec: &JobSpec,
@@ -50,11 +55,11 @@ pub fn progress(
     nodes: &[Arc<NodeView>],
 ) -> Progress {
     let work_hash = work::hash(spec);
-    let (held, homeless) = nodes_with_pods(spec, &work_hash, daemon_set, pods);
     let nodes: HashMap<&str, &NodeView> = nodes
         .iter()
         .filter_map(|node| Some((node.metadata.name.as_deref()?, node.as_ref())))
         .collect();
+    let (held, homeless) = nodes_with_pods(spec, &work_hash, daemon_set, pods, &nodes);
 
     let mut completed_nodes = known.completed_nodes.clone().unwrap_or_default();
     let mut failed_nodes = known.failed_nodes.clone().unwrap_or_default();
@@ -68,7 +73,8 @@ pub fn progress(
         .count();
     let (mut active, mut failed, mut ended) = (homeless, 0, 0);
     let mut unfinished = Vec::new();
-    for (name, run) in held {
+    for (name, held) in held {
+        let run = held.run;
         let node = nodes.get(name).copied();
         let member = node.and_then(NodeView::member);
         let is_in = |set: &NodeSet| member.is_some_and(|node| set.contains(node));
@@ -77,11 +83,17 @@ pub fn progress(
         if has_failed {
             failed += 1;
             ended += 1;
-            member.into_iter().for_each(|node| failed_nodes.insert(node));
+            member
+                .filter(|_| held.has_failed)
+                .into_iter()
+                .for_each(|node| failed_nodes.insert(node));
         } else if run.is_done || is_in(&completed_nodes) {
             succeeded += 1;
             ended += 1;
-            member.into_iter().for_each(|node| completed_nodes.insert(node));
+            member
+                .filter(|_| held.is_done)
+                .into_iter()
+                .for_each(|node| completed_nodes.insert(node));
             continue;
         } else {
             active += 1;
@@ -111,6 +123,16 @@ pub fn progress(
     }
 }
 
+/// What the pods of a node have come to.
+#[derive(Default)]
+struct Held {
+    run: Run,
+    /// A pod that was created for this very node is done.
+    is_done: bool,
+    /// A pod that was created for this very node has failed.
+    has_failed: bool,
+}
+
 /// What the pods of each node have come to, and the number of pods that are not bound, nor meant for
 /// any node that we can tell.
 fn nodes_with_pods<'a>(
@@ -118,22 +140,33 @@ fn nodes_with_pods<'a>(
     work_hash: &str,
     daemon_set: &DaemonSetView,
     pods: &'a [Arc<PodView>],
-) -> (BTreeMap<&'a str, Run>, usize) {
+    nodes: &HashMap<&str, &NodeView>,
+) -> (BTreeMap<&'a str, Held>, usize) {
     let own = pods.iter().filter(|pod| belongs_to(pod, daemon_set));
     let (leaving, staying): (Vec<_>, Vec<_>) =
         own.partition(|pod| pod.metadata.deletion_timestamp.is_some());
-    let mut nodes: BTreeMap<&str, Run> = BTreeMap::new();
+    let mut held: BTreeMap<&str, Held> = BTreeMap::new();
     let mut homeless = 0;
     for pod in leaving.into_iter().chain(staying) {
         // Results of other work do not count, but the node is not done while such a pod is alone.
         let is_current = pod.work_hash() == Some(work_hash);
         let run = if is_current { run(spec, pod) } else { Run::default() };
-        match pod.node() {
-            Some(node) => nodes.entry(node).or_default().follow(run),
-            None => homeless += 1,
-        }
+        let Some(name) = pod.node() else {
+            homeless += 1;
+            continue;
+        };
+        let node = held.entry(name).or_default();
+        let is_older = nodes.get(name).is_some_and(|node| is_older(&pod.metadata, &node.metadata));
+        node.is_done |= run.is_done && !is_older;
+        node.has_failed |= run.has_failed && !is_older;
+        node.run.follow(run);
     }
-    (nodes, homeless)
+    (held, homeless)
+}
+
+fn is_older(pod: &ObjectMeta, node: &ObjectMeta) -> bool {
+    let created = (&pod.creation_timestamp, &node.creation_timestamp);
+    matches!(created, (Some(pod), Some(node)) if pod < node)
 }
 
 /// By UID: the pods of an earlier DaemonSet of the same name do not count.

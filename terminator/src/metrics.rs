@@ -169,7 +169,7 @@ impl Metrics {
         }
     }
 
-    /// The Job with this DaemonSet has failed, or is gone.
+    /// The Job with this DaemonSet has failed, or is gone: what is told of one of its name is another story.
     pub(crate) fn forget(&self, namespace: &str, daemon_set: &str) {
         self.last_words.take(namespace, daemon_set, Instant::now());
     }

@@ -1,13 +1,16 @@
 //! `/livez`, `/readyz` and `/metrics` over HTTP.
 
-use std::{borrow::Cow, convert::Infallible, future::Future, io, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow, collections::VecDeque, convert::Infallible, future::Future, io, sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderValue, header::CONTENT_TYPE};
 use hyper::{
     Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::AbortHandle};
 
 use super::{Health, Registry};
 
@@ -17,7 +20,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection may last: a client that does not read its answer holds that in our memory.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Connections at the same time; further ones wait to be accepted.
+/// Connections at the same time. A further one ends the oldest: probes get through, whoever holds the others.
 const CONNECTIONS: usize = 32;
 
 /// The text format of Prometheus.
@@ -38,9 +41,10 @@ pub(super) async fn serve(
     let mut shutdown = std::pin::pin!(shutdown);
     // Owned here, so that no connection outlives the server.
     let mut connections = tokio::task::JoinSet::new();
+    let mut by_age = VecDeque::new();
     loop {
         let (stream, _) = tokio::select! {
-            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
+            accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) if is_transient(&error) => {
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -48,11 +52,19 @@ pub(super) async fn serve(
                 }
                 Err(error) => return Err(error),
             },
-            Some(_) = connections.join_next() => continue,
+            Some(_) = connections.join_next() => {
+                by_age.retain(|connection: &AbortHandle| !connection.is_finished());
+                continue;
+            }
             () = &mut shutdown => return Ok(()),
         };
+        if by_age.len() >= CONNECTIONS
+            && let Some(oldest) = by_age.pop_front()
+        {
+            oldest.abort();
+        }
         let (health, registry) = (health.clone(), Arc::clone(&registry));
-        connections.spawn(async move {
+        by_age.push_back(connections.spawn(async move {
             let service = service_fn(|request: Request<Incoming>| {
                 let answer = answer(&health, &registry, request.method(), request.uri().path());
                 async move { Ok::<_, Infallible>(answer) }
@@ -63,7 +75,7 @@ pub(super) async fn serve(
                 .header_read_timeout(HEADER_TIMEOUT)
                 .serve_connection(TokioIo::new(stream), service);
             let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
-        });
+        }));
     }
 }
 
@@ -98,6 +110,10 @@ fn is_transient(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
 
     fn status(health: &Health, method: &Method, path: &str) -> StatusCode {
         answer(health, &Registry::new("operator"), method, path).status()
@@ -110,6 +126,32 @@ mod tests {
         assert_eq!(status(&health, &Method::GET, "/readyz"), StatusCode::SERVICE_UNAVAILABLE);
         health.clone().set_ready();
         assert_eq!(status(&health, &Method::GET, "/readyz"), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn probes_get_through_whoever_holds_connections() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let registry = Arc::new(Registry::new("operator"));
+        let server = serve(listener, Health::default(), registry, std::future::pending());
+        let probe = async {
+            let mut silent = Vec::new();
+            for _ in 0..CONNECTIONS * 2 {
+                silent.push(TcpStream::connect(address).await.unwrap());
+            }
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET /livez HTTP/1.0\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            // Those that came first had to go.
+            assert_eq!(silent[0].read(&mut [0]).await.unwrap_or(0), 0);
+            answer
+        };
+        let answer = tokio::select! {
+            answer = tokio::time::timeout(HEADER_TIMEOUT / 2, probe) => answer.unwrap(),
+            ended = server => panic!("{ended:?}"),
+        };
+        assert!(answer.ends_with("ok\n"), "{answer}");
     }
 
     #[test]

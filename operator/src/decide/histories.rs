@@ -17,6 +17,8 @@ enum Event {
     NodeLeaves(usize),
     /// A node is deleted and created again under its name.
     NodeRecreated(usize),
+    /// A machine takes the name of another one, whose pods are gone with it.
+    NodeReplaced(usize),
     /// The DaemonSet controller creates and deletes pods and writes its status.
     Sync,
     /// The work of a pod is done, and that is recorded on it.
@@ -62,6 +64,7 @@ fn world_event() -> impl Strategy<Value = Event> {
         2 => Just(Event::NodeJoins),
         1 => index().prop_map(Event::NodeLeaves),
         1 => index().prop_map(Event::NodeRecreated),
+        1 => index().prop_map(Event::NodeReplaced),
         8 => Just(Event::Sync),
         8 => index().prop_map(Event::PodDone),
         1 => index().prop_map(Event::PodFails),

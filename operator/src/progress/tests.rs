@@ -1,4 +1,8 @@
 use api::v1beta1::CompletionMode;
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::{SignedDuration, Timestamp},
+};
 use serde_json::json;
 
 use super::*;
@@ -22,6 +26,13 @@ fn pods<const N: usize>(pods: [crate::fixtures::PodBuilder; N]) -> Vec<Arc<PodVi
 
 fn of(daemon_set: &DaemonSetView, pods: &[Arc<PodView>]) -> Progress {
     progress(&spec(), &JobStatus::default(), daemon_set, pods, &[node("a"), node("b"), node("c")])
+}
+
+fn crashed() -> serde_json::Value {
+    json!({
+        "name": "job-container", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"terminated": {"exitCode": 3, "reason": "Error"}},
+    })
 }
 
 fn mine(name: &str) -> crate::fixtures::PodBuilder {
@@ -118,14 +129,36 @@ fn a_node_that_was_recreated_under_its_name_is_not_done() {
 }
 
 #[test]
+fn what_a_pod_has_come_to_that_is_older_than_its_node_is_not_recorded() {
+    let time = |second| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second);
+    let pods = |created| {
+        pods([
+            mine("a").done().created(time(created)),
+            mine("b").container(crashed()).created(time(created)),
+        ])
+    };
+    let node = |name| {
+        let mut node = (*node(name)).clone();
+        node.metadata.creation_timestamp = Some(Time(time(2)));
+        Arc::new(node)
+    };
+    let of = |pods: &[Arc<PodView>]| {
+        let nodes = [node("a"), node("b")];
+        let spec = JobSpec { backoff_limit_per_node: Some(0), ..spec() };
+        progress(&spec, &JobStatus::default(), &ds(2, 2), pods, &nodes)
+    };
+    let older = of(&pods(1));
+    assert_eq!((older.succeeded, older.failed, older.has_ended), (1, 1, true));
+    assert!(older.completed_nodes.is_empty() && older.failed_nodes.is_empty());
+    let own = of(&pods(2));
+    assert!(own.completed_nodes.contains("uid-of-a") && own.failed_nodes.contains("uid-of-b"));
+}
+
+#[test]
 fn a_failed_node_is_not_waited_for_and_stays_failed() {
     let spec = JobSpec { backoff_limit_per_node: Some(0), ..spec() };
-    let crashed = json!({
-        "name": "job-container", "image": "", "imageID": "", "ready": false, "restartCount": 0,
-        "state": {"terminated": {"exitCode": 3, "reason": "Error"}},
-    });
     let nodes = [node("a"), node("b")];
-    let crash = pods([mine("a").done(), mine("b").container(crashed)]);
+    let crash = pods([mine("a").done(), mine("b").container(crashed())]);
     let first = progress(&spec, &JobStatus::default(), &ds(2, 2), &crash, &nodes);
     assert_eq!((first.succeeded, first.failed, first.active, first.has_ended), (1, 1, 0, true));
     assert_eq!((first.nodes[0].name.as_str(), first.nodes[0].state), ("b", NodeState::Failed));

@@ -11,11 +11,18 @@ use std::{
 #[derive(Clone, Debug, Default)]
 pub(super) struct LastWords(Arc<Mutex<HashMap<(String, String), Instant>>>);
 
+/// Jobs that are known at the same time. Of further ones the latency is not told: whoever creates pods can
+/// claim as many Jobs as he likes.
+const MOST: usize = 1000;
+
 impl LastWords {
     /// A word of this Job was read at the time `now`.
     pub(super) fn read(&self, namespace: &str, daemon_set: &str, now: Instant) {
         let key = (namespace.to_owned(), daemon_set.to_owned());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, now);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < MOST || known.contains_key(&key) {
+            known.insert(key, now);
+        }
     }
 
     /// How long ago the last word of this Job was read, if any was. It is forgotten.
@@ -44,6 +51,15 @@ mod tests {
         assert_eq!(words.take("m", "a", after(5)), None);
         assert_eq!(words.take("n", "a", after(5)), Some(Duration::from_secs(2)));
         assert_eq!(words.take("n", "a", after(5)), None);
+    }
+
+    #[test]
+    fn only_so_many_jobs_are_known() {
+        let words = LastWords::default();
+        let now = Instant::now();
+        (0..=MOST).for_each(|job| words.read("n", &job.to_string(), now));
+        assert_eq!(words.take("n", &MOST.to_string(), now), None);
+        assert!(words.take("n", "0", now).is_some());
     }
 
     #[test]

@@ -13,7 +13,10 @@ use api::{
     views::{DaemonSetView, Metadata, NodeView, PodView},
     work,
 };
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::{SignedDuration, Timestamp},
+};
 use serde_json::json;
 
 use super::{
@@ -21,7 +24,7 @@ use super::{
     Event, Lags,
 };
 use crate::{
-    confirm::confirm,
+    confirm::{asks_for_nodes, confirm},
     fixtures,
     observed::{Observed, Source},
 };
@@ -131,6 +134,13 @@ impl World {
                             self.failed.insert(pod.result());
                         }
                     }
+                }
+            }
+            Event::NodeReplaced(index) => {
+                let uid = self.new_uid();
+                if let Some((name, node)) = self.now.nodes.iter_mut().nth(*index) {
+                    *node = uid;
+                    self.now.pods.retain(|_, pod| pod.node != *name);
                 }
             }
             Event::Sync => self.sync(),
@@ -288,11 +298,15 @@ impl World {
             between.iter().for_each(|event| self.happen(event));
             let seen = daemon_set.as_ref().map(|_| self.live_pods(&job, lags.pods));
             let seen = seen.unwrap_or_default();
+            let daemon_set_view = view(daemon_set.as_deref());
+            let is_live =
+                daemon_set_view.as_ref().is_some_and(|view| asks_for_nodes(&job, view, &seen));
+            let known = if is_live { &self.now } else { self.ago(lags.nodes) };
             decision = decide(&Observed {
                 job: &job,
-                daemon_set: view(daemon_set.as_deref()).as_ref(),
+                daemon_set: daemon_set_view.as_ref(),
                 pods: &seen,
-                nodes: &nodes(&self.now.nodes),
+                nodes: &nodes(&known.nodes),
                 source: Source::Live,
                 now: self.time,
             });
@@ -390,6 +404,11 @@ fn node_uid(uid: Uid) -> String {
     format!("node-{uid}")
 }
 
+/// A time of creation: what comes later has a higher UID.
+fn created(uid: Uid) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(uid.into())
+}
+
 fn view(state: Option<&DaemonSetState>) -> Option<DaemonSetView> {
     let state = state?;
     let mut owner = fixtures::job();
@@ -413,6 +432,7 @@ fn pods(pods: &BTreeMap<Uid, PodState>) -> Vec<Arc<PodView>> {
         // What is written to a pod is never unwritten: each state has a version of its own.
         let PodState { is_done, has_failed, is_leaving, .. } = state;
         pod = pod.identity(&uid.to_string(), &format!("{is_done} {has_failed} {is_leaving}"));
+        pod = pod.created(created(*uid));
         if state.has_failed {
             pod = pod.container(json!({
                 "name": "job-container", "image": "", "imageID": "", "ready": false,
@@ -434,6 +454,7 @@ fn nodes(nodes: &BTreeMap<Name, Uid>) -> Vec<Arc<NodeView>> {
     let view = |(name, uid): (&Name, &Uid)| {
         let mut node = (*fixtures::node(&name.to_string())).clone();
         node.metadata.uid = Some(node_uid(*uid));
+        node.metadata.creation_timestamp = Some(Time(created(*uid)));
         Arc::new(node)
     };
     nodes.iter().map(view).collect()

@@ -39,6 +39,14 @@ impl World {
                 || self.now.nodes.get(name) != Some(node);
             assert!(has_ended, "{} before node {name} was done", condition.reason);
         }
+        let has_failed = |(name, node): (&super::Name, &super::Uid)| {
+            self.now.nodes.get(name) != Some(node)
+                || self.failed.contains(&(uid.clone(), *node, work::hash(&job.spec)))
+        };
+        if condition.reason == Reason::NodesFailed.as_str() {
+            let is_so = daemon_set.wanted.iter().any(has_failed);
+            assert!(is_so, "failed, and every node was done without a failure");
+        }
         if is_complete {
             self.complete.insert((uid, job.metadata.generation.unwrap_or_default()));
         }
