@@ -133,6 +133,27 @@ fn metrics_tell_of_jobs_that_run_and_of_those_that_have_run() {
     });
 }
 
+#[test]
+fn logs_share_a_connection() {
+    shared(async |cx| {
+        let [_operator, terminator] = &cx.programs(&[]).await?;
+        let files = async || scrape(terminator).await?.1.value("process_open_fds", &[]);
+        let logs = |open| until(terminator, "daemonset_job_logs", &[("state", "open")], open);
+        // The first one opens the connection.
+        cx.apply(&manifest("first")).await?.pods().await?;
+        logs(3.0).await?;
+        let before = files().await?;
+        for job in ["second", "third", "fourth"] {
+            cx.apply(&manifest(job)).await?.pods().await?;
+        }
+        logs(12.0).await?;
+        let after = files().await?;
+        // One for each log would be nine more.
+        ensure!(after < before + 5.0, "{before} files with three logs, {after} with twelve");
+        Ok(())
+    });
+}
+
 /// Whether names, types, labels and their values are those of the documentation.
 fn is_as_documented(exposition: &Exposition) -> Result<()> {
     let documentation = Documentation::read()?;
