@@ -43,7 +43,7 @@ async fn replaced(
 }
 
 /// Deletes all that the kustomization has and `deploy/` has not, and what both have but differs too much.
-async fn put_back(scene: &Scene<'_>, kustomization: &Path) -> Result<()> {
+pub(super) async fn put_back(scene: &Scene<'_>, kustomization: &Path) -> Result<()> {
     let cx = scene.cx;
     let kubectl = &cx.cluster.record().kubectl;
     let base = kustomize::render(kubectl, Path::new(BASE), cx.logs).await?;

@@ -29,6 +29,7 @@ mod recreated_job;
 mod rights;
 pub mod sample_job;
 mod scene;
+mod tour;
 mod uninstall;
 mod upgrade;
 mod word;
@@ -139,6 +140,8 @@ pub const ALL: &[Scenario] = &[
         Box::pin(namespaced::keeps_to_its_namespace(scene))
     })
     .restarts_ours(),
+    Scenario::exclusive("tour-goes-as-written", |scene| Box::pin(tour::goes_as_written(scene)))
+        .restarts_ours(),
     Scenario::exclusive("migration-ends-jobs-of-the-first-implementation", |scene| {
         Box::pin(migration::ends_the_jobs_of_the_first_implementation(scene))
     })

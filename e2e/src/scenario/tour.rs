@@ -1,0 +1,273 @@
+//! The tour of `docs/tour.md`, taken as a reader takes it: every command, in order.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::install;
+use super::scene::Scene;
+use crate::pages::{self, Block, Page, TRANSCRIPT};
+use crate::paths;
+use crate::process::Cmd;
+
+/// The page.
+const PAGE: &str = "docs/tour.md";
+
+/// What the names of nodes begin with on the page.
+const NODES: &str = "demo-";
+
+/// What is installed on the way, and may be left when the tour is broken off.
+const REPLICAS: &str = "deploy/kustomize/ha";
+
+/// How long any command may take: the longest waits for pods that a kubelet removes once a minute.
+const LIMIT: Duration = Duration::from_secs(240);
+
+/// How long a watch is looked at that has no end.
+const LOOK: &str = "timeout --preserve-status --signal INT 10";
+
+/// What a reader does next.
+#[derive(Debug, PartialEq, Eq)]
+enum Step<'p> {
+    /// Writes a file.
+    File { name: String, text: String },
+    /// Types something.
+    Type { place: String, script: String, shown: Vec<&'p str> },
+}
+
+/// Every command does what the page shows.
+pub(super) async fn goes_as_written(scene: &Scene<'_>) -> Result<()> {
+    let pages = pages::all()?;
+    let page = pages.iter().find(|page| page.path == Path::new(PAGE)).context(PAGE)?;
+    let steps = steps(page)?;
+    ensure!(scene.nodes.len() >= 3, "{PAGE} tells of three nodes");
+    let reader = Reader::new(scene).await?;
+    let cx = scene.cx;
+    // The page begins with a cluster that has nothing of ours.
+    scene.kubectl_ours(&["delete", "--filename", crate::deploy::MANIFESTS]).await?;
+    let taken = async {
+        for step in &steps {
+            reader.take(step).await?;
+        }
+        anyhow::Ok(())
+    };
+    let result = taken.await;
+    if result.is_err() {
+        // A node may be cordoned still.
+        cx.cluster
+            .kubectl(["uncordon", "--selector", "kubernetes.io/os=linux"])
+            .run(cx.logs)
+            .await?;
+    }
+    result.and(install::put_back(scene, Path::new(REPLICAS)).await)?;
+    cx.phase.outcome(format_args!("{} steps", steps.len()));
+    Ok(())
+}
+
+/// Somebody in a folder of his own, with a copy of `deploy/`.
+struct Reader<'s> {
+    scene: &'s Scene<'s>,
+    folder: tempfile::TempDir,
+    kubeconfig: PathBuf,
+}
+
+impl<'s> Reader<'s> {
+    async fn new(scene: &'s Scene<'s>) -> Result<Self> {
+        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let cluster = scene.cx.cluster;
+        let link = |from: &Path, to: &str| {
+            std::os::unix::fs::symlink(from, folder.path().join(to))
+                .with_context(|| format!("cannot make {to} in {}", folder.path().display()))
+        };
+        link(&paths::workspace().join("deploy"), "deploy")?;
+        std::fs::create_dir(folder.path().join("bin"))?;
+        link(&cluster.record().kubectl, "bin/kubectl")?;
+        let kubeconfig = folder.path().join("kubeconfig");
+        std::fs::copy(cluster.kubeconfig(), &kubeconfig).context("cannot copy the kubeconfig")?;
+        let this = Self { scene, folder, kubeconfig };
+        let namespace = scene.namespace;
+        this.run(
+            "namespace",
+            &format!("kubectl config set-context --current --namespace {namespace}"),
+        )
+        .await
+        .map(|_| this)
+    }
+
+    async fn take(&self, step: &Step<'_>) -> Result<()> {
+        match step {
+            Step::File { name, text } => std::fs::write(self.folder.path().join(name), text)
+                .with_context(|| format!("cannot write {name}")),
+            Step::Type { place, script, shown } => {
+                let nodes = format!("{}-", self.scene.cx.cluster.record().name);
+                let script = script.replace(NODES, &nodes);
+                self.scene.cx.phase.detail(&script);
+                let shown = shown.join("\n").replace(NODES, &nodes);
+                let said = self.run(place, &script).await;
+                is_as_shown(said, &shown).with_context(|| format!("{place}: {script}"))
+            }
+        }
+    }
+
+    /// What a command says, and whether it ended well.
+    async fn run(&self, place: &str, script: &str) -> Result<(String, bool)> {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let bin = self.folder.path().join("bin");
+        let command = Cmd::new("bash")
+            .args(["-o", "errexit", "-o", "pipefail", "-c"])
+            .arg(format!("exec 2>&1\n{script}"))
+            .env("PATH", format!("{}:{path}", bin.display()))
+            .env("KUBECONFIG", &self.kubeconfig)
+            // kubectl remembers there what servers have.
+            .env("HOME", self.folder.path())
+            .cwd(self.folder.path())
+            .timeout(LIMIT)
+            .name(format!("tour-{}", place.rsplit(':').next().unwrap_or_default()));
+        match command.run(self.scene.cx.logs).await {
+            Ok(output) => Ok((output.text(), true)),
+            Err(error) if error.code().is_some() => {
+                Ok((String::from_utf8_lossy(&error.stdout).into_owned(), false))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Whether a command did what the page shows: refusals are refusals, what was done to which object is told in
+/// the same words, and tables have the same columns.
+fn is_as_shown(said: Result<(String, bool)>, shown: &str) -> Result<()> {
+    let (said, is_well) = said?;
+    let first = shown.lines().next().unwrap_or_default();
+    let refusal = first.split(": ").next().filter(|_| is_refusal(first));
+    ensure!(is_well == refusal.is_none(), "{said}");
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let said: Vec<_> = said.lines().map(|line| words(&settled(line))).collect();
+    let table = first.starts_with("NAME ") || first.starts_with("LAST SEEN ");
+    let expected: Vec<&str> = match refusal {
+        Some(refusal) => vec![refusal],
+        None if table => vec![first],
+        None => shown.lines().filter(|line| is_deed(line)).collect(),
+    };
+    for line in expected {
+        let line = words(&settled(line));
+        let is_said = said.iter().any(|said| match refusal {
+            Some(_) => said.starts_with(&line),
+            None => *said == line,
+        });
+        if !is_said {
+            bail!("{line:?} is not in\n{}", said.join("\n"));
+        }
+    }
+    Ok(())
+}
+
+fn is_refusal(line: &str) -> bool {
+    line.starts_with("Error from server") || line.starts_with("The Job ")
+}
+
+/// Whether a line tells what was done to an object whose name is not drawn.
+fn is_deed(line: &str) -> bool {
+    const DEEDS: [&str; 8] = [
+        " created",
+        " configured",
+        " unchanged",
+        " deleted",
+        " condition met",
+        " cordoned",
+        " drained",
+        " successfully rolled out",
+    ];
+    DEEDS.iter().any(|deed| line.ends_with(deed))
+}
+
+/// What is `configured` for one version of kubectl or API server is `unchanged` for another.
+fn settled(line: &str) -> String {
+    line.replace(" configured", " unchanged")
+}
+
+fn steps(page: &Page) -> Result<Vec<Step<'_>>> {
+    let mut steps = Vec::new();
+    for block in page.blocks() {
+        let place = |number| format!("{}:{number}", page.path.display());
+        if block.language == "yaml" {
+            let name = block.lines.iter().find_map(|line| line.strip_prefix("  name: "));
+            let name = name.with_context(|| place(block.number))?;
+            let text = block.lines.join("\n") + "\n";
+            steps.push(Step::File { name: format!("{name}.yaml"), text });
+        } else if block.language == TRANSCRIPT {
+            steps.extend(typed(&block).into_iter().map(|(number, script, shown)| Step::Type {
+                place: place(number),
+                script,
+                shown,
+            }));
+        }
+    }
+    Ok(steps)
+}
+
+/// The commands of a block with their line numbers, and what each shows.
+fn typed<'p>(block: &Block<'p>) -> Vec<(usize, String, Vec<&'p str>)> {
+    let mut typed: Vec<(usize, String, Vec<&str>)> = Vec::new();
+    for (line, number) in block.lines.iter().zip(block.number..) {
+        match line.strip_prefix("$ ") {
+            // It has no end.
+            Some(command) if command.ends_with(" --watch") => {
+                typed.push((number, format!("{LOOK} {command} || true"), Vec::new()));
+            }
+            Some(command) => typed.push((number, command.to_owned(), Vec::new())),
+            None => typed.last_mut().into_iter().for_each(|(_, _, shown)| shown.push(line)),
+        }
+    }
+    typed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str, is_well: bool) -> Result<(String, bool)> {
+        Ok((text.to_owned(), is_well))
+    }
+
+    #[test]
+    fn a_page_is_read_step_by_step() {
+        let text = "```yaml\nkind: Job\nmetadata:\n  name: slow\n```\n```shell-session\n$ kubectl apply -f slow.yaml\n\
+            slow created\n$ kubectl get dsjob --watch\nNAME\n$ kubectl get pods | wc -l\n3\n```\n";
+        let page = Page { path: "docs/tour.md".into(), text: text.to_owned() };
+        let of = |number, script: &str, shown: &[&'static str]| Step::Type {
+            place: format!("docs/tour.md:{number}"),
+            script: script.to_owned(),
+            shown: shown.to_vec(),
+        };
+        let file = Step::File {
+            name: "slow.yaml".into(),
+            text: "kind: Job\nmetadata:\n  name: slow\n".into(),
+        };
+        let expected = [
+            file,
+            of(7, "kubectl apply -f slow.yaml", &["slow created"]),
+            of(9, &format!("{LOOK} kubectl get dsjob --watch || true"), &["NAME"]),
+            of(11, "kubectl get pods | wc -l", &["3"]),
+        ];
+        assert_eq!(steps(&page).expect("steps"), expected);
+    }
+
+    #[test]
+    fn what_is_done_is_compared_and_what_is_drawn_is_not() {
+        let shown = "job/a created\npod/x-4fzh evicted";
+        assert!(is_as_shown(said("job/a created\npod/x-8q2c evicted", true), shown).is_ok());
+        assert!(is_as_shown(said("job/b created", true), shown).is_err());
+        assert!(is_as_shown(said("job/a created", false), shown).is_err());
+        let table = "NAME   PHASE\na      Running";
+        assert!(is_as_shown(said("NAME PHASE\na Completed", true), table).is_ok());
+        assert!(is_as_shown(said("NAME", true), table).is_err());
+    }
+
+    #[test]
+    fn refusals_are_to_be_refusals() {
+        let shown = "The Job \"bad\" is invalid: spec.mountPath: Invalid value";
+        assert!(is_as_shown(said("The Job \"bad\" is invalid: another", false), shown).is_ok());
+        assert!(is_as_shown(said("The Job \"bad\" is invalid: another", true), shown).is_err());
+        assert!(is_as_shown(said("connection refused", false), shown).is_err());
+    }
+}
