@@ -11,7 +11,6 @@ use api::{
     views::{DaemonSetView, NodeView, PodView},
     work,
 };
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::run::{Run, run};

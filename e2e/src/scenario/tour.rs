@@ -225,10 +225,6 @@ fn typed<'p>(block: &Block<'p>) -> Vec<(usize, String, Vec<&'p str>)> {
 mod tests {
     use super::*;
 
-    fn said(text: &str, is_well: bool) -> Result<(String, bool)> {
-        Ok((text.to_owned(), is_well))
-    }
-
     #[test]
     fn a_page_is_read_step_by_step() {
         let text = "```yaml\nkind: Job\nmetadata:\n  name: slow\n```\n```shell-session\n$ kubectl apply -f slow.yaml\n\
@@ -253,21 +249,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_is_compared_and_what_is_drawn_is_not() {
-        let shown = "job/a created\npod/x-4fzh evicted";
-        assert!(is_as_shown(said("job/a created\npod/x-8q2c evicted", true), shown).is_ok());
-        assert!(is_as_shown(said("job/b created", true), shown).is_err());
-        assert!(is_as_shown(said("job/a created", false), shown).is_err());
+    fn deeds_and_refusals_are_compared_and_what_is_drawn_is_not() {
+        let deed = "job/a created\npod/x-4fzh evicted";
         let table = "NAME   PHASE\na      Running";
-        assert!(is_as_shown(said("NAME PHASE\na Completed", true), table).is_ok());
-        assert!(is_as_shown(said("NAME", true), table).is_err());
-    }
-
-    #[test]
-    fn refusals_are_to_be_refusals() {
-        let shown = "The Job \"bad\" is invalid: spec.mountPath: Invalid value";
-        assert!(is_as_shown(said("The Job \"bad\" is invalid: another", false), shown).is_ok());
-        assert!(is_as_shown(said("The Job \"bad\" is invalid: another", true), shown).is_err());
-        assert!(is_as_shown(said("connection refused", false), shown).is_err());
+        let refusal = "The Job \"bad\" is invalid: spec.mountPath: Invalid value";
+        for (shown, said, is_well, is_as_shown) in [
+            (deed, "job/a created\npod/x-8q2c evicted", true, true),
+            (deed, "job/b created", true, false),
+            (deed, "job/a created", false, false),
+            (table, "NAME PHASE\na Completed", true, true),
+            (table, "NAME", true, false),
+            (refusal, "The Job \"bad\" is invalid: another", false, true),
+            (refusal, "The Job \"bad\" is invalid: another", true, false),
+            (refusal, "connection refused", false, false),
+        ] {
+            let result = super::is_as_shown(Ok((said.to_owned(), is_well)), shown);
+            assert_eq!(result.is_ok(), is_as_shown, "{shown:?}: {said:?}");
+        }
     }
 }
