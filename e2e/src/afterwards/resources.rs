@@ -47,14 +47,17 @@ impl Looks {
 
     /// Judges every process of the last look that was seen before, settled. One that was started anew has
     /// its own level; one that has not had its first Jobs yet has none to be compared with.
+    ///
+    /// `left` pods are still there, for the scenario that made them has failed: each may have its log
+    /// followed, which takes a connection.
     #[must_use]
-    pub fn judge(&self) -> Vec<Judgement> {
+    pub fn judge(&self, left: u64) -> Vec<Judgement> {
         let Some((last, earlier)) = self.0.split_last() else { return Vec::new() };
         let judgements = last.sample.iter().filter_map(|(process, after)| {
             let settled = settled(earlier, process)?;
             let jobs = last.jobs.saturating_sub(settled.jobs);
             let before = level(earlier, settled, process)?;
-            (jobs > 0).then(|| Judgement::of(process, jobs, before, *after))
+            (jobs > 0).then(|| Judgement::of(process, jobs, before, *after, left))
         });
         judgements.collect()
     }
@@ -86,16 +89,16 @@ fn level(looks: &[Look], settled: &Look, process: &Process) -> Option<Usage> {
 }
 
 impl Judgement {
-    fn of(process: &Process, jobs: usize, before: Usage, after: Usage) -> Self {
+    fn of(process: &Process, jobs: usize, before: Usage, after: Usage, left: u64) -> Self {
         let limit = before.memory_kib + before.memory_kib * MEMORY_MARGIN / 100;
         let mut excess = Vec::new();
         if after.memory_kib > limit {
             excess.push(format!("memory, {limit} KiB are allowed"));
         }
-        if after.descriptors > before.descriptors {
+        if after.descriptors > before.descriptors + left {
             excess.push("file descriptors".to_owned());
         }
-        if after.connections > before.connections {
+        if after.connections > before.connections + left {
             excess.push("connections".to_owned());
         }
         Self { process: process.name.clone(), jobs, before, after, excess }
@@ -140,7 +143,7 @@ mod tests {
         for (jobs, start, usage) in looks {
             all.add(*jobs, [(process(*start), *usage)].into());
         }
-        all.judge()
+        all.judge(0)
     }
 
     fn excess(looks: &[(usize, u64, Usage)]) -> usize {
@@ -159,6 +162,15 @@ mod tests {
         let settled = (10, 1, usage(5000, 10, 2));
         assert_eq!(excess(&[settled, (60, 1, usage(5000, 11, 3))]), 2);
         assert_eq!(excess(&[settled, (60, 1, usage(4000, 9, 1))]), 0);
+    }
+
+    #[test]
+    fn pods_that_a_failed_scenario_left_may_have_their_logs_followed() {
+        let mut looks = Looks::default();
+        looks.add(10, [(process(1), usage(5000, 10, 2))].into());
+        looks.add(60, [(process(1), usage(5000, 12, 4))].into());
+        assert_eq!(looks.judge(1)[0].excess.len(), 2);
+        assert_eq!(looks.judge(2)[0].excess, Vec::<String>::new());
     }
 
     #[test]

@@ -31,16 +31,19 @@ pub(super) async fn before_the_word_is_made_good_by_the_next_run(scene: &Scene<'
     manifest["spec"]["template"] = manifest::node_name();
     scene.apply(&manifest.to_string()).await?;
     let job = scene.job(JOB);
+    // A kubelet that is short of time may tell of the new run before it tells how the one before it ended, or
+    // start a container twice until one runs: neither is said of the Job, so neither is ruled out here.
     let running = job
-        .until(&format!("a second run on {crashing}"), |job| {
-            job::node(&job::status(job), crashing)
-                .is_ok_and(|node| node.restarts == 1 && node.state == NodeState::Running)
+        .until(&format!("a run on {crashing} after one that ended with 3"), |job| {
+            job::node(&job::status(job), crashing).is_ok_and(|node| {
+                node.restarts >= 1 && node.exit_code == Some(3) && node.state == NodeState::Running
+            })
         })
         .await?;
     let status = job::status(&running);
     let node = job::node(&status, crashing)?;
     let text = node.message.as_deref().unwrap_or_default();
-    ensure!(node.exit_code == Some(3) && text.contains("no space left"), "{node:?}");
+    ensure!(text.contains("no space left"), "{node:?}");
     ensure!(status.failed == 0, "a crash that is forgiven failed the node: {status:?}");
     let (life, ()) = job.until_deleted(scene.touch(&scene.nodes, "go")).await?;
     ensure!(life.status.failed == 0, "{:?}", life.status);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use e2e::afterwards::jobs::{self, Counter};
+use e2e::afterwards::leftover::Ours;
 use e2e::afterwards::resources::Looks;
 use e2e::afterwards::{leftover, restarts, usage};
 use e2e::progress::Phase;
@@ -101,14 +102,13 @@ impl Afterwards {
     }
 
     async fn nothing_left(&self, session: &Session, ready: &Ready, phase: &Phase) -> Result<()> {
-        // What failed leaves its namespace, to be looked at.
-        let failed: Vec<_> = session.report(|report| report.failures().map(namespace).collect());
+        let failed = namespaces_left(session);
         let wait = Waiter::new(&ready.client, phase, "default", Deadline::after(LIMIT));
         wait.poll("no object of a Job left in the cluster", Duration::from_secs(1), async || {
             let mut left = leftover::ours(&ready.client).await?;
             left.retain(|ours| {
                 let is_known = self.before.contains(&ours.uid);
-                !is_known && !failed.iter().any(|name| ours.namespace.starts_with(name))
+                !is_known && !is_in(&failed, ours)
             });
             Ok(match left.is_empty() {
                 true => State::Reached(()),
@@ -124,14 +124,18 @@ impl Afterwards {
     /// Looks until what is idle was given back, or for too long.
     async fn no_growth(&mut self, session: &Session, ready: &Ready) -> bool {
         self.look(session, ready).await;
-        if self.looks.judge().is_empty() && !self.is_to_be_judged {
+        if self.looks.judge(0).is_empty() && !self.is_to_be_judged {
             // Too few Jobs ran for any judgement.
             return true;
         }
         check("resources-as-before", session, async |phase| {
             let deadline = Deadline::after(IDLE_LIMIT);
+            let failed = namespaces_left(session);
+            let objects = leftover::ours(&ready.client).await?;
+            let left = objects.iter().filter(|ours| ours.kind == "Pod" && is_in(&failed, ours));
+            let left = left.count() as u64;
             loop {
-                let judgements = self.looks.judge();
+                let judgements = self.looks.judge(left);
                 ensure!(
                     !self.is_to_be_judged || judgements.len() >= PROCESSES.len(),
                     "of {PROCESSES:?} only these have lived from their first Jobs to the end: {judgements:?}"
@@ -154,6 +158,15 @@ impl Afterwards {
         })
         .await
     }
+}
+
+/// What has failed leaves its namespace, to be looked at.
+fn namespaces_left(session: &Session) -> Vec<String> {
+    session.report(|report| report.failures().map(namespace).collect())
+}
+
+fn is_in(namespaces: &[String], ours: &Ours) -> bool {
+    namespaces.iter().any(|name| ours.namespace.starts_with(name))
 }
 
 /// The namespace that a scenario leaves when it fails.
