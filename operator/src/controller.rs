@@ -26,6 +26,7 @@ use crate::{
     decide,
     metrics::Metrics,
     observe::Observer,
+    pace::Pace,
     policy::{Policies, Policy},
     reachability::Reachability,
     recent::Recent,
@@ -96,6 +97,7 @@ pub async fn run(
         Policy { host_paths: config.allowed_host_paths, features: config.allowed_pod_features };
     let reconciler = Reconciler {
         client,
+        pace: Pace::default(),
         observer,
         writer,
         asked_why,

@@ -14,6 +14,7 @@ mod fixtures;
 pub mod metrics;
 mod observe;
 pub mod observed;
+mod pace;
 pub mod policy;
 pub mod progress;
 mod reachability;

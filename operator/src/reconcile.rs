@@ -1,6 +1,9 @@
 //! One reconciliation: observe, decide, apply.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use api::{
     conditions::Reason,
@@ -27,6 +30,7 @@ use crate::{
     events,
     metrics::{Metrics, last_end},
     observe::Observer,
+    pace::Pace,
     policy::Policies,
     recent::Recent,
     status::{self, Write},
@@ -43,6 +47,8 @@ const CATCH_UP: Duration = Duration::from_millis(50);
 pub(crate) struct Reconciler {
     /// For single calls.
     pub(crate) client: Client,
+    /// How often each is looked at.
+    pub(crate) pace: Pace,
     /// Where Jobs are observed.
     pub(crate) observer: Observer,
     /// Where their status goes.
@@ -69,9 +75,15 @@ impl Reconciler {
     /// # Errors
     /// When the API server could not take it now; it is to be tried again.
     pub(crate) async fn reconcile(&self, job: &Job) -> Result<Action, Error> {
+        let uid = job.metadata.uid.as_deref().unwrap_or_default();
+        let started = Instant::now();
+        if let Some(rest) = self.pace.rest(uid, started) {
+            return Ok(Action::requeue(rest));
+        }
         let now = Timestamp::now();
         let mut surroundings = self.observer.cached(job);
         let mut decision = decide::decide(&surroundings.observed(job, now));
+        self.pace.looked(uid, started.elapsed(), Instant::now());
         if decision == Decision::ObserveLive {
             surroundings = self.observer.live(job).await?;
             decision = decide::decide(&surroundings.observed(job, now));
