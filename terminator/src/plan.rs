@@ -5,8 +5,6 @@
 //! been followed yet go first and wait for a shorter slice only, for most work is short: what ends soon is
 //! noticed soon, whatever runs on beside it. With `n` logs that go on for long, each is looked at every
 //! `n / followers` slices, which is the longest that an end can go unnoticed.
-//!
-//! How many logs are opened at the same time, the [`slots`] say.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
@@ -14,10 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::slots::Slots;
 use crate::target::Target;
-
-mod slots;
 
 /// How long a log is followed at least while others wait that were followed before.
 pub const SLICE: Duration = Duration::from_secs(5);
@@ -82,18 +77,18 @@ pub struct Counts {
 /// The logs that are, and will be, followed.
 #[derive(Debug)]
 pub struct Plan {
-    /// The longest wait before a log that ended unexpectedly is opened again.
-    longest_retry: Duration,
+    limits: Limits,
     pods: HashMap<Uid, Entry>,
     /// Waiting for their first slot, the longest first. May hold pods that no longer wait.
     fresh: VecDeque<Uid>,
     /// As these, waiting for a further slot.
     queue: VecDeque<Uid>,
-    slots: Slots,
-    /// Until when logs wait although slots are free, as [`Plan::next`] found.
-    held_until: Option<Instant>,
+    /// Slots that are taken: by logs that are being opened, and by those that are open.
+    taken: usize,
     /// Pods that wait in `fresh` or `queue`.
     queued: usize,
+    /// Open, by the time since when.
+    open: BTreeSet<(Instant, Uid)>,
     /// Waiting for a time.
     resting: BTreeSet<(Instant, Uid)>,
     /// The pods of the list that is being received, while one is.
@@ -136,13 +131,13 @@ impl Plan {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
-            longest_retry: limits.retry,
+            limits,
             pods: HashMap::new(),
             fresh: VecDeque::new(),
             queue: VecDeque::new(),
-            slots: Slots::new(limits.followers),
-            held_until: None,
+            taken: 0,
             queued: 0,
+            open: BTreeSet::new(),
             resting: BTreeSet::new(),
             listed: None,
         }
@@ -164,16 +159,12 @@ impl Plan {
     }
 
     /// A pod has this log to be read now.
-    pub fn wants(&mut self, target: Target, now: Instant) {
+    pub fn wants(&mut self, target: Target) {
         let uid = Arc::clone(&target.uid);
         if let Some(listed) = &mut self.listed {
             listed.insert(Arc::clone(&uid));
         }
         let Some(entry) = self.pods.get_mut(&uid) else {
-            // Those of a list came earlier, some time.
-            if self.listed.is_none() {
-                self.slots.pod_came(now);
-            }
             let entry = Entry { target, followed: None, state: State::Queued, failures: 0 };
             self.pods.insert(Arc::clone(&uid), entry);
             self.fresh.push_back(uid);
@@ -195,7 +186,7 @@ impl Plan {
         let (uid, entry) = self.pods.remove_entry(uid)?;
         match entry.state {
             State::Following { since, .. } => {
-                self.slots.release(&uid, since);
+                self.release(since, &uid);
                 Some(Step::Stop(uid))
             }
             State::Recording => Some(Step::Stop(uid)),
@@ -229,8 +220,9 @@ impl Plan {
         };
         let uid = Arc::clone(uid);
         if let Some(Entry { state: State::Following { since, .. }, .. }) = self.pods.get_mut(&uid) {
-            self.slots.opened(&uid, *since, now);
+            self.open.remove(&(*since, Arc::clone(&uid)));
             *since = now;
+            self.open.insert((now, uid));
         }
     }
 
@@ -241,7 +233,7 @@ impl Plan {
         };
         if let State::Following { since, .. } = entry.state {
             let uid = Arc::clone(uid);
-            self.slots.release(&uid, since);
+            self.release(since, &uid);
             if let Some(entry) = self.pods.get_mut(&uid) {
                 entry.state = State::Recording;
             }
@@ -265,7 +257,8 @@ impl Plan {
             _ => return,
         };
         if matches!(entry.state, State::Following { .. }) {
-            self.slots.release(&uid, since);
+            self.taken -= 1;
+            self.open.remove(&(since, Arc::clone(&uid)));
         }
         let is_new_run = entry.target.run != run;
         match outcome {
@@ -282,12 +275,12 @@ impl Plan {
                     entry.followed = None;
                 }
                 // What went well for long is not held responsible for what failed before.
-                if now.duration_since(since) > self.longest_retry {
+                if now.duration_since(since) > self.limits.retry {
                     entry.failures = 0;
                 }
                 let wait = FIRST_RETRY
                     .saturating_mul(1_u32.checked_shl(entry.failures).unwrap_or(u32::MAX));
-                let until = now + wait.min(self.longest_retry);
+                let until = now + wait.min(self.limits.retry);
                 entry.failures = entry.failures.saturating_add(1);
                 entry.state = State::Resting { until };
                 self.resting.insert((until, uid));
@@ -306,11 +299,7 @@ impl Plan {
         }
         let mut steps = Vec::new();
         loop {
-            self.held_until = self.slots.held_until(now);
-            if self.held_until.is_some() {
-                break;
-            }
-            if self.slots.are_full() && !self.give_way(now, &mut steps) {
+            if self.taken >= self.limits.followers && !self.give_way(now, &mut steps) {
                 break;
             }
             let Some(uid) = self.fresh.pop_front().or_else(|| self.queue.pop_front()) else {
@@ -323,7 +312,7 @@ impl Plan {
                 let Target { run, is_over, .. } = target.clone();
                 let is_first = entry.followed.replace(run.clone()).as_ref() != Some(&run);
                 entry.state = State::Following { since: now, run, is_over };
-                self.slots.take(&uid, now);
+                self.taken += 1;
                 self.queued -= 1;
                 steps.push(Step::Start { target, is_first });
             }
@@ -335,8 +324,8 @@ impl Plan {
     #[must_use]
     pub fn counts(&self) -> Counts {
         Counts {
-            opening: self.slots.opening(),
-            open: self.slots.open(),
+            opening: self.taken - self.open.len(),
+            open: self.open.len(),
             queued: self.queued,
             resting: self.resting.len(),
         }
@@ -346,11 +335,8 @@ impl Plan {
     #[must_use]
     pub fn wake_at(&self) -> Option<Instant> {
         let rested = self.resting.first().map(|(until, _)| *until);
-        let due = match self.held_until {
-            Some(until) => (self.queued > 0).then_some(until),
-            None => self.slice().and_then(|slice| Some(self.slots.oldest()?.0 + slice)),
-        };
-        rested.into_iter().chain(due).min()
+        let sliced = self.slice().and_then(|slice| Some(self.open.first()?.0 + slice));
+        rested.into_iter().chain(sliced).min()
     }
 
     /// How long a log may be followed now; none: as long as it goes on, for nobody waits.
@@ -370,14 +356,20 @@ impl Plan {
         let Some(slice) = self.slice() else {
             return false;
         };
-        let oldest = self.slots.oldest().cloned();
+        let oldest = self.open.first().cloned();
         let Some((since, uid)) = oldest.filter(|(since, _)| *since + slice <= now) else {
             return false;
         };
-        self.slots.release(&uid, since);
+        self.release(since, &uid);
         steps.push(Step::Stop(Arc::clone(&uid)));
         self.enqueue(&uid);
         true
+    }
+
+    /// Frees the slot of a log that is followed.
+    fn release(&mut self, since: Instant, uid: &Uid) {
+        self.taken -= 1;
+        self.open.remove(&(since, Arc::clone(uid)));
     }
 
     fn enqueue(&mut self, uid: &Uid) {

@@ -165,7 +165,7 @@ impl Followers {
         match event {
             Event::Init => self.plan.list_begins(),
             Event::Apply(pod) | Event::InitApply(pod) => match target(&pod, &self.default_word) {
-                Some(target) => self.plan.wants(target, Instant::now()),
+                Some(target) => self.plan.wants(target),
                 None if pod.has_logged_word() => {
                     if let Some(step) = self.plan.done(uid(&pod)) {
                         self.carry_out(step);
