@@ -1,9 +1,6 @@
 //! How far the work of a DaemonSet has come.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use api::{
     node_set::NodeSet,
@@ -140,11 +137,11 @@ fn nodes_with_pods<'a>(
     daemon_set: &DaemonSetView,
     pods: &'a [Arc<PodView>],
     nodes: &HashMap<&str, &NodeView>,
-) -> (BTreeMap<&'a str, Held>, usize) {
+) -> (HashMap<&'a str, Held>, usize) {
     let own = pods.iter().filter(|pod| belongs_to(pod, daemon_set));
     let (leaving, staying): (Vec<_>, Vec<_>) =
         own.partition(|pod| pod.metadata.deletion_timestamp.is_some());
-    let mut held: BTreeMap<&str, Held> = BTreeMap::new();
+    let mut held: HashMap<&str, Held> = HashMap::new();
     let mut homeless = 0;
     for pod in leaving.into_iter().chain(staying) {
         // Results of other work do not count, but the node is not done while such a pod is alone.

@@ -15,9 +15,6 @@ use super::{
 
 /// How long work that is under way may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
-/// The processes wait on the network; two threads keep the health server and the logs apart from a
-/// long reconciliation.
-const THREADS: usize = 2;
 
 /// What a process works with.
 #[derive(Clone)]
@@ -42,8 +39,8 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     log::init(options.log_format, options.log_filter.clone());
-    let result = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(THREADS)
+    // One thread: two spend a quarter of the processor time on waking each other, see docs/performance.md.
+    let result = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Error::Runtime)
