@@ -199,6 +199,11 @@ async fn reconcile(job: Arc<MaybeJob>, context: Arc<Context>) -> Result<Action, 
         return Err(Error::WatchEnded);
     }
     let started = Instant::now();
+    // Neither a success, which would take back the wait after a failure, nor a reconciliation to count.
+    let uid = job.meta().uid.as_deref().unwrap_or_default();
+    if let Some(rest) = reconciler.pace.rest(uid, started) {
+        return Ok(Action::requeue(rest));
+    }
     let reconciled = async {
         match &job.0 {
             Ok(job) => reconciler.reconcile(job).await,

@@ -47,7 +47,7 @@ const CATCH_UP: Duration = Duration::from_millis(50);
 pub(crate) struct Reconciler {
     /// For single calls.
     pub(crate) client: Client,
-    /// How often each is looked at.
+    /// How often each is looked at: who reconciles asks it first.
     pub(crate) pace: Pace,
     /// Where Jobs are observed.
     pub(crate) observer: Observer,
@@ -75,14 +75,11 @@ impl Reconciler {
     /// # Errors
     /// When the API server could not take it now; it is to be tried again.
     pub(crate) async fn reconcile(&self, job: &Job) -> Result<Action, Error> {
-        let uid = job.metadata.uid.as_deref().unwrap_or_default();
         let started = Instant::now();
-        if let Some(rest) = self.pace.rest(uid, started) {
-            return Ok(Action::requeue(rest));
-        }
         let now = Timestamp::now();
         let mut surroundings = self.observer.cached(job);
         let mut decision = decide::decide(&surroundings.observed(job, now));
+        let uid = job.metadata.uid.as_deref().unwrap_or_default();
         self.pace.looked(uid, started.elapsed(), Instant::now());
         if decision == Decision::ObserveLive {
             surroundings = self.observer.live(job).await?;
