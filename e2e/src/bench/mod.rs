@@ -204,7 +204,7 @@ async fn states(bed: &Bed) -> Result<States> {
 async fn word(bed: &Bed, times: Distribution, size: &mut Size, phase: &Phase) -> Result<()> {
     phase.detail("a Job");
     let mut both = bed.start_both()?;
-    both.ready().await?;
+    size.starts.push(both.ready().await?.as_secs_f64());
     let (job, daemon_set) = jobs::run(bed, &both, Mode::Word, times).await?;
     both.end().await?;
     phase.detail("its floor");

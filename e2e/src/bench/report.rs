@@ -53,6 +53,9 @@ pub struct Machine {
 pub struct Size {
     /// Nodes.
     pub nodes: u32,
+    /// From the start of both processes until both are ready, before each Job by word.
+    #[serde(default)]
+    pub starts: Vec<f64>,
     /// Jobs that end by a word, one after the other.
     pub words: Vec<JobRun>,
     /// Jobs that end by exit codes.

@@ -44,6 +44,8 @@ pub(super) struct Figures {
     pub(super) log_ratio: Option<f64>,
     pub(super) resident: Option<f64>,
     pub(super) peak: Option<f64>,
+    /// From the start of both processes until both are ready.
+    pub(super) ready: Option<f64>,
     /// Processor time of both for one Job.
     pub(super) cpu: Option<f64>,
     pub(super) requests: Option<f64>,
@@ -84,6 +86,7 @@ pub(super) fn of_size(size: &Size) -> Figures {
         log_ratio: median(words().map(|run| count(run.log_bytes_read) / count(run.log_bytes))),
         resident: median(words().map(|run| count(sum(&run.usage).resident))),
         peak: median(words().map(|run| count(sum(&run.usage).peak))),
+        ready: median(size.starts.iter().copied()),
         cpu: median(words().map(|run| sum(&run.usage).cpu)),
         requests: per(|run| (run.cost.for_pods + run.cost.besides) as f64),
         watch_events: per(|run| run.watch_events as f64),

@@ -57,6 +57,9 @@ const SLOTS: f64 = 500.0;
 /// How many times faster than polling.
 const AGAINST_POLLING: f64 = 20.0;
 
+/// From the start of both processes until both are ready.
+const START: f64 = 0.2;
+
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// All tables of a report.
@@ -103,7 +106,7 @@ pub(super) fn markdown(report: &Report) -> String {
 type Row = (&'static str, fn(&Figures) -> String);
 
 fn figures(columns: &[(String, Figures)]) -> String {
-    let rows: [Row; 16] = [
+    let rows: [Row; 17] = [
         ("detection, p50 / p99", |f| {
             let promise = promise(f);
             judged(f.detection.map(|d| {
@@ -148,6 +151,7 @@ fn figures(columns: &[(String, Figures)]) -> String {
                 (format!("{:.0} MiB{peak}", memory / MIB), size <= promise(f).memory)
             }))
         }),
+        ("start of both until ready", |f| judged(f.ready.map(|r| (time(r), r <= START)))),
         ("processor time of both for a Job", |f| plain(f.cpu.map(time))),
     ];
     let mut text = "| nodes |".to_owned();
