@@ -8,6 +8,7 @@ use e2e::paths;
 use e2e::process::{Cmd, CommandError, LogDir};
 use e2e::progress::Phase;
 
+use crate::cargo::cargo;
 use crate::provision::{CARGO_DENY, Provision};
 
 /// What needs no network. The first part of each name is cargo-deny's.
@@ -16,7 +17,7 @@ const LOCAL: [&str; 3] = ["licenses", "bans", "sources"];
 /// The known vulnerabilities, which lie in a repository of their own.
 const ADVISORIES: &str = "advisories";
 
-/// How long the database of advisories may take to arrive.
+/// How long crates, or the database of advisories, may take to arrive.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What was found about the advisories.
@@ -35,6 +36,8 @@ pub(super) enum Advisories {
 /// When a dependency is not as it has to be, or cargo-deny cannot be had.
 pub(super) async fn check(provision: &Provision, phase: &Phase) -> Result<Advisories> {
     let deny = Deny { program: CARGO_DENY.ensure(provision).await?, logs: provision.logs() };
+    phase.detail("fetching the crates that no build here needs");
+    fetch(deny.logs).await?;
     phase.detail(LOCAL.join(", "));
     deny.check(&LOCAL, "--offline").await?;
     phase.detail("fetching the database of advisories");
@@ -44,6 +47,14 @@ pub(super) async fn check(provision: &Provision, phase: &Phase) -> Result<Adviso
     phase.detail(ADVISORIES);
     deny.check(&[ADVISORIES], "--locked").await?;
     Ok(Advisories::Checked)
+}
+
+/// Fetches every crate of `Cargo.lock`. A build has fetched those of this system alone, and cargo-deny reads
+/// the metadata of all.
+async fn fetch(logs: &LogDir) -> Result<()> {
+    let fetch = cargo().args(["fetch", "--locked"]).timeout(FETCH_TIMEOUT).name("fetch");
+    fetch.run(logs).await.context("cannot fetch all crates: get cargo to reach crates.io")?;
+    Ok(())
 }
 
 struct Deny<'a> {
