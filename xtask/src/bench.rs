@@ -233,7 +233,10 @@ async fn on_cluster(
     });
     tokio::select! {
         kind = measure => kind,
-        () = cx.interrupted.cancelled() => bail!("interrupted"),
+        () = cx.interrupted.cancelled() => {
+            real::clean(&client).await?;
+            bail!("interrupted")
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use futures::{AsyncBufReadExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::{DeleteParams, LogParams, ObjectMeta, PostParams};
+use kube::api::{DeleteParams, ListParams, LogParams, ObjectMeta, PostParams};
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
@@ -26,6 +26,9 @@ use crate::progress::Phase;
 
 const NAME: &str = "bench";
 
+/// The label of the namespaces that are made here.
+const MARK: (&str, &str) = ("app.kubernetes.io/managed-by", "daemonset-job-bench");
+
 /// How long one Job may take.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -38,32 +41,60 @@ const WORK: &str = "trap 'exit 0' TERM; sleep 1; echo done; while :; do sleep 1;
 /// When something takes too long.
 pub async fn measure(cluster: &Cluster, client: &Client, runs: u32, phase: &Phase) -> Result<Kind> {
     let mut kind = Kind { nodes: u32::try_from(cluster.record().nodes)?, ..Kind::default() };
-    let namespace = format!("bench-{}", crate::paths::run_name());
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    let metadata = ObjectMeta { name: Some(namespace.clone()), ..ObjectMeta::default() };
-    let object = Namespace { metadata, ..Namespace::default() };
-    namespaces.create(&PostParams::default(), &object).await?;
-    let measured = async {
-        for run in 1..=runs {
-            phase.detail(format_args!("run {run}/{runs}"));
-            let one = tokio::time::timeout(LIMIT, one(client, &namespace, &mut kind)).await;
-            one.with_context(|| format!("run {run} takes longer than {LIMIT:?}"))??;
-        }
-        phase.detail("states");
-        kind.states = states::observe(client, &namespace, || {}).await?;
-        for node in cluster.nodes().await? {
-            let sizes = node.resident_memory(&["operator", "terminator"]).await?;
-            kind.memory += sizes.values().sum::<u64>() * 1024;
-        }
-        anyhow::Ok(())
-    };
-    let measured = measured.await;
-    namespaces.delete(&namespace, &DeleteParams::default()).await?;
-    measured.map(|()| kind)
+    for run in 1..=runs {
+        phase.detail(format_args!("run {run}/{runs}"));
+        let job = async |namespace: &str| job(client, namespace, &mut kind).await;
+        in_namespace(client, "job", job).await?;
+        let floor = async |namespace: &str| floor(client, namespace, &mut kind).await;
+        in_namespace(client, "floor", floor).await?;
+    }
+    phase.detail("states");
+    let observe = async |namespace: &str| states::observe(client, namespace, || {}).await;
+    kind.states = in_namespace(client, "states", observe).await?;
+    for node in cluster.nodes().await? {
+        let sizes = node.resident_memory(&["operator", "terminator"]).await?;
+        kind.memory += sizes.values().sum::<u64>() * 1024;
+    }
+    Ok(kind)
 }
 
-async fn one(client: &Client, namespace: &str, kind: &mut Kind) -> Result<()> {
-    let nodes = usize::try_from(kind.nodes)?;
+/// Does some work in a namespace of its own: kubelets take a minute to let go of the pods of the work
+/// before, which must not be taken for those of this one.
+async fn in_namespace<T>(
+    client: &Client,
+    purpose: &str,
+    work: impl AsyncFnOnce(&str) -> Result<T>,
+) -> Result<T> {
+    let name = format!("bench-{}-{purpose}", crate::paths::run_name());
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let (label, value) = MARK;
+    let labels = [(label.to_owned(), value.to_owned())].into();
+    let metadata =
+        ObjectMeta { name: Some(name.clone()), labels: Some(labels), ..ObjectMeta::default() };
+    let object = Namespace { metadata, ..Namespace::default() };
+    namespaces.create(&PostParams::default(), &object).await?;
+    let done = tokio::time::timeout(LIMIT, work(&name)).await;
+    clean(client).await?;
+    done.with_context(|| format!("{purpose} takes longer than {LIMIT:?}"))?
+}
+
+/// Deletes the namespaces that were made here, also after an interrupt.
+///
+/// # Errors
+/// When the API server refuses that.
+pub async fn clean(client: &Client) -> Result<()> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let ours = ListParams::default().labels(&format!("{}={}", MARK.0, MARK.1));
+    for namespace in namespaces.list_metadata(&ours).await? {
+        if namespace.metadata.deletion_timestamp.is_none() {
+            namespaces.delete(&namespace.name_any(), &DeleteParams::default()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// One Job.
+async fn job(client: &Client, namespace: &str, kind: &mut Kind) -> Result<()> {
     let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
     let job = serde_json::from_value(json!({
         "metadata": {"name": NAME},
@@ -75,22 +106,27 @@ async fn one(client: &Client, namespace: &str, kind: &mut Kind) -> Result<()> {
     }))?;
     let created = Timestamp::now();
     jobs.create(&PostParams::default(), &job).await?;
-    let words = words(client, namespace, nodes);
+    let words = words(client, namespace, kind.nodes);
     let (words, deleted) = tokio::try_join!(words, deletion(&jobs))?;
     kind.wholes.push(seconds(created, deleted));
-    let last = words.iter().map(|word| word.written).max().context("no pods")?;
-    kind.detections.push(seconds(last, deleted));
-    until_empty(client, namespace).await?;
+    kind.detections.push(seconds(last(&words)?, deleted));
+    Ok(())
+}
 
+/// The same DaemonSet by hand.
+async fn floor(client: &Client, namespace: &str, kind: &mut Kind) -> Result<()> {
     let daemon_sets: Api<DaemonSet> = Api::namespaced(client.clone(), namespace);
     let created = Timestamp::now();
     daemon_sets.create(&PostParams::default(), &serde_json::from_value(by_hand())?).await?;
-    let words = self::words(client, namespace, nodes).await?;
-    let last = words.iter().map(|word| word.written).max().context("no pods")?;
-    kind.floors.push(seconds(created, last));
+    let words = words(client, namespace, kind.nodes).await?;
+    kind.floors.push(seconds(created, last(&words)?));
     kind.follows.extend(words.iter().map(|word| seconds(word.written, word.arrived)));
-    daemon_sets.delete(NAME, &DeleteParams::background()).await?;
-    until_empty(client, namespace).await
+    Ok(())
+}
+
+/// When the last of these words was written.
+fn last(words: &[Word]) -> Result<Timestamp> {
+    words.iter().map(|word| word.written).max().context("no pods")
 }
 
 /// The DaemonSet that the operator makes of the Job, as far as it matters to the pods.
@@ -119,7 +155,8 @@ struct Word {
 }
 
 /// Follows the logs of that many pods until all have logged the word.
-async fn words(client: &Client, namespace: &str, pods: usize) -> Result<Vec<Word>> {
+async fn words(client: &Client, namespace: &str, pods: u32) -> Result<Vec<Word>> {
+    let pods = usize::try_from(pods)?;
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let mut events = std::pin::pin!(watcher(api.clone(), watcher::Config::default()));
     let mut followers = tokio::task::JoinSet::new();
@@ -171,24 +208,4 @@ async fn deletion(jobs: &Api<Job>) -> Result<Timestamp> {
         }
     }
     bail!("the watch of Jobs has ended")
-}
-
-async fn until_empty(client: &Client, namespace: &str) -> Result<()> {
-    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()));
-    let mut pods = std::collections::HashSet::new();
-    while let Some(event) = events.try_next().await? {
-        match event {
-            watcher::Event::Init => pods.clear(),
-            watcher::Event::InitApply(pod) | watcher::Event::Apply(pod) => {
-                pods.insert(pod.name_any());
-            }
-            watcher::Event::Delete(pod) => drop(pods.remove(&pod.name_any())),
-            watcher::Event::InitDone => {}
-        }
-        if pods.is_empty() {
-            return Ok(());
-        }
-    }
-    bail!("the watch of pods has ended")
 }

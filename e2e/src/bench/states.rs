@@ -144,7 +144,8 @@ fn has(pod: &Pod, condition: &str, status: &str) -> bool {
 /// Waits for a pod of the namespace that is as `reached` wants it.
 async fn until(pods: &Api<Pod>, what: &str, reached: impl Fn(&Pod) -> bool) -> Result<Pod> {
     let wait = async {
-        let mut events = std::pin::pin!(watcher(pods.clone(), watcher::Config::default()));
+        let own = watcher::Config::default().labels("app=states");
+        let mut events = std::pin::pin!(watcher(pods.clone(), own));
         while let Some(event) = events.try_next().await? {
             if let watcher::Event::Apply(pod) | watcher::Event::InitApply(pod) = event
                 && reached(&pod)
