@@ -28,6 +28,9 @@ pub const ANNOTATION_ALLOWED_POD_FEATURES: &str = "daemonset.darkowlzz.space/all
 /// Condition, and readiness gate, of a pod whose work is done.
 pub const POD_COMPLETED: &str = "daemonset.darkowlzz.space/Completed";
 
+/// Condition of a pod at which the operator looked, with all others of its Job, when that came to its end.
+pub const POD_OBSERVED: &str = "daemonset.darkowlzz.space/Observed";
+
 /// Reason of the condition [`POD_COMPLETED`] of a pod whose log is missing its beginning, and of the
 /// event that tells of it.
 pub const LOG_ROTATED: &str = "LogRotated";

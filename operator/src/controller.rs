@@ -25,8 +25,10 @@ use crate::{
     config::Config,
     decide,
     metrics::Metrics,
+    nodes,
     observe::Observer,
     pace::Pace,
+    pods::{self, PodCache},
     policy::{Policies, Policy},
     reachability::Reachability,
     recent::Recent,
@@ -68,8 +70,8 @@ pub async fn run(
     let daemon_set_watch = watch(stream, namespace, all.clone());
     let (daemon_sets, daemon_set_events) = cache(errors.count("daemonsets", daemon_set_watch));
     let pod_watch = watch::<PodView>(stream, namespace, of_jobs);
-    let (pods, pod_events) = cache(errors.count("pods", pod_watch));
-    let (nodes, node_events) = cache(errors.count("nodes", watch_cluster(stream, all)));
+    let (pods, pod_events) = pods::pods(errors.count("pods", pod_watch));
+    let (nodes, node_events) = nodes::nodes(errors.count("nodes", watch_cluster(stream, all)));
     // Who serves one namespace has no right to watch namespaces, and needs none: the setting is its.
     let namespaces = namespace.is_none().then(|| {
         cache(errors.count("namespaces", watch_cluster(stream, watcher::Config::default())))
@@ -84,7 +86,7 @@ pub async fn run(
 
     let client = clients.call;
     let owners = daemon_sets.store.clone();
-    let (owners_by_node, pods_by_node) = (owners.clone(), pods.store.clone());
+    let (owners_by_node, pods_by_node) = (owners.clone(), pods.clone());
     let mut reachability = Reachability::default();
     let node_events = node_events.filter_map(move |event| {
         let turned = event.map(|event| reachability.turned(event)).transpose();
@@ -92,7 +94,7 @@ pub async fn run(
     });
     let observer = Observer { client: client.clone(), daemon_sets, pods, nodes };
     let writer = StatusWriter::new(client.clone());
-    let asked_why = Recent::within(decide::REFUSAL);
+    let asked_why = Recent::within(decide::LONGEST_REFUSAL);
     let default =
         Policy { host_paths: config.allowed_host_paths, features: config.allowed_pod_features };
     let reconciler = Reconciler {
@@ -176,12 +178,11 @@ fn job_of_pod(pod: &PodView, daemon_sets: &Store<DaemonSetView>) -> Option<Objec
 /// The Jobs with a pod on a node.
 fn jobs_on_node(
     node: &NodeView,
-    pods: &Store<PodView>,
+    pods: &PodCache,
     daemon_sets: &Store<DaemonSetView>,
 ) -> HashSet<ObjectRef<MaybeJob>> {
-    let name = node.metadata.name.as_deref();
-    let pods = pods.state().into_iter().filter(|pod| pod.node() == name);
-    pods.filter_map(|pod| job_of_pod(&pod, daemon_sets)).collect()
+    let pods = pods.on(node.metadata.name.as_deref().unwrap_or_default());
+    pods.iter().filter_map(|pod| job_of_pod(pod, daemon_sets)).collect()
 }
 
 fn jobs_in_namespace(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use api::{
     conditions::{self, Reason},
     names,
-    v1beta1::{Job, JobStatus, NodeState, NodeStatus},
+    v1beta1::{Job, JobStatus, NodeStatus},
     validation,
     views::DaemonSetView,
     work,
@@ -21,9 +21,12 @@ use crate::{
     status,
 };
 
-/// A DaemonSet that is without its pods for this long may have been refused them, of which no watch
-/// of ours tells.
-pub(crate) const REFUSAL: Duration = Duration::from_secs(5);
+/// A DaemonSet of which no pod was created for this long, though it lacks some, may have been refused them, of
+/// which no watch of ours tells.
+const REFUSAL: Duration = Duration::from_secs(5);
+/// The longest time between two times that one is asked why: the API server looks through all events of the
+/// namespace for the answer.
+pub(crate) const LONGEST_REFUSAL: Duration = Duration::from_mins(1);
 /// Nodes that a message names.
 const NAMED_NODES: usize = 5;
 
@@ -51,8 +54,17 @@ pub struct Act {
     pub status: JobStatus,
     /// When to decide again, should nothing happen before.
     pub again_after: Option<Duration>,
-    /// UID of the DaemonSet if it has been without its pods for long: they may have been refused.
-    pub lacks_pods: Option<String>,
+    /// Set if the DaemonSet has lacked pods for long: they may have been refused.
+    pub lacks_pods: Option<LackingPods>,
+}
+
+/// A DaemonSet that lacks pods.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LackingPods {
+    /// Its UID.
+    pub daemon_set: String,
+    /// How often it is worth to ask why: the less often the longer it has lasted.
+    pub ask_every: Duration,
 }
 
 /// What is to be done about the DaemonSet.
@@ -128,7 +140,7 @@ fn running(observed: &Observed<'_>, base: JobStatus, daemon_set: &DaemonSetView)
             } else {
                 format!("{} nodes", progress.failed)
             },
-            named(&progress.nodes, |node| node.state == NodeState::Failed)
+            failed_nodes(&progress)
         );
         return finish(observed, base, progress, Reason::MaxFailedNodesExceeded, message);
     }
@@ -142,13 +154,22 @@ fn running(observed: &Observed<'_>, base: JobStatus, daemon_set: &DaemonSetView)
     let mut decision = act(job, DaemonSetAction::Keep, status::running(base, progress), now);
     if lacks_pods && let Decision::Act(act) = &mut decision {
         act.again_after = Some(act.again_after.map_or(REFUSAL, |after| after.min(REFUSAL)));
-        let created = daemon_set.metadata.creation_timestamp.as_ref();
-        let is_old = created.is_some_and(|created| {
-            now.duration_since(created.0).unsigned_abs() >= REFUSAL && created.0 < now
+        act.lacks_pods = lacking_for(observed, daemon_set).map(|lasted| LackingPods {
+            daemon_set: uid(daemon_set),
+            ask_every: (lasted / 2).clamp(REFUSAL, LONGEST_REFUSAL),
         });
-        act.lacks_pods = is_old.then(|| uid(daemon_set));
     }
     decision
+}
+
+/// How long ago the latest pod was created of a DaemonSet that lacks some, or else the DaemonSet itself, if that
+/// is too long ago for more to be on their way.
+fn lacking_for(observed: &Observed<'_>, daemon_set: &DaemonSetView) -> Option<Duration> {
+    let of_pods = observed.pods.iter().map(|pod| &pod.metadata.creation_timestamp);
+    let latest = of_pods.chain([&daemon_set.metadata.creation_timestamp]).flatten().max()?;
+    // None when the clocks differ.
+    let lasted = Duration::try_from(observed.now.duration_since(latest.0)).ok()?;
+    Some(lasted).filter(|lasted| *lasted >= REFUSAL)
 }
 
 /// Whether pods are wanted that are not there. When the first one is refused, the controller does
@@ -162,7 +183,7 @@ fn lacks_pods(daemon_set: &DaemonSetView, progress: &Progress) -> bool {
 fn outcome(progress: &Progress) -> (Reason, String) {
     let Progress { desired, succeeded, failed, .. } = *progress;
     if failed > 0 {
-        let failed_nodes = named(&progress.nodes, |node| node.state == NodeState::Failed);
+        let failed_nodes = failed_nodes(progress);
         let message = format!("done on {succeeded} of {desired} nodes, failed on: {failed_nodes}");
         return (Reason::NodesFailed, message);
     }
@@ -192,7 +213,7 @@ fn finish(
 
 fn exceeded(observed: &Observed<'_>, base: JobStatus, progress: Progress) -> Decision {
     let seconds = observed.job.spec.active_deadline_seconds.unwrap_or_default();
-    let unfinished = named(&progress.nodes, |_| true);
+    let unfinished = named(&progress.nodes, progress.unfinished);
     let nodes =
         if unfinished.is_empty() { String::new() } else { format!("; not done: {unfinished}") };
     let message = format!("not done within the {seconds} s of spec.activeDeadlineSeconds{nodes}");
@@ -252,12 +273,16 @@ fn uid(daemon_set: &DaemonSetView) -> String {
     daemon_set.metadata.uid.clone().unwrap_or_default()
 }
 
-/// The names of the first few of these nodes.
-fn named(nodes: &[NodeStatus], is_meant: fn(&NodeStatus) -> bool) -> String {
-    let meant: Vec<_> =
-        nodes.iter().filter(|node| is_meant(node)).map(|node| node.name.as_str()).collect();
-    let shown = meant.get(..NAMED_NODES).unwrap_or(&meant).join(", ");
-    match meant.len().saturating_sub(NAMED_NODES) {
+/// The names of the first few nodes that have failed, which are the first of all.
+fn failed_nodes(progress: &Progress) -> String {
+    named(&progress.nodes, usize::try_from(progress.failed).unwrap_or_default())
+}
+
+/// The names of the first few of so many nodes.
+fn named(nodes: &[NodeStatus], count: usize) -> String {
+    let names = nodes.iter().take(count.min(NAMED_NODES)).map(|node| node.name.as_str());
+    let shown = names.collect::<Vec<_>>().join(", ");
+    match count.saturating_sub(NAMED_NODES) {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }

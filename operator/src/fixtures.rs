@@ -16,6 +16,8 @@ use k8s_openapi::{
 use kube::Resource;
 use serde_json::json;
 
+use crate::observed::Nodes;
+
 /// UID of the DaemonSet of [`daemon_set`] and [`pod`].
 pub(crate) const DAEMON_SET_UID: &str = "ds-1";
 
@@ -105,6 +107,12 @@ pub(crate) fn node(name: &str) -> Arc<NodeView> {
         ..ObjectMeta::default()
     };
     Arc::new(NodeView::new(metadata, NodeSpecView::default()))
+}
+
+/// These nodes by name.
+pub(crate) fn nodes(nodes: impl IntoIterator<Item = Arc<NodeView>>) -> Nodes {
+    let named = |node: Arc<NodeView>| (node.metadata.name.clone().unwrap(), node);
+    nodes.into_iter().map(named).collect()
 }
 
 /// As [`node`], one that the control plane has lost.

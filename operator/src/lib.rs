@@ -4,17 +4,19 @@
 //! [`controller`] observe all of them, [`decide`] what they mean (a pure function), and apply that.
 
 pub mod config;
-mod confirm;
 pub mod controller;
 pub mod daemon_set;
 pub mod decide;
 pub mod events;
 #[cfg(test)]
 mod fixtures;
+mod mark;
 pub mod metrics;
+mod nodes;
 mod observe;
 pub mod observed;
 mod pace;
+mod pods;
 pub mod policy;
 pub mod progress;
 mod reachability;

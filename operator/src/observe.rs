@@ -1,6 +1,6 @@
 //! Observes a Job: in the caches of the watches, or at the API server.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use api::{
     names,
@@ -9,21 +9,22 @@ use api::{
     views::{DaemonSetView, NodeView, PodView},
 };
 use k8s_openapi::jiff::Timestamp;
-use kube::{
-    Api, Client, Resource, ResourceExt,
-    api::{ListParams, ObjectList},
-    core::{Request, request},
-    runtime::reflector::ObjectRef,
-};
+use kube::{Api, Client, Resource, ResourceExt, api::ListParams, runtime::reflector::ObjectRef};
 use serde::de::DeserializeOwned;
+use tracing::debug;
 
 use crate::{
-    confirm::{asks_for_nodes, confirm},
-    observed::{Observed, Source},
+    mark::mark,
+    nodes::NodeCache,
+    observed::{Nodes, Observed, Source, asks_for_nodes},
+    pods::PodCache,
 };
 
 /// Objects in one page of a list: what is decoded of a large cluster at one time.
 const PAGE: u32 = 500;
+
+/// How long the watch of pods may take to tell of a pod that was marked. Most often it takes milliseconds.
+const TOLD: Duration = Duration::from_secs(1);
 
 /// What there is to observe Jobs with.
 pub(crate) struct Observer {
@@ -31,17 +32,17 @@ pub(crate) struct Observer {
     pub(crate) client: Client,
     /// Cache of all DaemonSets, so that a foreign one in the way is seen to come and go.
     pub(crate) daemon_sets: Cache<DaemonSetView>,
-    /// Cache of the pods of all Jobs.
-    pub(crate) pods: Cache<PodView>,
-    /// Cache of the nodes.
-    pub(crate) nodes: Cache<NodeView>,
+    /// The pods of all Jobs.
+    pub(crate) pods: PodCache,
+    /// The nodes.
+    pub(crate) nodes: NodeCache,
 }
 
 /// What was observed around a Job, by value.
 pub(crate) struct Surroundings {
     daemon_set: Option<Arc<DaemonSetView>>,
     pods: Vec<Arc<PodView>>,
-    nodes: Vec<Arc<NodeView>>,
+    nodes: Arc<Nodes>,
     source: Source,
 }
 
@@ -75,12 +76,13 @@ impl Observer {
         let namespace = job.namespace().unwrap_or_default();
         let name = names::daemon_set(&job.name_any());
         let daemon_set = self.daemon_sets.store.get(&ObjectRef::new(&name).within(&namespace));
-        let uid = daemon_set.as_ref().and_then(|daemon_set| daemon_set.metadata.uid.as_deref());
-        let is_its = |pod: &PodView| {
-            uid.is_some() && pod.daemon_set().map(|owner| owner.uid.as_str()) == uid
-        };
-        let pods = self.pods.store.state().into_iter().filter(|pod| is_its(pod)).collect();
-        Surroundings { daemon_set, pods, nodes: self.nodes.store.state(), source: Source::Caches }
+        let pods = daemon_set.as_deref().map(|daemon_set| self.pods.of(uid(daemon_set)));
+        Surroundings {
+            daemon_set,
+            pods: pods.unwrap_or_default(),
+            nodes: self.nodes.known(),
+            source: Source::Caches,
+        }
     }
 
     /// What the API server knows. The DaemonSet is read first: its pods are then at least as new as
@@ -90,55 +92,75 @@ impl Observer {
         let name = names::daemon_set(&job.name_any());
         let daemon_sets: Api<DaemonSetView> = Api::namespaced(self.client.clone(), &namespace);
         let daemon_set = daemon_sets.get_opt(&name).await?.map(Arc::new);
-        let (mut pods, mut nodes) = (Vec::new(), self.nodes.store.state());
+        let (mut pods, mut nodes) = (Vec::new(), self.nodes.known());
         if let Some(daemon_set) = &daemon_set {
-            let selector = format!("{}={}", names::LABEL_DAEMON_SET, names::label_value(&name));
-            pods = self.live_pods(job, &namespace, &selector).await?;
+            pods = self.live_pods(&namespace, &name, uid(daemon_set)).await?;
             if asks_for_nodes(job, daemon_set, &pods) {
-                let api = Api::all(self.client.clone());
-                nodes = self.list_whole(&api, ListParams::default()).await?;
+                nodes = Arc::new(self.live_nodes().await?);
             }
         }
         Ok(Surroundings { daemon_set, pods, nodes, source: Source::Live })
     }
 
-    /// The pods that the API server holds: mostly the cached ones, confirmed.
+    /// The pods of a DaemonSet that the API server holds: the cached ones, once it is certain that they are
+    /// not older than this call.
     async fn live_pods(
         &self,
-        job: &Job,
         namespace: &str,
-        selector: &str,
+        daemon_set: &str,
+        uid: &str,
     ) -> kube::Result<Vec<Arc<PodView>>> {
-        let params = ListParams::default().labels(selector);
-        let api: Api<PodView> = Api::namespaced(self.client.clone(), namespace);
-        let live = self.list(&api, Request::list_metadata, params.clone()).await?;
-        match confirm(&job.spec, &self.pods.store.state(), live) {
-            Some(pods) => Ok(pods),
-            None => self.list_whole(&api, params).await,
+        if self.catch_up(namespace, uid).await {
+            return Ok(self.pods.of(uid));
         }
+        let selector = format!("{}={}", names::LABEL_DAEMON_SET, names::label_value(daemon_set));
+        let api = Api::namespaced(self.client.clone(), namespace);
+        self.list(&api, ListParams::default().labels(&selector)).await
     }
 
-    async fn list_whole<K>(&self, api: &Api<K>, params: ListParams) -> kube::Result<Vec<Arc<K>>>
-    where
-        K: Resource + Clone + DeserializeOwned,
-    {
-        let objects: Vec<K> = self.list(api, Request::list, params).await?;
-        Ok(objects.into_iter().map(Arc::new).collect())
+    /// Waits until the cache of pods holds all that has happened to them up to this call; `false` if that is
+    /// not to be had.
+    ///
+    /// A pod is marked, and when the watch tells of the mark, it has told of all that was before. That takes two
+    /// messages, where a list takes as long as there are pods, those of others in the namespace included.
+    async fn catch_up(&self, namespace: &str, daemon_set: &str) -> bool {
+        let pods = self.pods.of(daemon_set);
+        let Some(pod) = pods.iter().find(|pod| pod.metadata.deletion_timestamp.is_none()) else {
+            return false;
+        };
+        let told = async {
+            match mark(&self.client, namespace, pod, Timestamp::now()).await {
+                Ok(version) => self.pods.until(&version).await,
+                Err(error) => {
+                    // Most often the pod is gone. What else there is, the list will tell.
+                    debug!("pods are listed, for none could be marked: {error}");
+                    false
+                }
+            }
+        };
+        tokio::time::timeout(TOLD, told).await.unwrap_or_else(|_| {
+            debug!("pods are listed, for the watch does not tell of a mark");
+            false
+        })
     }
 
-    /// What the API server holds, as `T`, which is what `ask` asks for.
-    async fn list<K, T>(&self, api: &Api<K>, ask: Ask, params: ListParams) -> kube::Result<Vec<T>>
+    async fn live_nodes(&self) -> kube::Result<Nodes> {
+        let nodes: Vec<Arc<NodeView>> =
+            self.list(&Api::all(self.client.clone()), ListParams::default()).await?;
+        let named =
+            nodes.into_iter().map(|node| (node.metadata.name.clone().unwrap_or_default(), node));
+        Ok(named.collect())
+    }
+
+    async fn list<K>(&self, api: &Api<K>, params: ListParams) -> kube::Result<Vec<Arc<K>>>
     where
-        K: Resource,
-        T: Clone + DeserializeOwned,
+        K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
     {
-        let request = Request::new(api.resource_url());
         let mut objects = Vec::new();
         let mut page = params.limit(PAGE);
         loop {
-            let asked = ask(&request, &page).map_err(kube::Error::BuildRequest)?;
-            let list: ObjectList<T> = self.client.request(asked).await?;
-            objects.extend(list.items);
+            let list = api.list(&page).await?;
+            objects.extend(list.items.into_iter().map(Arc::new));
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page = page.continue_token(&token),
                 None => return Ok(objects),
@@ -147,5 +169,120 @@ impl Observer {
     }
 }
 
-/// Makes the request for a page of a list.
-type Ask = fn(&Request, &ListParams) -> Result<http::Request<Vec<u8>>, request::Error>;
+fn uid(daemon_set: &DaemonSetView) -> &str {
+    daemon_set.metadata.uid.as_deref().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use futures::{FutureExt, StreamExt, channel::mpsc, stream};
+    use http::{Request, Response};
+    use kube::{
+        client::Body,
+        runtime::watcher::{self, Event},
+    };
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{fixtures, nodes::nodes, pods::pods};
+
+    /// The watch of pods, whose events come when a test says so.
+    type Watch = mpsc::UnboundedSender<watcher::Result<Event<PodView>>>;
+
+    /// What was asked of the API server.
+    type Asked = Arc<Mutex<Vec<String>>>;
+
+    /// An observer whose watch has told of the pod `known` in version 5, of an API server that answers
+    /// a mark in this way and holds the pod `listed`.
+    async fn observer(mark: (u16, Value)) -> (Observer, Watch, Asked) {
+        let asked = Asked::default();
+        let log = Arc::clone(&asked);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let what = format!("{} {}", request.method(), request.uri().path());
+            let (code, answer) = match what.rsplit('/').next() {
+                Some("status") => mark.clone(),
+                Some("nodes") => (200, json!({"metadata": {}, "items": []})),
+                Some("pods") => (200, json!({"metadata": {}, "items": [object("listed", "9")]})),
+                _ => (200, json!({"metadata": {"name": "d", "uid": fixtures::DAEMON_SET_UID}})),
+            };
+            log.lock().unwrap().push(what);
+            let answer =
+                Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()));
+            std::future::ready(answer)
+        });
+        let (watch, events) = mpsc::unbounded();
+        let (pods, events) = pods(events);
+        tokio::spawn(events.for_each(|_| std::future::ready(())));
+        for event in [Event::Init, Event::InitApply(pod("known", "5")), Event::InitDone] {
+            watch.unbounded_send(Ok(event)).unwrap();
+        }
+        assert!(pods.synced().await);
+        let (daemon_sets, _) = api::runtime::cache(stream::pending());
+        let (nodes, _) = nodes(stream::pending());
+        let client = Client::new(service, "default");
+        (Observer { client, daemon_sets, pods, nodes }, watch, asked)
+    }
+
+    fn object(uid: &str, version: &str) -> Value {
+        let owner = json!({
+            "apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "controller": true,
+            "uid": fixtures::DAEMON_SET_UID,
+        });
+        json!({"metadata": {
+            "name": uid, "uid": uid, "resourceVersion": version, "ownerReferences": [owner],
+        }})
+    }
+
+    fn pod(uid: &str, version: &str) -> PodView {
+        serde_json::from_value(object(uid, version)).unwrap()
+    }
+
+    fn refusal(code: u16) -> (u16, Value) {
+        (
+            code,
+            json!({"kind": "Status", "status": "Failure", "code": code, "message": "", "reason": ""}),
+        )
+    }
+
+    fn uids(surroundings: &Surroundings) -> Vec<&str> {
+        let mut uids: Vec<_> =
+            surroundings.pods().iter().filter_map(|pod| pod.metadata.uid.as_deref()).collect();
+        uids.sort_unstable();
+        uids
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cached_pods_are_taken_once_the_watch_tells_of_the_mark() {
+        let (observer, watch, asked) = observer((200, object("known", "7"))).await;
+        let job = fixtures::job();
+        let mut live = std::pin::pin!(observer.live(&job));
+        assert!(live.as_mut().now_or_never().is_none(), "the watch may have more to tell");
+        watch.unbounded_send(Ok(Event::Apply(pod("late", "6")))).unwrap();
+        tokio::task::yield_now().await;
+        assert!(live.as_mut().now_or_never().is_none(), "that was before the mark");
+        watch.unbounded_send(Ok(Event::Apply(pod("known", "7")))).unwrap();
+        let seen = live.await.unwrap();
+        assert_eq!(uids(&seen), ["known", "late"]);
+        let asked = asked.lock().unwrap();
+        let pods: Vec<_> = asked.iter().filter(|asked| asked.contains("/pods")).collect();
+        assert_eq!(pods, ["PATCH /api/v1/namespaces/default/pods/known/status"]);
+        assert!(asked[0].starts_with("GET /apis/apps/v1/"), "the DaemonSet comes first: {asked:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pods_are_listed_when_the_watch_does_not_tell_of_the_mark() {
+        let (observer, _watch, _) = observer((200, object("known", "7"))).await;
+        assert_eq!(uids(&observer.live(&fixtures::job()).await.unwrap()), ["listed"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pods_are_listed_when_none_can_be_marked() {
+        let (observer, watch, _) = observer(refusal(404)).await;
+        assert_eq!(uids(&observer.live(&fixtures::job()).await.unwrap()), ["listed"]);
+        watch.unbounded_send(Ok(Event::Delete(pod("known", "6")))).unwrap();
+        tokio::task::yield_now().await;
+        assert_eq!(uids(&observer.live(&fixtures::job()).await.unwrap()), ["listed"]);
+    }
+}

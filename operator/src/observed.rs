@@ -1,14 +1,16 @@
 //! What is known of one Job at one moment.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use api::{
     names,
-    v1beta1::Job,
+    v1beta1::{Job, JobStatus},
     views::{self, DaemonSetView, NodeView, PodView},
 };
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
+
+use crate::progress::progress;
 
 /// Where an observation comes from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -21,6 +23,9 @@ pub enum Source {
     Live,
 }
 
+/// The nodes of a cluster by name.
+pub type Nodes = HashMap<String, Arc<NodeView>>;
+
 /// What is known of one Job at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Observed<'a> {
@@ -31,11 +36,22 @@ pub struct Observed<'a> {
     /// Pods among which those of the DaemonSet are.
     pub pods: &'a [Arc<PodView>],
     /// The nodes of the cluster.
-    pub nodes: &'a [Arc<NodeView>],
+    pub nodes: &'a Nodes,
     /// Where DaemonSet, pods and nodes come from.
     pub source: Source,
     /// The time.
     pub now: Timestamp,
+}
+
+/// Whether cached nodes will not do for `pods`, which are those that the API server holds.
+///
+/// Nodes matter where a result is that of a node and not of its pod: where a pod that is not done is on a node
+/// that was, and where a node has failed. A cache that lags might take a node for an earlier one of its name.
+#[must_use]
+pub fn asks_for_nodes(job: &Job, daemon_set: &DaemonSetView, pods: &[Arc<PodView>]) -> bool {
+    let has_failed = job.status.as_ref().is_some_and(|status| status.failed_nodes.is_some());
+    let by_pods = || progress(&job.spec, &JobStatus::default(), daemon_set, pods, &Nodes::new());
+    has_failed || !by_pods().has_ended
 }
 
 /// Whose the DaemonSet of the Job's name is.
@@ -71,5 +87,30 @@ pub fn ownership<'a>(job: &Job, daemon_set: Option<&'a DaemonSetView>) -> Owners
             Ownership::Leaving
         }
         _ => Ownership::Foreign,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::{node_set::NodeSet, v1beta1::JobSpec, work};
+
+    use super::*;
+    use crate::fixtures;
+
+    #[test]
+    fn nodes_are_read_where_a_record_of_them_decides() {
+        let hash = work::hash(&JobSpec::default());
+        let daemon_set = fixtures::daemon_set().work_hash(&hash).scheduled(1, 1).build();
+        let asks = |job: &Job, pod: fixtures::PodBuilder| {
+            asks_for_nodes(job, &daemon_set, &[pod.work_hash(&hash).build()])
+        };
+        let mut job = Job::new("runs-once", JobSpec::default());
+        assert!(!asks(&job, fixtures::pod("a").done()), "pods alone say that it has ended");
+        assert!(asks(&job, fixtures::pod("a")), "an earlier pod of the node may have been done");
+        let mut failed_nodes = NodeSet::default();
+        failed_nodes.insert("uid-of-a");
+        let failed_nodes = Some(failed_nodes);
+        job.status = Some(JobStatus { failed_nodes, ..JobStatus::default() });
+        assert!(asks(&job, fixtures::pod("a").done()), "that node may be another one by now");
     }
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// How many times as long as the last look took a Job is left alone.
-const REST: u32 = 4;
+const REST: u32 = 9;
 
 /// What takes less than this is not worth a rest.
 const SHORT: Duration = Duration::from_millis(1);

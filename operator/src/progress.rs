@@ -10,7 +10,13 @@ use api::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::run::{Run, run};
+use crate::{
+    observed::Nodes,
+    run::{Run, run},
+};
+
+/// Nodes that are listed in a status: with messages of 256 bytes, some 40 KB.
+pub(crate) const MAX_NODES: usize = 100;
 
 /// How far the work has come, in nodes.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -23,7 +29,9 @@ pub struct Progress {
     pub succeeded: i32,
     /// Nodes that have failed.
     pub failed: i32,
-    /// The nodes that are not done, failed ones first.
+    /// Nodes with a pod that are not done, failed ones among them.
+    pub unfinished: usize,
+    /// The first of these by state, failed ones first, and name: at most [`MAX_NODES`].
     pub nodes: Vec<NodeStatus>,
     /// All nodes that ever were done.
     pub completed_nodes: NodeSet,
@@ -48,62 +56,55 @@ pub fn progress(
     known: &JobStatus,
     daemon_set: &DaemonSetView,
     pods: &[Arc<PodView>],
-    nodes: &[Arc<NodeView>],
+    nodes: &Nodes,
 ) -> Progress {
     let work_hash = work::hash(spec);
-    let nodes: HashMap<&str, &NodeView> = nodes
-        .iter()
-        .filter_map(|node| Some((node.metadata.name.as_deref()?, node.as_ref())))
-        .collect();
-    let (held, homeless) = nodes_with_pods(spec, &work_hash, daemon_set, pods, &nodes);
+    let (held, homeless) = nodes_with_pods(spec, &work_hash, daemon_set, pods, nodes);
 
     let mut completed_nodes = known.completed_nodes.clone().unwrap_or_default();
     let mut failed_nodes = known.failed_nodes.clone().unwrap_or_default();
-    // Done by an earlier pod, which is gone, and has no successor yet.
-    let mut succeeded = nodes
-        .iter()
-        .filter(|(name, node)| {
-            node.member().is_some_and(|node| completed_nodes.contains(node))
-                && !held.contains_key(*name)
-        })
-        .count();
-    let (mut active, mut failed, mut ended) = (homeless, 0, 0);
+    let completed_before = completed_nodes.len();
+    let (mut succeeded, mut active, mut failed) = (0, homeless, 0);
+    let mut completed_before_with_pods = 0;
     let mut unfinished = Vec::new();
-    for (name, held) in held {
-        let run = held.run;
-        let node = nodes.get(name).copied();
-        let member = node.and_then(NodeView::member);
+    for (name, held) in &held {
+        let run = &held.run;
+        let member = held.node.and_then(NodeView::member);
         let is_in = |set: &NodeSet| member.is_some_and(|node| set.contains(node));
+        let was_completed = is_in(&completed_nodes);
+        completed_before_with_pods += usize::from(was_completed);
         // What was first stays: a failed node that succeeds in a later run has failed.
-        let has_failed = is_in(&failed_nodes) || run.has_failed && !is_in(&completed_nodes);
+        let has_failed = is_in(&failed_nodes) || run.has_failed && !was_completed;
+        let record = |set: &mut NodeSet, is_so| {
+            member.filter(|_| is_so).into_iter().for_each(|node| set.insert(node));
+        };
         if has_failed {
             failed += 1;
-            ended += 1;
-            member
-                .filter(|_| held.has_failed)
-                .into_iter()
-                .for_each(|node| failed_nodes.insert(node));
-        } else if run.is_done || is_in(&completed_nodes) {
+            record(&mut failed_nodes, held.has_failed);
+        } else if run.is_done || was_completed {
             succeeded += 1;
-            ended += 1;
-            member
-                .filter(|_| held.is_done)
-                .into_iter()
-                .for_each(|node| completed_nodes.insert(node));
+            record(&mut completed_nodes, held.is_done);
             continue;
         } else {
             active += 1;
         }
         let state = if has_failed {
             NodeState::Failed
-        } else if node.is_some_and(NodeView::is_unreachable) {
+        } else if held.node.is_some_and(NodeView::is_unreachable) {
             NodeState::Unreachable
         } else {
             run.report.state
         };
-        unfinished.push(NodeStatus { name: name.to_owned(), state, ..run.report });
+        unfinished.push((state, *name, run));
     }
-    unfinished.sort_by(|a, b| (a.state, &a.name).cmp(&(b.state, &b.name)));
+    let ended = succeeded + failed;
+    if completed_before > completed_before_with_pods {
+        // Done by an earlier pod, which is gone, and has no successor yet.
+        let is_completed =
+            |node: &NodeView| node.member().is_some_and(|it| completed_nodes.contains(it));
+        let without_pods = nodes.iter().filter(|(name, _)| !held.contains_key(name.as_str()));
+        succeeded += without_pods.filter(|(_, node)| is_completed(node)).count();
+    }
 
     let desired = daemon_set.status.as_ref().map_or(0, |status| status.desired_number_scheduled);
     Progress {
@@ -112,16 +113,36 @@ pub fn progress(
         // A node that was done and holds no pod may not be wanted any more.
         succeeded: count(succeeded).min((desired - count(active) - count(failed)).max(0)),
         failed: count(failed),
-        nodes: unfinished,
+        unfinished: unfinished.len(),
+        nodes: listed(unfinished),
         completed_nodes,
         failed_nodes,
         has_ended: is_caught_up(daemon_set, &work_hash) && active == 0 && count(ended) >= desired,
     }
 }
 
+/// The first of the nodes that are not done, in the order of a status. Of thousands no more are put in order.
+fn listed(mut unfinished: Vec<(NodeState, &str, &Run)>) -> Vec<NodeStatus> {
+    let order =
+        |a: &(NodeState, &str, &Run), b: &(NodeState, &str, &Run)| (a.0, a.1).cmp(&(b.0, b.1));
+    if unfinished.len() > MAX_NODES {
+        unfinished.select_nth_unstable_by(MAX_NODES, order);
+        unfinished.truncate(MAX_NODES);
+    }
+    unfinished.sort_unstable_by(order);
+    let status = |(state, name, run): (NodeState, &str, &Run)| NodeStatus {
+        name: name.to_owned(),
+        state,
+        ..run.report.clone()
+    };
+    unfinished.into_iter().map(status).collect()
+}
+
 /// What the pods of a node have come to.
 #[derive(Default)]
-struct Held {
+struct Held<'n> {
+    /// None: it is not known, or gone.
+    node: Option<&'n NodeView>,
     run: Run,
     /// A pod that was created for this very node is done.
     is_done: bool,
@@ -136,12 +157,12 @@ fn nodes_with_pods<'a>(
     work_hash: &str,
     daemon_set: &DaemonSetView,
     pods: &'a [Arc<PodView>],
-    nodes: &HashMap<&str, &NodeView>,
-) -> (HashMap<&'a str, Held>, usize) {
+    nodes: &'a Nodes,
+) -> (HashMap<&'a str, Held<'a>>, usize) {
     let own = pods.iter().filter(|pod| belongs_to(pod, daemon_set));
     let (leaving, staying): (Vec<_>, Vec<_>) =
         own.partition(|pod| pod.metadata.deletion_timestamp.is_some());
-    let mut held: HashMap<&str, Held> = HashMap::new();
+    let mut held: HashMap<&str, Held> = HashMap::with_capacity(pods.len());
     let mut homeless = 0;
     for pod in leaving.into_iter().chain(staying) {
         // Results of other work do not count, but the node is not done while such a pod is alone.
@@ -151,8 +172,11 @@ fn nodes_with_pods<'a>(
             homeless += 1;
             continue;
         };
-        let node = held.entry(name).or_default();
-        let is_older = nodes.get(name).is_some_and(|node| is_older(&pod.metadata, &node.metadata));
+        let node = held.entry(name).or_insert_with(|| {
+            let node = nodes.get(name).map(AsRef::as_ref);
+            Held { node, ..Held::default() }
+        });
+        let is_older = node.node.is_some_and(|node| is_older(&pod.metadata, &node.metadata));
         node.is_done |= run.is_done && !is_older;
         node.has_failed |= run.has_failed && !is_older;
         node.run.follow(run);

@@ -26,7 +26,7 @@ use tracing::{debug, info, warn};
 
 use crate::{
     daemon_set,
-    decide::{self, Act, DaemonSetAction, Decision},
+    decide::{self, Act, DaemonSetAction, Decision, LackingPods},
     events,
     metrics::{Metrics, last_end},
     observe::Observer,
@@ -53,8 +53,7 @@ pub(crate) struct Reconciler {
     pub(crate) observer: Observer,
     /// Where their status goes.
     pub(crate) writer: StatusWriter,
-    /// The DaemonSets whose lack of pods was looked into. While thousands of pods are being created, they
-    /// lack pods at each reconciliation.
+    /// The DaemonSets whose lack of pods was looked into.
     pub(crate) asked_why: Recent,
     /// Image that pods of `ExitCode` Jobs idle on.
     pub(crate) pause_image: String,
@@ -75,6 +74,9 @@ impl Reconciler {
     /// # Errors
     /// When the API server could not take it now; it is to be tried again.
     pub(crate) async fn reconcile(&self, job: &Job) -> Result<Action, Error> {
+        if self.writer.is_outdated(&job.metadata) {
+            return Ok(Action::requeue(CATCH_UP));
+        }
         let started = Instant::now();
         let now = Timestamp::now();
         let mut surroundings = self.observer.cached(job);
@@ -149,14 +151,14 @@ impl Reconciler {
             events::publish(&self.client, job, note, now).await?;
         }
         let recheck = act.again_after.map_or(RECHECK, |after| after.min(RECHECK));
-        if let Some(daemon_set) = &act.lacks_pods
-            && self.asked_why.since(daemon_set).is_none()
+        if let Some(LackingPods { daemon_set, ask_every }) = &act.lacks_pods
+            && self.asked_why.since(daemon_set).is_none_or(|since| since >= *ask_every)
         {
             let namespace = job.namespace().unwrap_or_default();
             if let Some(note) = events::refused_pods(&self.client, &namespace, daemon_set).await? {
                 events::publish(&self.client, job, &note, now).await?;
             }
-            self.asked_why.done(daemon_set);
+            self.asked_why.done(daemon_set, ());
         }
         let since_last = self.writer.since_last(&job.metadata);
         Ok(Action::requeue(

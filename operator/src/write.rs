@@ -18,8 +18,8 @@ use crate::{recent::Recent, status::LONGEST_INTERVAL};
 /// Writes the status of Jobs, and remembers when it did.
 pub(crate) struct StatusWriter {
     client: Client,
-    /// The writes of the last seconds.
-    recent: Recent,
+    /// The writes of the last seconds, and the versions of the Jobs that came of them.
+    recent: Recent<u64>,
 }
 
 /// What came of a write.
@@ -44,6 +44,16 @@ impl StatusWriter {
         self.recent.since(job.uid.as_deref()?)
     }
 
+    /// Whether `job` is from before the last write of its status, of which the watch is about to tell. What is
+    /// derived from it would not be taken.
+    ///
+    /// Versions of one object are numbers that grow.
+    /// <https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>
+    pub(crate) fn is_outdated(&self, job: &ObjectMeta) -> bool {
+        let written = job.uid.as_deref().and_then(|uid| self.recent.result(uid));
+        version(job).is_some_and(|version| written.is_some_and(|written| version < written))
+    }
+
     /// Writes `status`, which was derived from `job` as it was observed.
     ///
     /// Its version is a precondition: what a later status has recorded must not be taken back by one
@@ -64,13 +74,53 @@ impl StatusWriter {
         // Only metadata is decoded from the answer: the rest may be what cannot be.
         let api: Api<PartialObjectMeta<Job>> = Api::namespaced(self.client.clone(), namespace);
         let params = PatchParams::apply(names::OPERATOR).force();
-        match api.patch_status(name, &params, &Patch::Apply(patch)).await {
-            Ok(_) => {}
+        let written = match api.patch_status(name, &params, &Patch::Apply(patch)).await {
+            Ok(written) => version(&written.metadata).unwrap_or_default(),
             Err(kube::Error::Api(refusal)) if refusal.code == 404 => return Ok(Written::Gone),
             Err(kube::Error::Api(refusal)) if refusal.code == 409 => return Ok(Written::Outdated),
             Err(error) => return Err(error),
-        }
-        self.recent.done(job.uid.as_deref().unwrap_or_default());
+        };
+        self.recent.done(job.uid.as_deref().unwrap_or_default(), written);
         Ok(Written::Yes)
+    }
+}
+
+/// The version that an object is in, if it is a number.
+fn version(metadata: &ObjectMeta) -> Option<u64> {
+    metadata.resource_version.as_ref()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Response};
+    use kube::client::Body;
+
+    use super::*;
+
+    /// A Job in this version.
+    fn job(version: &str) -> ObjectMeta {
+        ObjectMeta {
+            name: Some("j".to_owned()),
+            uid: Some("job-1".to_owned()),
+            resource_version: Some(version.to_owned()),
+            ..ObjectMeta::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_job_is_outdated_until_the_version_that_was_written_is_seen() {
+        let service = tower::service_fn(|_: Request<Body>| {
+            let written = json!({
+                "apiVersion": Job::api_version(&()), "kind": Job::kind(&()), "metadata": job("10"),
+            });
+            let body = Body::from(written.to_string().into_bytes());
+            std::future::ready(Ok::<_, std::convert::Infallible>(Response::new(body)))
+        });
+        let writer = StatusWriter::new(Client::new(service, "default"));
+        assert!(!writer.is_outdated(&job("9")));
+        assert_eq!(writer.write(&job("9"), &JobStatus::default()).await.unwrap(), Written::Yes);
+        let versions = ["9", "10", "11", "opaque"];
+        let outdated = versions.map(|version| writer.is_outdated(&job(version)));
+        assert_eq!(outdated, [true, false, false, false]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use api::names;
 use serde::{Deserialize, Serialize};
 
 use crate::control_plane::Audited;
@@ -27,11 +28,17 @@ impl Cost {
         for request in audited {
             let key = format!("{} {}", request.verb, request.resource);
             *this.requests.entry(key).or_default() += 1;
-            let for_pod = matches!(request.resource.as_str(), "pods/log" | "pods/status");
+            let for_pod = request.resource == "pods/log" || is_record(request);
             *(if for_pod { &mut this.for_pods } else { &mut this.besides }) += 1;
         }
         this
     }
+}
+
+/// Whether a request records that a pod is done. The operator writes to a pod as well, once a Job.
+#[must_use]
+pub fn is_record(request: &Audited) -> bool {
+    request.resource == "pods/status" && request.field_manager() == Some(names::TERMINATOR)
 }
 
 /// Counters of the API server: what all its clients together ask of it, controllers and simulated

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::bed::{Bed, Both, within};
-use super::cost::{Cost, Counters};
+use super::cost::{Cost, Counters, is_record};
 use super::report::JobRun;
 use super::work::{Distribution, End, Work};
 use crate::control_plane::Audited;
@@ -106,17 +106,15 @@ pub fn deletion(requests: &[Audited], namespace: &str) -> Option<Timestamp> {
 
 /// From the last word to the last record, the last status, and the deletion.
 fn parts(requests: &[Audited], namespace: &str, word: Timestamp, deleted: Timestamp) -> [f64; 3] {
-    let last = |resource: &str, otherwise| {
-        let of_it = requests.iter().filter(|request| {
-            request.resource == resource
-                && request.namespace == namespace
-                && request.verb == "patch"
-                && request.received <= deleted
+    let last = |is_meant: fn(&Audited) -> bool, otherwise| {
+        let all = requests.iter().filter(|request| {
+            request.namespace == namespace && request.received <= deleted && is_meant(request)
         });
-        of_it.map(|request| request.received).max().unwrap_or(otherwise)
+        all.map(|request| request.received).max().unwrap_or(otherwise)
     };
-    let recorded = last("pods/status", word);
-    let told = last("jobs/status", recorded);
+    let recorded = last(is_record, word);
+    let told =
+        last(|request| request.verb == "patch" && request.resource == "jobs/status", recorded);
     [seconds(word, recorded), seconds(recorded, told), seconds(told, deleted)]
 }
 
@@ -124,7 +122,7 @@ fn parts(requests: &[Audited], namespace: &str, word: Timestamp, deleted: Timest
 fn recorded(requests: &[Audited], namespace: &str, work: &Work) -> Vec<f64> {
     let by_pod: HashMap<&str, Timestamp> = requests
         .iter()
-        .filter(|request| request.resource == "pods/status" && request.namespace == namespace)
+        .filter(|request| request.namespace == namespace && is_record(request))
         .map(|request| (request.name.as_str(), request.received))
         .collect();
     let mut times: Vec<f64> = work

@@ -1,6 +1,5 @@
 //! The API server's audit log: which requests some users have made, and when they arrived.
 
-use std::collections::HashSet;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 
@@ -18,6 +17,8 @@ pub(super) fn policy(users: &[String]) -> String {
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
         "rules": [{"level": "Metadata", "users": users}, {"level": "None"}],
+        // Their arrival is what counts.
+        "omitStages": ["ResponseStarted", "ResponseComplete", "Panic"],
     })
     .to_string()
 }
@@ -27,8 +28,6 @@ pub(super) fn policy(users: &[String]) -> String {
 pub struct AuditLog {
     path: PathBuf,
     offset: u64,
-    /// A request shows at each of its stages; what counts is its arrival.
-    seen: HashSet<String>,
 }
 
 /// One request, as the API server has received it.
@@ -48,11 +47,18 @@ pub struct Audited {
     pub received: Timestamp,
 }
 
+impl Audited {
+    /// Who says to write, as in the managed fields of what is written.
+    #[must_use]
+    pub fn field_manager(&self) -> Option<&str> {
+        let (_, query) = self.uri.split_once('?')?;
+        query.split('&').find_map(|parameter| parameter.strip_prefix("fieldManager="))
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Event {
-    #[serde(rename = "auditID")]
-    id: String,
     verb: String,
     #[serde(rename = "requestURI")]
     uri: String,
@@ -73,11 +79,10 @@ struct ObjectRef {
 
 impl AuditLog {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, offset: 0, seen: HashSet::new() }
+        Self { path, offset: 0 }
     }
 
-    /// The requests that have come since the last call. The log arrives through Docker, some
-    /// milliseconds late.
+    /// The requests that have come since the last call.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -92,26 +97,22 @@ impl AuditLog {
         // The rest of the last line is still on its way.
         let end = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         self.offset += u64::try_from(end).unwrap_or_default();
-        Ok(self.parse(&text[..end]))
+        parse(&text[..end])
     }
+}
 
-    fn parse(&mut self, text: &[u8]) -> Vec<Audited> {
-        let lines = text.split(|&byte| byte == b'\n');
-        // Standard output carries nothing else; a line that is none of ours tells of no request.
-        let events = lines.filter_map(|line| serde_json::from_slice::<Event>(line).ok());
-        events
-            .filter(|event| self.seen.insert(event.id.clone()))
-            .map(|event| {
-                let ObjectRef { resource, subresource, namespace, name } = event.object_ref;
-                let resource = match subresource.as_str() {
-                    "" => resource,
-                    subresource => format!("{resource}/{subresource}"),
-                };
-                let Event { verb, uri, received, .. } = event;
-                Audited { verb, resource, namespace, name, uri, received }
-            })
-            .collect()
-    }
+fn parse(text: &[u8]) -> Result<Vec<Audited>> {
+    let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let request = |line| {
+        let Event { verb, uri, received, object_ref } = serde_json::from_slice(line)?;
+        let ObjectRef { resource, subresource, namespace, name } = object_ref;
+        let resource = match subresource.as_str() {
+            "" => resource,
+            subresource => format!("{resource}/{subresource}"),
+        };
+        Ok(Audited { verb, resource, namespace, name, uri, received })
+    };
+    lines.map(request).collect()
 }
 
 #[cfg(test)]
@@ -121,16 +122,22 @@ mod tests {
     use super::*;
 
     const LOG: &str = r#"{"kind":"Event","auditID":"a","stage":"RequestReceived","requestURI":"/api/v1/namespaces/n/pods/p/log?follow=true","verb":"get","user":{"username":"u"},"objectRef":{"resource":"pods","namespace":"n","name":"p","apiVersion":"v1","subresource":"log"},"requestReceivedTimestamp":"2026-01-31T14:25:36.123456Z","stageTimestamp":"2026-01-31T14:25:36.123456Z"}
-{"kind":"Event","auditID":"a","stage":"ResponseStarted","requestURI":"/api/v1/namespaces/n/pods/p/log?follow=true","verb":"get","objectRef":{"resource":"pods","subresource":"log"},"requestReceivedTimestamp":"2026-01-31T14:25:36.123456Z"}
 "#;
 
     #[test]
-    fn a_request_counts_once_however_many_stages_it_has() {
-        let mut log = AuditLog::new(PathBuf::new());
-        let requests = log.parse(LOG.as_bytes());
+    fn a_request_is_told_with_its_subresource_and_to_the_microsecond() {
+        let requests = parse(LOG.as_bytes()).expect("a log");
         assert_eq!(requests.len(), 1);
         assert_eq!(requests[0].resource, "pods/log");
         assert_eq!(requests[0].received.subsec_microsecond(), 123_456);
+    }
+
+    #[test]
+    fn field_manager_is_told_of_those_that_write() {
+        let mut request = parse(LOG.as_bytes()).expect("a log").remove(0);
+        assert_eq!(request.field_manager(), None);
+        request.uri = "/api/v1/namespaces/n/pods/p/status?&fieldManager=me&force=true".to_owned();
+        assert_eq!(request.field_manager(), Some("me"));
     }
 
     #[test]

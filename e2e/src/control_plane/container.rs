@@ -1,7 +1,8 @@
 //! The container of a control plane: its files, its ports, and how it is bound to our own life.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +27,12 @@ const LIFELINE_PORT: u16 = 7000;
 const FILES: &str = "/etc/control-plane";
 const DATA: &str = "/var/lib/control-plane";
 
+/// Where the API server writes its audit log.
+const AUDIT_LOG: &str = "/var/log/audit.jsonl";
+
+/// How long this machine may take to answer itself.
+const REACHED: Duration = Duration::from_secs(1);
+
 pub(super) struct Container {
     container: ContainerAsync<GenericImage>,
     url: String,
@@ -44,7 +51,6 @@ impl Container {
         let log = log_file()?;
         let audit = log.with_extension("audit.jsonl");
         let file = std::sync::Mutex::new(create(&log)?);
-        let audit_file = std::sync::Mutex::new(create(&audit)?);
 
         let mut request: ContainerRequest<GenericImage> = GenericImage::new(name, tag)
             .with_exposed_port(API_PORT.tcp())
@@ -54,10 +60,6 @@ impl Container {
             .with_mount(Mount::tmpfs_mount(DATA).with_mode(0o1777))
             .with_host_config_modifier(|host| host.auto_remove = Some(true))
             .with_log_consumer(move |frame: &LogFrame| {
-                let file = match frame {
-                    LogFrame::StdOut(_) => &audit_file,
-                    LogFrame::StdErr(_) => &file,
-                };
                 if let Ok(mut file) = file.lock() {
                     // The log helps to understand a failure; that it is short of a line is none itself.
                     let _ = file.write_all(frame.bytes());
@@ -65,6 +67,14 @@ impl Container {
             })
             .with_env_var("CONTROLLERS_QPS", settings.controllers_qps.to_string())
             .with_env_var("CONTROLLERS_BURST", (2 * settings.controllers_qps).to_string());
+        if !settings.audited_users.is_empty() {
+            // Not by the container's output: what Docker takes to pass that on is missing elsewhere.
+            let file = create(&audit)?;
+            // The API server runs as nobody in particular.
+            file.set_permissions(std::fs::Permissions::from_mode(0o666))?;
+            let mount = Mount::bind_mount(audit.display().to_string(), AUDIT_LOG);
+            request = request.with_mount(mount);
+        }
         for (file, content) in files(pki, settings) {
             let target = CopyTargetOptions::new(format!("{FILES}/{file}")).with_mode(0o644);
             request = request.with_copy_to(target, content.into_bytes());
@@ -73,18 +83,16 @@ impl Container {
             format!("cannot start a container of {image}; `cargo xtask doctor` checks Docker")
         })?;
 
-        let host = container.get_host().await?;
-        let port = container.get_host_port_ipv4(LIFELINE_PORT.tcp()).await?;
-        let lifeline =
-            tokio::time::timeout(Duration::from_secs(20), hold_lifeline(&format!("{host}:{port}")))
-                .await
-                .with_context(|| {
-                    format!("the control plane does not start; its log is {}", log.display())
-                })??;
-        let port = container.get_host_port_ipv4(API_PORT.tcp()).await?;
+        let lifeline = address(&container, LIFELINE_PORT).await?;
+        let lifeline = tokio::time::timeout(Duration::from_secs(20), hold_lifeline(&lifeline))
+            .await
+            .with_context(|| {
+                format!("the control plane does not start; its log is {}", log.display())
+            })??;
+        let api_server = address(&container, API_PORT).await?;
         Ok(Self {
             container,
-            url: format!("https://{host}:{port}"),
+            url: format!("https://{api_server}"),
             log,
             audit,
             _lifeline: lifeline,
@@ -123,6 +131,23 @@ impl Container {
         );
         Ok(())
     }
+}
+
+/// Where a port of the container is reached from here: there itself, if Docker's network is that of this machine,
+/// and else through Docker's proxy, which takes processor time for every byte.
+async fn address(container: &ContainerAsync<GenericImage>, port: u16) -> Result<String> {
+    if let Ok(ip) = container.get_bridge_ip_address().await {
+        let address = format!("{ip}:{port}");
+        let connect = tokio::time::timeout(REACHED, TcpStream::connect(&address)).await;
+        // A machine that can be reached refuses connections to what does not listen yet.
+        let is_refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+        if connect.is_ok_and(|connected| connected.as_ref().err().is_none_or(is_refused)) {
+            return Ok(address);
+        }
+    }
+    let host = container.get_host().await?;
+    let port = container.get_host_port_ipv4(port.tcp()).await?;
+    Ok(format!("{host}:{port}"))
 }
 
 /// Connects until the entrypoint says "up", and answers, or else it ends after two minutes. Docker's proxy accepts connections before there is

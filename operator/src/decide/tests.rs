@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use api::{
     v1beta1::Phase,
@@ -10,7 +10,12 @@ use k8s_openapi::{
 };
 
 use super::*;
-use crate::fixtures::{DAEMON_SET_UID, daemon_set, job, pod};
+use crate::{
+    fixtures::{DAEMON_SET_UID, daemon_set, job, pod},
+    observed::Nodes,
+};
+
+static NO_NODES: LazyLock<Nodes> = LazyLock::new(Nodes::new);
 
 fn observed<'a>(
     job: &'a Job,
@@ -18,7 +23,7 @@ fn observed<'a>(
     pods: &'a [Arc<PodView>],
     source: Source,
 ) -> Observed<'a> {
-    Observed { job, daemon_set, pods, nodes: &[], source, now: Timestamp::UNIX_EPOCH }
+    Observed { job, daemon_set, pods, nodes: &NO_NODES, source, now: Timestamp::UNIX_EPOCH }
 }
 
 fn act_on(job: &Job, daemon_set: Option<&DaemonSetView>, pods: &[Arc<PodView>]) -> Act {
@@ -179,7 +184,7 @@ fn past_its_deadline_a_job_fails_and_names_what_is_not_done() {
             job,
             daemon_set: Some(&daemon_set),
             pods: &pods,
-            nodes: &[],
+            nodes: &NO_NODES,
             source,
             now,
         })
@@ -348,16 +353,34 @@ fn an_invalid_edit_keeps_the_results_for_when_it_is_mended() {
 }
 
 #[test]
-fn a_daemon_set_that_stays_without_pods_is_asked_why() {
+fn a_daemon_set_that_stays_without_pods_is_asked_why_and_less_often_with_time() {
     let job = job();
     let mut daemon_set = daemon_set().of(&job).observed_generation(None).build();
-    let now = Timestamp::UNIX_EPOCH;
-    for (age, expected) in [(0, None), (4, None), (5, Some(DAEMON_SET_UID.to_owned()))] {
-        let created = now - k8s_openapi::jiff::SignedDuration::from_secs(age);
-        daemon_set.metadata.creation_timestamp = Some(Time(created));
+    let ago = |age| Timestamp::UNIX_EPOCH - k8s_openapi::jiff::SignedDuration::from_secs(age);
+    for (age, expected) in
+        [(-1, None), (0, None), (4, None), (5, Some(5)), (20, Some(10)), (3600, Some(60))]
+    {
+        daemon_set.metadata.creation_timestamp = Some(Time(ago(age)));
         let act = act_on(&job, Some(&daemon_set), &[]);
-        assert_eq!((act.lacks_pods, act.again_after), (expected, Some(REFUSAL)), "{age} s");
+        let lacks_pods = expected.map(|seconds| LackingPods {
+            daemon_set: DAEMON_SET_UID.to_owned(),
+            ask_every: Duration::from_secs(seconds),
+        });
+        assert_eq!((act.lacks_pods, act.again_after), (lacks_pods, Some(REFUSAL)), "{age} s");
     }
+}
+
+#[test]
+fn a_daemon_set_that_gets_its_pods_by_and_by_is_not_asked_why() {
+    let job = job();
+    let mut daemon_set = daemon_set().of(&job).scheduled(2, 1).build();
+    let ago = |age| Timestamp::UNIX_EPOCH - k8s_openapi::jiff::SignedDuration::from_secs(age);
+    daemon_set.metadata.creation_timestamp = Some(Time(ago(60)));
+    let asks = |age| {
+        let pods = [pod("a").created(ago(age)).build()];
+        act_on(&job, Some(&daemon_set), &pods).lacks_pods.is_some()
+    };
+    assert_eq!([4, 5].map(asks), [false, true]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use k8s_openapi::{
 use serde_json::json;
 
 use super::*;
-use crate::fixtures::{daemon_set, node, pod, unreachable_node};
+use crate::fixtures::{daemon_set, node, nodes, pod, unreachable_node};
 
 fn spec() -> JobSpec {
     JobSpec { image: "busybox".into(), ..JobSpec::default() }
@@ -25,7 +25,13 @@ fn pods<const N: usize>(pods: [crate::fixtures::PodBuilder; N]) -> Vec<Arc<PodVi
 }
 
 fn of(daemon_set: &DaemonSetView, pods: &[Arc<PodView>]) -> Progress {
-    progress(&spec(), &JobStatus::default(), daemon_set, pods, &[node("a"), node("b"), node("c")])
+    progress(
+        &spec(),
+        &JobStatus::default(),
+        daemon_set,
+        pods,
+        &nodes([node("a"), node("b"), node("c")]),
+    )
 }
 
 fn crashed() -> serde_json::Value {
@@ -99,7 +105,7 @@ fn a_pod_that_is_bound_to_no_node_is_waited_for() {
 fn a_node_that_was_done_stays_done_when_its_pod_is_replaced_or_gone() {
     let first = of(&ds(2, 2), &pods([mine("a").done(), mine("b")]));
     let known = JobStatus { completed_nodes: Some(first.completed_nodes), ..JobStatus::default() };
-    let nodes = [node("a"), node("b")];
+    let nodes = nodes([node("a"), node("b")]);
     let replaced = progress(&spec(), &known, &ds(2, 2), &pods([mine("a"), mine("b")]), &nodes);
     assert_eq!((replaced.succeeded, replaced.active), (1, 1));
     let gone = progress(&spec(), &known, &ds(2, 1), &pods([mine("b")]), &nodes);
@@ -113,7 +119,7 @@ fn a_node_that_was_done_and_holds_no_pod_does_not_stand_for_one_that_is_wanted()
         .completed_nodes
         .get_or_insert_default()
         .insert(node("c").metadata.uid.as_deref().unwrap());
-    let nodes = [node("a"), node("b"), node("c")];
+    let nodes = nodes([node("a"), node("b"), node("c")]);
     let progress = progress(&spec(), &known, &ds(2, 2), &pods([mine("a").done()]), &nodes);
     assert!(!progress.has_ended, "b is wanted and its pod is gone");
 }
@@ -124,7 +130,8 @@ fn a_node_that_was_recreated_under_its_name_is_not_done() {
     let known = JobStatus { completed_nodes: Some(first.completed_nodes), ..JobStatus::default() };
     let mut recreated = (*node("a")).clone();
     recreated.metadata.uid = Some("another".into());
-    let progress = progress(&spec(), &known, &ds(1, 1), &pods([mine("a")]), &[Arc::new(recreated)]);
+    let nodes = nodes([Arc::new(recreated)]);
+    let progress = progress(&spec(), &known, &ds(1, 1), &pods([mine("a")]), &nodes);
     assert_eq!((progress.succeeded, progress.active, progress.has_ended), (0, 1, false));
 }
 
@@ -143,7 +150,7 @@ fn what_a_pod_has_come_to_that_is_older_than_its_node_is_not_recorded() {
         Arc::new(node)
     };
     let of = |pods: &[Arc<PodView>]| {
-        let nodes = [node("a"), node("b")];
+        let nodes = nodes([node("a"), node("b")]);
         let spec = JobSpec { backoff_limit_per_node: Some(0), ..spec() };
         progress(&spec, &JobStatus::default(), &ds(2, 2), pods, &nodes)
     };
@@ -157,7 +164,7 @@ fn what_a_pod_has_come_to_that_is_older_than_its_node_is_not_recorded() {
 #[test]
 fn a_failed_node_is_not_waited_for_and_stays_failed() {
     let spec = JobSpec { backoff_limit_per_node: Some(0), ..spec() };
-    let nodes = [node("a"), node("b")];
+    let nodes = nodes([node("a"), node("b")]);
     let crash = pods([mine("a").done(), mine("b").container(crashed())]);
     let first = progress(&spec, &JobStatus::default(), &ds(2, 2), &crash, &nodes);
     assert_eq!((first.succeeded, first.failed, first.active, first.has_ended), (1, 1, 0, true));
@@ -186,18 +193,18 @@ fn what_was_done_before_it_failed_stays_done() {
     };
     let daemon_set = daemon_set().work_hash(&hash).scheduled(1, 1).build();
     let done = [pod("a").work_hash(&hash).init_container(container(0)).build()];
-    let first = progress(&spec, &JobStatus::default(), &daemon_set, &done, &[node("a")]);
+    let first = progress(&spec, &JobStatus::default(), &daemon_set, &done, &nodes([node("a")]));
     assert!(first.has_ended && first.succeeded == 1);
     // The sandbox was created again, so the init container ran again, and failed.
     let known = JobStatus { completed_nodes: Some(first.completed_nodes), ..JobStatus::default() };
     let rerun = [pod("a").work_hash(&hash).init_container(container(1)).build()];
-    let later = progress(&spec, &known, &daemon_set, &rerun, &[node("a")]);
+    let later = progress(&spec, &known, &daemon_set, &rerun, &nodes([node("a")]));
     assert_eq!((later.succeeded, later.failed), (1, 0));
 }
 
 #[test]
 fn an_unreachable_node_is_waited_for_and_named_as_such() {
-    let nodes = [unreachable_node("a"), unreachable_node("b"), node("c")];
+    let nodes = nodes([unreachable_node("a"), unreachable_node("b"), node("c")]);
     let running = json!({
         "name": "job-container", "image": "", "imageID": "", "ready": false, "restartCount": 0,
         "state": {"running": {}},
@@ -226,9 +233,26 @@ fn unfinished_nodes_are_listed_with_failed_ones_first() {
     let crashed = status(json!({"terminated": {"exitCode": 1}}));
     let running = status(json!({"running": {}}));
     let pods = pods([mine("a").container(running), mine("b"), mine("c").container(crashed)]);
-    let progress = progress(&spec, &JobStatus::default(), &ds(3, 3), &pods, &[]);
+    let progress = progress(&spec, &JobStatus::default(), &ds(3, 3), &pods, &Nodes::new());
     let listed: Vec<_> =
         progress.nodes.iter().map(|node| (node.name.as_str(), node.state)).collect();
     let expected = [("c", NodeState::Failed), ("b", NodeState::Pending), ("a", NodeState::Running)];
     assert_eq!(listed, expected);
+}
+
+#[test]
+fn of_many_unfinished_nodes_the_first_ones_are_listed_and_all_are_counted() {
+    let spec = JobSpec { backoff_limit_per_node: Some(0), ..spec() };
+    let names: Vec<_> = (0..250).map(|number| format!("node-{number:03}")).collect();
+    let failed = "node-249";
+    let pods: Vec<_> = names
+        .iter()
+        .map(|name| if name == failed { mine(name).container(crashed()) } else { mine(name) })
+        .map(crate::fixtures::PodBuilder::build)
+        .collect();
+    let progress = progress(&spec, &JobStatus::default(), &ds(250, 250), &pods, &Nodes::new());
+    assert_eq!((progress.unfinished, progress.active, progress.failed), (250, 249, 1));
+    let listed: Vec<_> = progress.nodes.iter().map(|node| node.name.as_str()).collect();
+    let others = names.iter().map(String::as_str).take(MAX_NODES - 1);
+    assert_eq!(listed, [failed].into_iter().chain(others).collect::<Vec<_>>());
 }

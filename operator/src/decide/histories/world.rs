@@ -10,7 +10,7 @@ use std::{
 use api::{
     conditions,
     v1beta1::{Job, JobStatus},
-    views::{DaemonSetView, Metadata, NodeView, PodView},
+    views::{DaemonSetView, PodView},
     work,
 };
 use k8s_openapi::{
@@ -24,9 +24,8 @@ use super::{
     Event, Lags,
 };
 use crate::{
-    confirm::{asks_for_nodes, confirm},
     fixtures,
-    observed::{Observed, Source},
+    observed::{Nodes, Observed, Source, asks_for_nodes},
 };
 
 /// Name of a node.
@@ -296,8 +295,7 @@ impl World {
         if decision == Decision::ObserveLive {
             let daemon_set = self.now.daemon_set.clone();
             between.iter().for_each(|event| self.happen(event));
-            let seen = daemon_set.as_ref().map(|_| self.live_pods(&job, lags.pods));
-            let seen = seen.unwrap_or_default();
+            let seen = daemon_set.as_ref().map(|_| pods(&self.now.pods)).unwrap_or_default();
             let daemon_set_view = view(daemon_set.as_deref());
             let is_live =
                 daemon_set_view.as_ref().is_some_and(|view| asks_for_nodes(&job, view, &seen));
@@ -320,13 +318,6 @@ impl World {
             self.check_deadline(&job, &act);
             self.apply(&job, *act);
         }
-    }
-
-    /// As the operator reads them, whose cache lags.
-    fn live_pods(&self, job: &Job, lag: usize) -> Vec<Arc<PodView>> {
-        let live = pods(&self.now.pods);
-        let metadata = live.iter().map(|pod| Metadata { metadata: pod.metadata.clone() }).collect();
-        confirm(&job.spec, &pods(&self.ago(lag).pods), metadata).unwrap_or(live)
     }
 
     /// As the API server: a UID or a version that does not match is a conflict.
@@ -450,12 +441,12 @@ fn pods(pods: &BTreeMap<Uid, PodState>) -> Vec<Arc<PodView>> {
     pods.iter().map(view).collect()
 }
 
-fn nodes(nodes: &BTreeMap<Name, Uid>) -> Vec<Arc<NodeView>> {
+fn nodes(nodes: &BTreeMap<Name, Uid>) -> Nodes {
     let view = |(name, uid): (&Name, &Uid)| {
         let mut node = (*fixtures::node(&name.to_string())).clone();
         node.metadata.uid = Some(node_uid(*uid));
         node.metadata.creation_timestamp = Some(Time(created(*uid)));
-        Arc::new(node)
+        (name.to_string(), Arc::new(node))
     };
     nodes.iter().map(view).collect()
 }
