@@ -177,7 +177,7 @@ fn uid(daemon_set: &DaemonSetView) -> &str {
 mod tests {
     use std::sync::Mutex;
 
-    use futures::{FutureExt, StreamExt, channel::mpsc, stream};
+    use futures::{StreamExt, channel::mpsc, stream};
     use http::{Request, Response};
     use kube::{
         client::Body,
@@ -258,10 +258,13 @@ mod tests {
         let (observer, watch, asked) = observer((200, object("known", "7"))).await;
         let job = fixtures::job();
         let mut live = std::pin::pin!(observer.live(&job));
-        assert!(live.as_mut().now_or_never().is_none(), "the watch may have more to tell");
+        // Time passes when nothing else is left to do.
+        let a_moment = Duration::from_millis(10);
+        let waits = tokio::time::timeout(a_moment, live.as_mut()).await.is_err();
+        assert!(waits, "the watch may have more to tell");
         watch.unbounded_send(Ok(Event::Apply(pod("late", "6")))).unwrap();
-        tokio::task::yield_now().await;
-        assert!(live.as_mut().now_or_never().is_none(), "that was before the mark");
+        let waits = tokio::time::timeout(a_moment, live.as_mut()).await.is_err();
+        assert!(waits, "that was before the mark");
         watch.unbounded_send(Ok(Event::Apply(pod("known", "7")))).unwrap();
         let seen = live.await.unwrap();
         assert_eq!(uids(&seen), ["known", "late"]);

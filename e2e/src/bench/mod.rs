@@ -132,7 +132,8 @@ async fn measure(
                 let name = format!("word {}/{runs}", run + 1);
                 progress
                     .phase(&name, async |phase| {
-                        word(bed, times(nodes, options.seed, run), size, phase).await
+                        let times = times(nodes, options.seed, run);
+                        word(bed, times, (run, runs), size, phase).await
                     })
                     .await?;
             }
@@ -201,14 +202,20 @@ async fn states(bed: &Bed) -> Result<States> {
 }
 
 /// One Job by word, with its floor and its baseline.
-async fn word(bed: &Bed, times: Distribution, size: &mut Size, phase: &Phase) -> Result<()> {
+async fn word(
+    bed: &Bed,
+    times: Distribution,
+    run: (u32, u32),
+    size: &mut Size,
+    phase: &Phase,
+) -> Result<()> {
     phase.detail("a Job");
     let mut both = bed.start_both()?;
     size.starts.push(both.ready().await?.as_secs_f64());
     let (job, daemon_set) = jobs::run(bed, &both, Mode::Word, times).await?;
     both.end().await?;
     phase.detail("its floor");
-    let floor = floor::measure(bed, daemon_set, times).await?;
+    let floor = floor::measure(bed, daemon_set, times, run).await?;
     phase.outcome(format_args!(
         "detection {:.0} ms, floor {:.0} ms, polling {:.1} s; whole {:.2} s, floor {:.2} s",
         job.detection * 1e3,
