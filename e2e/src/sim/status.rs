@@ -18,9 +18,12 @@ pub(super) fn update(pod: &Pod, run: &Run, pod_ip: &str) -> Option<PodStatus> {
     let desired = PodStatus {
         phase: Some(phase(run).to_owned()),
         conditions: Some(keep_times(conditions, current.conditions.as_deref())),
-        container_statuses: Some(run.main.iter().map(container_status).collect()),
-        init_container_statuses: (!run.init.is_empty())
-            .then(|| run.init.iter().map(container_status).collect()),
+        container_statuses: Some(
+            run.main.iter().map(|main| container_status(main, main.is_running())).collect(),
+        ),
+        init_container_statuses: (!run.init.is_empty()).then(|| {
+            run.init.iter().map(|init| container_status(init, has_succeeded(init))).collect()
+        }),
         host_ip: Some("127.0.0.1".to_owned()),
         pod_ip: Some(pod_ip.to_owned()),
         pod_ips: Some(vec![PodIP { ip: pod_ip.to_owned() }]),
@@ -102,16 +105,15 @@ fn keep_times(
     conditions
 }
 
-fn container_status(container: &Container) -> ContainerStatus {
-    let running = container.is_running();
+/// An init container is ready once it has succeeded, any other while it runs.
+fn container_status(container: &Container, ready: bool) -> ContainerStatus {
     ContainerStatus {
         name: container.name.clone(),
         image: container.image.clone(),
         image_id: format!("simulated://{}", container.image),
         container_id: container.current.as_ref().map(|run| run.id.clone()),
-        // An init container is ready once it has succeeded, any other while it runs.
-        ready: running || exit_code(container.current.as_ref()) == Some(0),
-        started: Some(running),
+        ready,
+        started: Some(container.is_running()),
         restart_count: container.restarts,
         state: Some(state(container.current.as_ref())),
         last_state: Some(
@@ -124,8 +126,9 @@ fn container_status(container: &Container) -> ContainerStatus {
     }
 }
 
-fn exit_code(execution: Option<&Execution>) -> Option<i32> {
-    Some(execution?.exit.as_ref()?.code)
+fn has_succeeded(container: &Container) -> bool {
+    let exit = container.current.as_ref().and_then(|run| run.exit.as_ref());
+    exit.is_some_and(|exit| exit.code == 0)
 }
 
 fn state(execution: Option<&Execution>) -> ContainerState {
@@ -247,5 +250,26 @@ mod tests {
         let terminated = state.terminated.as_ref().expect("terminated");
         assert_eq!(terminated.exit_code, 3);
         assert!(!containers[0].ready);
+    }
+
+    #[test]
+    fn init_container_is_ready_when_it_has_succeeded_and_another_one_while_it_runs() {
+        let mut pod = pod(&[], json!([]));
+        if let Some(spec) = &mut pod.spec {
+            let init = k8s_openapi::api::core::v1::Container {
+                name: "init".to_owned(),
+                ..spec.containers[0].clone()
+            };
+            spec.init_containers = Some(vec![init]);
+        }
+        let mut run = run(&pod);
+        let ready = |run: &Run| {
+            let status = update(&pod, run, "10.0.0.1").expect("an update");
+            let of = |statuses: Option<Vec<ContainerStatus>>| statuses.map(|all| all[0].ready);
+            (of(status.init_container_statuses), of(status.container_statuses))
+        };
+        assert_eq!(ready(&run), (Some(false), Some(false)));
+        run.exit("uid", "init", 0, "").expect("exited");
+        assert_eq!(ready(&run), (Some(true), Some(true)));
     }
 }
