@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -56,6 +57,8 @@ impl Container {
             .with_exposed_port(API_PORT.tcp())
             .with_exposed_port(LIFELINE_PORT.tcp())
             .with_env_var("LIFELINE", "1")
+            // Docker's default by its name: testcontainers wants one to tell the address in.
+            .with_network("bridge")
             .with_host(ControlPlane::HOST, Host::HostGateway)
             .with_mount(Mount::tmpfs_mount(DATA).with_mode(0o1777))
             .with_host_config_modifier(|host| host.auto_remove = Some(true))
@@ -83,13 +86,14 @@ impl Container {
             format!("cannot start a container of {image}; `cargo xtask doctor` checks Docker")
         })?;
 
-        let lifeline = address(&container, LIFELINE_PORT).await?;
+        let addresses = Addresses::of(&container).await;
+        let lifeline = addresses.port(LIFELINE_PORT).await?;
         let lifeline = tokio::time::timeout(Duration::from_secs(20), hold_lifeline(&lifeline))
             .await
             .with_context(|| {
                 format!("the control plane does not start; its log is {}", log.display())
             })??;
-        let api_server = address(&container, API_PORT).await?;
+        let api_server = addresses.port(API_PORT).await?;
         Ok(Self {
             container,
             url: format!("https://{api_server}"),
@@ -133,21 +137,40 @@ impl Container {
     }
 }
 
-/// Where a port of the container is reached from here: there itself, if Docker's network is that of this machine,
-/// and else through Docker's proxy, which takes processor time for every byte.
-async fn address(container: &ContainerAsync<GenericImage>, port: u16) -> Result<String> {
-    if let Ok(ip) = container.get_bridge_ip_address().await {
-        let address = format!("{ip}:{port}");
-        let connect = tokio::time::timeout(REACHED, TcpStream::connect(&address)).await;
-        // A machine that can be reached refuses connections to what does not listen yet.
-        let is_refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-        if connect.is_ok_and(|connected| connected.as_ref().err().is_none_or(is_refused)) {
-            return Ok(address);
-        }
+/// Where ports of the container are reached from here.
+struct Addresses<'c> {
+    container: &'c ContainerAsync<GenericImage>,
+    /// Its own address. None where Docker's network is not that of this machine, as on a Mac.
+    ip: Option<IpAddr>,
+}
+
+impl<'c> Addresses<'c> {
+    async fn of(container: &'c ContainerAsync<GenericImage>) -> Self {
+        let ip = container.get_bridge_ip_address().await.ok();
+        let is_reached = match ip {
+            Some(ip) => is_reached((ip, API_PORT).into()).await,
+            None => false,
+        };
+        Self { container, ip: ip.filter(|_| is_reached) }
     }
-    let host = container.get_host().await?;
-    let port = container.get_host_port_ipv4(port.tcp()).await?;
-    Ok(format!("{host}:{port}"))
+
+    /// There itself if that is possible, for Docker's proxy takes processor time for every byte.
+    async fn port(&self, port: u16) -> Result<String> {
+        if let Some(ip) = self.ip {
+            return Ok(SocketAddr::new(ip, port).to_string());
+        }
+        let host = self.container.get_host().await?;
+        let port = self.container.get_host_port_ipv4(port.tcp()).await?;
+        Ok(format!("{host}:{port}"))
+    }
+}
+
+/// Whether there is a machine at this address, which may refuse a connection to what does not listen yet.
+async fn is_reached(address: SocketAddr) -> bool {
+    let connected = tokio::time::timeout(REACHED, TcpStream::connect(address)).await;
+    connected.is_ok_and(|connected| {
+        connected.err().is_none_or(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    })
 }
 
 /// Connects until the entrypoint says "up", and answers, or else it ends after two minutes. Docker's proxy accepts connections before there is
