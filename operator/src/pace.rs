@@ -15,7 +15,7 @@ use std::{
 const REST: u32 = 9;
 
 /// What takes less than this is not worth a rest.
-const SHORT: Duration = Duration::from_millis(1);
+const SHORT: Duration = Duration::from_micros(200);
 
 /// However long a look took, the end of a Job must be noticed within a second.
 const LONGEST: Duration = Duration::from_millis(200);
