@@ -3,7 +3,7 @@
 //! To look at a Job takes the longer the more nodes there are, and the more nodes, the more events ask for
 //! it: without a limit, the effort grows with the square of the nodes, and a cluster that is busy creating
 //! their pods is slowed down by it, see `docs/performance.md`. So a Job is left alone for [`REST`] times as
-//! long as the last look took. That is nothing for a few nodes, and some 10 ms for thousands.
+//! long as the last look took. That is nothing for a few nodes, and some 50 ms for thousands.
 
 use std::{
     collections::HashMap,
@@ -11,8 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How many times as long as the last look took a Job is left alone.
-const REST: u32 = 9;
+/// How many times as long as the last look took a Job is left alone: a twentieth of the time is for looks.
+const REST: u32 = 19;
 
 /// What takes less than this is not worth a rest.
 const SHORT: Duration = Duration::from_micros(200);
@@ -49,7 +49,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const TOOK: Duration = Duration::from_millis(10);
+    const TOOK: Duration = Duration::from_millis(5);
 
     #[test]
     fn rest_is_in_proportion_to_the_effort_and_ends() {
