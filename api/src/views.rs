@@ -21,6 +21,14 @@ use serde::Deserialize;
 
 use crate::{names, node_set::Member, v1beta1::CompletionMode};
 
+/// Of any object nothing but its metadata.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Metadata {
+    /// As in every object, as far as it is read.
+    #[serde(deserialize_with = "decode::metadata")]
+    pub metadata: ObjectMeta,
+}
+
 /// A namespace: what it says of the Jobs in it.
 #[derive(Clone, Debug, Default, Deserialize, Resource)]
 #[resource(inherit = k8s_openapi::api::core::v1::Namespace)]

@@ -1,43 +1,41 @@
 //! Marks a pod, so that the watch of pods has something to tell.
 
-use api::{names, views::PodView};
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
-use kube::{
-    Api, Client, ResourceExt,
-    api::{Patch, PatchParams},
+use api::{
+    names,
+    runtime::{PodId, set_condition},
+    views::PodView,
 };
-use serde_json::json;
+use k8s_openapi::{
+    api::core::v1::PodCondition, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp,
+};
+use kube::Client;
 
 /// Sets the condition [`names::POD_OBSERVED`] of a pod to the time `now`, and returns the version that the pod
 /// is in then.
 ///
-/// A strategic merge, as all that is written to the status of pods: the other conditions stay as they are.
-///
 /// # Errors
-/// When the API server does not take it. The pod's UID is a precondition: another one of its name is not
-/// marked.
+/// When the API server does not take it, most often because the pod is gone.
 pub(crate) async fn mark(
     client: &Client,
     namespace: &str,
     pod: &PodView,
     now: Timestamp,
 ) -> kube::Result<String> {
-    let patch = json!({
-        "metadata": {"uid": pod.metadata.uid},
-        "status": {
-            "conditions": [{
-                "type": names::POD_OBSERVED,
-                "status": "True",
-                "reason": "JobObserved",
-                // No two marks are alike, or the second would be none.
-                "message": format!("the operator looked at all pods of the Job at {now}"),
-                "lastTransitionTime": Time(now),
-            }],
-        },
-    });
-    let pods: Api<PodView> = Api::namespaced(client.clone(), namespace);
-    let params =
-        PatchParams { field_manager: Some(names::OPERATOR.to_owned()), ..PatchParams::default() };
-    let marked = pods.patch_status(&pod.name_any(), &params, &Patch::Strategic(patch)).await?;
-    Ok(marked.resource_version().unwrap_or_default())
+    let condition = PodCondition {
+        type_: names::POD_OBSERVED.to_owned(),
+        status: "True".to_owned(),
+        reason: Some("JobObserved".to_owned()),
+        // No two marks are alike, or the second would be none.
+        message: Some(format!("the operator looked at all pods of the Job at {now}")),
+        last_transition_time: Some(Time(now)),
+        ..PodCondition::default()
+    };
+    let pod = PodId {
+        namespace,
+        name: pod.metadata.name.as_deref().unwrap_or_default(),
+        uid: pod.metadata.uid.as_deref().unwrap_or_default(),
+        version: None,
+    };
+    let marked = set_condition(client, pod, &condition, names::OPERATOR).await?;
+    Ok(marked.resource_version.unwrap_or_default())
 }

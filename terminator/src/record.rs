@@ -1,37 +1,30 @@
 //! Records on a pod that its work is done.
 
-use api::{names, views::PodView};
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
-use kube::{
-    Api, Client,
-    api::{Patch, PatchParams},
+use api::{
+    names,
+    runtime::{PodId, set_condition},
 };
-use serde_json::json;
+use k8s_openapi::{
+    api::core::v1::PodCondition, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp,
+};
+use kube::Client;
 
 use crate::target::Target;
 
 /// Sets the condition [`names::POD_COMPLETED`] on the pod of `target`, if it still is that pod.
 ///
-/// A strategic merge: conditions are merged by type, and the kubelet's stay as they are. The UID in
-/// the patch is a precondition, so that a pod created anew under that name is not taken for it.
-///
 /// # Errors
 /// When the API server did not take it; `404` and `409` mean that the pod is gone.
 pub async fn completed(client: &Client, target: &Target, now: Timestamp) -> kube::Result<()> {
-    let patch = json!({
-        "metadata": {"uid": &*target.uid},
-        "status": {
-            "conditions": [{
-                "type": names::POD_COMPLETED,
-                "status": "True",
-                "reason": "TerminationWordLogged",
-                "message": format!("{} logged {:?}", names::JOB_CONTAINER, target.word),
-                "lastTransitionTime": Time(now),
-            }],
-        },
-    });
-    let pods: Api<PodView> = Api::namespaced(client.clone(), &target.namespace);
-    let params =
-        PatchParams { field_manager: Some(names::TERMINATOR.to_owned()), ..PatchParams::default() };
-    pods.patch_status(&target.name, &params, &Patch::Strategic(patch)).await.map(|_| ())
+    let condition = PodCondition {
+        type_: names::POD_COMPLETED.to_owned(),
+        status: "True".to_owned(),
+        reason: Some("TerminationWordLogged".to_owned()),
+        message: Some(format!("{} logged {:?}", names::JOB_CONTAINER, target.word)),
+        last_transition_time: Some(Time(now)),
+        ..PodCondition::default()
+    };
+    let pod =
+        PodId { namespace: &target.namespace, name: &target.name, uid: &target.uid, version: None };
+    set_condition(client, pod, &condition, names::TERMINATOR).await.map(drop)
 }

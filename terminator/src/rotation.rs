@@ -11,21 +11,20 @@ use std::{convert::Infallible, time::Duration};
 
 use api::{
     names,
-    runtime::{Brief, Clients},
+    runtime::{Brief, Clients, PodId, set_condition},
     views::PodView,
 };
 use futures::AsyncReadExt;
 use k8s_openapi::{
-    api::core::v1::Pod,
+    api::core::v1::{Pod, PodCondition},
     apimachinery::pkg::apis::meta::v1::Time,
     jiff::{SignedDuration, Timestamp},
 };
 use kube::{
     Api,
-    api::{ListParams, LogParams, Patch, PatchParams},
+    api::{ListParams, LogParams},
 };
 use prometheus_client::metrics::counter::Counter;
-use serde_json::json;
 use tracing::{info, warn};
 
 use crate::target::Target;
@@ -93,21 +92,22 @@ async fn report(clients: &Clients, target: &Target, started: Timestamp) -> Resul
         return Ok(Reported::No);
     }
     // With the version that was read: a completion that is recorded meanwhile is not taken back.
-    let patch = json!({
-        "metadata": {"uid": &*target.uid, "resourceVersion": pod.metadata.resource_version},
-        "status": {
-            "conditions": [{
-                "type": names::POD_COMPLETED,
-                "status": "False",
-                "reason": names::LOG_ROTATED,
-                "message": message,
-                "lastTransitionTime": Time(Timestamp::now()),
-            }],
-        },
-    });
-    let params =
-        PatchParams { field_manager: Some(names::TERMINATOR.to_owned()), ..PatchParams::default() };
-    pods.patch_status(&target.name, &params, &Patch::Strategic(patch)).await?;
+    let it = PodId {
+        namespace: &target.namespace,
+        name: &target.name,
+        uid: &target.uid,
+        // A completion that is recorded meanwhile is not taken back.
+        version: pod.metadata.resource_version.as_deref(),
+    };
+    let condition = PodCondition {
+        type_: names::POD_COMPLETED.to_owned(),
+        status: "False".to_owned(),
+        reason: Some(names::LOG_ROTATED.to_owned()),
+        message: Some(message.clone()),
+        last_transition_time: Some(Time(Timestamp::now())),
+        ..PodCondition::default()
+    };
+    set_condition(&clients.call, it, &condition, names::TERMINATOR).await?;
     info!("{message}");
     Ok(Reported::Yes)
 }
