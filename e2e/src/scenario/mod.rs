@@ -38,9 +38,12 @@ pub use self::definition::{Context, Scenario};
 
 /// The scenarios beside the main job. They need a cluster of two nodes. Each takes half a minute.
 pub const ALL: &[Scenario] = &[
-    // First of those that run beside one another, for it takes the longest.
+    // First of those that run beside one another, for they take the longest.
     Scenario::shared("missing-image-is-told-of-every-node", |scene| {
         Box::pin(missing_image::is_told_of_every_node(scene))
+    }),
+    Scenario::shared("twenty-jobs-in-five-namespaces-complete", |scene| {
+        Box::pin(many_jobs::twenty_in_five_namespaces_complete(scene))
     }),
     Scenario::shared("exit-code-of-an-ordinary-image-completes-the-job", |scene| {
         Box::pin(exit_code::completes_the_job(scene))
@@ -120,9 +123,6 @@ pub const ALL: &[Scenario] = &[
         Box::pin(rights::of_editors_end_at_jobs(scene))
     })
     .ci(),
-    Scenario::exclusive("twenty-jobs-in-five-namespaces-complete", |scene| {
-        Box::pin(many_jobs::twenty_in_five_namespaces_complete(scene))
-    }),
     Scenario::exclusive("cordoned-and-tainted-nodes-run-a-job-too", |scene| {
         Box::pin(nodes_kept_free::run_a_job_too(scene))
     }),
