@@ -89,7 +89,7 @@ impl Deployed {
     /// # Errors
     /// When kubectl fails or the API server refuses.
     pub async fn delete(&self, cluster: &Cluster, client: &Client, logs: &LogDir) -> Result<()> {
-        let pods = self.pods(client).await?;
+        let pods = self.all_pods(client).await?;
         cluster
             .kubectl(["delete", "deployment", &self.name, "--namespace", &self.namespace])
             .name("kubectl-delete-deployment")
@@ -116,18 +116,15 @@ impl Deployed {
         .await
     }
 
-    /// The pods of the Deployment.
+    /// The pods of the Deployment that stay. Those that are leaving can be there for a minute more,
+    /// with nothing that runs in them.
     ///
     /// # Errors
     /// When the API server refuses or does not answer.
     pub async fn pods(&self, client: &Client) -> Result<Vec<Pod>> {
-        let deployments = Api::<Deployment>::namespaced(client.clone(), &self.namespace);
-        let deployment = deployments.get(&self.name).await?;
-        let selector = deployment.spec.unwrap_or_default().selector;
-        let selector = Selector::try_from(selector)?;
-        let pods = Api::<Pod>::namespaced(client.clone(), &self.namespace);
-        let parameters = ListParams::default().labels_from(&selector);
-        Ok(pods.list(&parameters).await?.items)
+        let mut pods = self.all_pods(client).await?;
+        pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+        Ok(pods)
     }
 
     /// How often the containers were restarted so far, less those of pods that are leaving.
@@ -135,9 +132,17 @@ impl Deployed {
     /// # Errors
     /// When the API server refuses or does not answer.
     pub async fn restarts(&self, client: &Client) -> Result<Restarts> {
-        let pods = self.pods(client).await?;
-        let stays = |pod: &&Pod| pod.metadata.deletion_timestamp.is_none();
-        Ok(pods.iter().filter(stays).flat_map(restarts).collect())
+        Ok(self.pods(client).await?.iter().flat_map(restarts).collect())
+    }
+
+    async fn all_pods(&self, client: &Client) -> Result<Vec<Pod>> {
+        let deployments = Api::<Deployment>::namespaced(client.clone(), &self.namespace);
+        let deployment = deployments.get(&self.name).await?;
+        let selector = deployment.spec.unwrap_or_default().selector;
+        let selector = Selector::try_from(selector)?;
+        let pods = Api::<Pod>::namespaced(client.clone(), &self.namespace);
+        let parameters = ListParams::default().labels_from(&selector);
+        Ok(pods.list(&parameters).await?.items)
     }
 }
 

@@ -88,10 +88,7 @@ async fn roll_out(
     work.await?;
     scene.kubectl_ours(&["rollout", "status", &deployment]).await?;
     let after = scene.cx.deployed.pods(scene.cx.client).await?;
-    let stays = |pod: &Pod| {
-        let is_leaving = pod.metadata.deletion_timestamp.is_some();
-        !is_leaving && before.iter().any(|before| before.uid() == pod.uid())
-    };
+    let stays = |pod: &Pod| before.iter().any(|before| before.uid() == pod.uid());
     ensure!(!after.iter().any(stays), "kubectl {verb:?} {change:?} replaced no pod");
     Ok(())
 }

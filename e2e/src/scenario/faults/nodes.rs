@@ -109,8 +109,7 @@ impl<'a> Nodes<'a> {
         let control_plane = scene.cx.cluster.control_plane().await?;
         let pods = scene.cx.deployed.pods(scene.cx.client).await?;
         let is_of_ours = |node: &Node| {
-            let mut stay = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
-            stay.any(|pod| {
+            pods.iter().any(|pod| {
                 let name = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
                 name == Some(node.name())
             })
