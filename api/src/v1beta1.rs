@@ -85,14 +85,14 @@ pub struct JobSpec {
     #[schemars(schema_with = "any_object")]
     pub template: Option<serde_json::Value>,
 
-    /// Number of failed runs on a node that are forgiven: the node has failed, for good, when the
-    /// run after as many ends without success. Default: 6, which with the kubelet's growing waits
-    /// takes over five minutes.
+    /// Number of failed runs on a node that are forgiven. With 6, the default, the node has failed
+    /// for good when its seventh run fails, which with the kubelet's growing waits takes over five
+    /// minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub backoff_limit_per_node: Option<i32>,
 
-    /// Number of failed nodes that are borne: one more ends the Job as failed at once. Default:
+    /// Number of failed nodes that are tolerated: one more ends the Job as failed at once. Default:
     /// every node runs to its end. Any failed node makes the Job failed in the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
@@ -105,7 +105,7 @@ pub struct JobSpec {
     pub active_deadline_seconds: Option<i64>,
 
     /// Seconds for which the Job stays when it is finished. Default: a completed Job is deleted at
-    /// once, a failed one stays.
+    /// once; one that failed, or that no node matched, stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub ttl_seconds_after_finished: Option<i64>,
@@ -182,7 +182,7 @@ pub struct JobStatus {
     #[serde(default)]
     pub failed: i32,
 
-    /// Nodes that are not done: at most 100, failed ones first.
+    /// Nodes that hold a pod and are not done: at most 100, failed ones first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeStatus>,
 
@@ -212,7 +212,7 @@ pub struct JobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
 
-    /// Time from startTime until the Job was finished, for people: "1m 12s".
+    /// Time from startTime until the Job was finished, for people: "1m12s".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<String>,
 

@@ -16,13 +16,13 @@ pub struct Config {
     #[arg(long, env = "TERMINATION_WORD", default_value = "done", value_parser = word)]
     pub termination_word: String,
 
-    /// Seconds between safety re-checks: a log that broke off is opened again at the latest after
-    /// this time. A completion is noticed at once, whatever this is.
+    /// The longest wait, in seconds, before a log that broke off is opened again. A completion is
+    /// noticed at once, whatever this is.
     #[arg(long, env = "TICKER_DURATION", default_value = "10", value_parser = seconds)]
     pub ticker_duration: Duration,
 
-    /// Logs that are followed at the same time. Each is a connection to the API server; when there
-    /// are more pods, they take turns.
+    /// Logs that are followed at the same time; when there are more pods, they take turns. Each is a
+    /// stream from the API server, which share connections where it has HTTP/2.
     #[arg(long, env = "MAX_FOLLOWERS", default_value = "500")]
     pub max_followers: NonZeroUsize,
 }

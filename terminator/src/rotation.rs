@@ -91,7 +91,6 @@ async fn report(clients: &Clients, target: &Target, started: Timestamp) -> Resul
     if !is_it || pod.has_logged_word() || pod.log_rotated(started).is_some() {
         return Ok(Reported::No);
     }
-    // With the version that was read: a completion that is recorded meanwhile is not taken back.
     let it = PodId {
         namespace: &target.namespace,
         name: &target.name,

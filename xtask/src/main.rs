@@ -72,7 +72,8 @@ enum Command {
     Bench(bench::Args),
     /// Make everything that users of a version get, in dist/.
     Release(release::Args),
-    /// Run every check and test: formatting, lints, generated files, unit, integration, end to end.
+    /// Run the checks (format, lints, generated files, licences), the unit and integration tests, and the
+    /// scenarios tagged `ci`.
     Test(test::Args),
 }
 

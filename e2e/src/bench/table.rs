@@ -67,7 +67,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 pub(super) fn markdown(report: &Report) -> String {
     let machine = &report.machine;
     let mut text = format!(
-        "Measured at {} on {} processors ({}), {:.0} GiB of memory, load {:.1} before; Kubernetes {}; \
+        "Measured as {} on {} processors ({}), {:.0} GiB of memory, load {:.1} before; Kubernetes {}; \
          seed {}; {:.0} minutes.\n\n",
         report.started,
         machine.processors,
@@ -220,7 +220,8 @@ fn memory(sizes: &[Size]) -> String {
     if runs.is_empty() {
         return String::new();
     }
-    let mut text = "| nodes | situation | pods | operator (peak) | terminator (peak) | processor time | \
+    let mut text = "Memory and processor time. Of 100 Jobs at once each has a hundredth of the nodes.\n\n\
+                    | nodes | situation | pods | operator (peak) | terminator (peak) | processor time | \
                     in | detection, p50 / p99 |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n"
         .to_owned();
     for (nodes, run) in runs {
@@ -246,9 +247,12 @@ fn recoveries(sizes: &[Size]) -> String {
     if runs.is_empty() {
         return String::new();
     }
-    let mut text = "| nodes | recorded before | both ready after | all known after | requests for \
+    let mut text =
+        "Both processes, killed when half of the nodes were recorded, and started again: \
+                    until the other logs, or as many as there are slots, were asked for.\n\n\
+                    | nodes | recorded before | both ready after | all known after | requests for \
                     pods | besides |\n| --- | --- | --- | --- | --- | --- |\n"
-        .to_owned();
+            .to_owned();
     for (nodes, run) in runs {
         let _ = writeln!(
             text,
