@@ -8,7 +8,11 @@ use api::{
 };
 use k8s_openapi::jiff::SignedDuration;
 
-use super::{Act, DaemonSetAction, DaemonSetState, World, node_uid};
+use super::{
+    World,
+    objects::{DaemonSetState, Name, Uid, node_uid},
+};
+use crate::decide::{Act, DaemonSetAction};
 
 impl World {
     /// Never early: what is called finished for having come to its end has ended on every node that
@@ -39,7 +43,7 @@ impl World {
                 || self.now.nodes.get(name) != Some(node);
             assert!(has_ended, "{} before node {name} was done", condition.reason);
         }
-        let has_failed = |(name, node): (&super::Name, &super::Uid)| {
+        let has_failed = |(name, node): (&Name, &Uid)| {
             self.now.nodes.get(name) != Some(node)
                 || self.failed.contains(&(uid.clone(), *node, work::hash(&job.spec)))
         };
