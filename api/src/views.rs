@@ -58,7 +58,7 @@ impl DaemonSetView {
 }
 
 /// A Pod without what only the kubelet needs.
-#[derive(Clone, Debug, Default, Deserialize, Resource)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Resource)]
 #[resource(inherit = k8s_openapi::api::core::v1::Pod)]
 pub struct PodView {
     /// As in every object, as far as it is read.
@@ -73,7 +73,7 @@ pub struct PodView {
 }
 
 /// Where a pod runs.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct PodSpecView {
     /// Name of the node; absent until the scheduler has bound the pod.
@@ -84,7 +84,7 @@ pub struct PodSpecView {
 }
 
 /// The part of an affinity that the DaemonSet controller writes.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct AffinityView {
     /// As in a pod.
@@ -92,7 +92,7 @@ pub struct AffinityView {
 }
 
 /// How a pod runs.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct PodStatusView {
     /// Ours, and the scheduler's.

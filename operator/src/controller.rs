@@ -4,7 +4,7 @@ use std::{collections::HashSet, future::Future, sync::Arc, time::Instant};
 
 use api::{
     names,
-    runtime::{Backoff, Clients, Health, NoRest, cache, watch, watch_cluster},
+    runtime::{Backoff, Clients, Health, Lists, NoRest, cache, watch, watch_cluster},
     v1beta1::Job,
     views::{self, DaemonSetView, NamespaceView, NodeView, PodView},
 };
@@ -65,12 +65,16 @@ pub async fn run(
     let all = watcher::Config::default();
     let of_jobs = watcher::Config::default().labels(names::POD_SELECTOR);
     let errors = &metrics.watch_errors;
+    let (lists, listed) = Lists::new();
     let job_watch = watch::<MaybeJob>(stream, namespace, all.clone());
     let (jobs, job_events) = cache(errors.count("jobs", job_watch));
+    let job_events = lists.tell(job_events);
     let daemon_set_watch = watch(stream, namespace, all.clone());
     let (daemon_sets, daemon_set_events) = cache(errors.count("daemonsets", daemon_set_watch));
+    let daemon_set_events = lists.tell(daemon_set_events);
     let pod_watch = watch::<PodView>(stream, namespace, of_jobs);
     let (pods, pod_events) = pods::pods(errors.count("pods", pod_watch));
+    let pod_events = lists.tell(pod_events);
     let (nodes, node_events) = nodes::nodes(errors.count("nodes", watch_cluster(stream, all)));
     // Who serves one namespace has no right to watch namespaces, and needs none: the setting is its.
     let namespaces = namespace.is_none().then(|| {
@@ -79,7 +83,7 @@ pub async fn run(
     let (namespaces, namespace_events) = namespaces.unzip();
     let namespace_events = namespace_events.map_or_else(
         || futures::stream::pending().left_stream(),
-        |events| events.touched_objects().right_stream(),
+        |events| lists.tell(events).touched_objects().right_stream(),
     );
     let jobs_by_namespace = jobs.store.clone();
     let _shown = metrics.show(jobs.store.clone());
@@ -119,6 +123,7 @@ pub async fn run(
         .watches_stream(namespace_events, move |namespace: NamespaceView| {
             jobs_in_namespace(&namespace, &jobs_by_namespace)
         })
+        .reconcile_all_on(listed)
         .with_config(controller::Config::default().concurrency(CONCURRENCY))
         .trigger_backoff(NoRest)
         .graceful_shutdown_on(shutdown.clone())

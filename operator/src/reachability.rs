@@ -12,25 +12,40 @@ use kube::{ResourceExt, runtime::watcher::Event};
 #[derive(Debug, Default)]
 pub(crate) struct Reachability {
     unreachable: HashSet<String>,
+    /// The nodes of a list that is not complete yet.
+    listed: HashSet<String>,
 }
 
 impl Reachability {
     /// The node of an event that has become unreachable, or reachable again, by it.
     pub(crate) fn turned(&mut self, event: Event<NodeView>) -> Option<NodeView> {
         match event {
-            Event::Apply(node) | Event::InitApply(node) => {
-                let name = node.name_any();
-                let has_turned = match node.is_unreachable() {
-                    true => self.unreachable.insert(name),
-                    false => self.unreachable.remove(&name),
-                };
-                has_turned.then_some(node)
+            Event::Apply(node) => self.has_turned(&node).then_some(node),
+            Event::InitApply(node) => {
+                self.listed.insert(node.name_any());
+                self.has_turned(&node).then_some(node)
             }
             Event::Delete(node) => {
                 self.unreachable.remove(&node.name_any());
                 None
             }
-            Event::Init | Event::InitDone => None,
+            Event::Init => {
+                self.listed.clear();
+                None
+            }
+            Event::InitDone => {
+                let listed = std::mem::take(&mut self.listed);
+                self.unreachable.retain(|name| listed.contains(name));
+                None
+            }
+        }
+    }
+
+    fn has_turned(&mut self, node: &NodeView) -> bool {
+        let name = node.name_any();
+        match node.is_unreachable() {
+            true => self.unreachable.insert(name),
+            false => self.unreachable.remove(&name),
         }
     }
 }
@@ -54,5 +69,10 @@ mod tests {
         assert!(turns(&lost, Event::InitApply));
         assert!(!turns(&lost, Event::Delete));
         assert!(!turns(&back, Event::Apply), "it is another node");
+        assert!(turns(&lost, Event::Apply));
+        for event in [Event::Init, Event::InitDone] {
+            assert!(reachability.turned(event).is_none());
+        }
+        assert_eq!(reachability.unreachable.len(), 0, "it is gone");
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use api::{
     conditions::{self, Reason},
     names,
-    runtime::{Backoff, Brief, Clients, NoRest, cache, error_kind, watch},
+    runtime::{Backoff, Brief, Clients, Lists, NoRest, cache, error_kind, watch},
     v1beta1::Job,
 };
 use futures::{StreamExt, TryStreamExt};
@@ -94,8 +94,10 @@ pub async fn run(
 ) {
     let events = watch::<MaybeJob>(&clients.stream, namespace, watcher::Config::default());
     let (jobs, events) = cache(metrics.watch_errors.count("jobs", events));
+    let (lists, listed) = Lists::new();
     let of_metrics = metrics.clone();
-    let events = events
+    let events = lists
+        .tell(events)
         .inspect_ok(move |event| {
             // No controller is told of a Job that is gone.
             if let watcher::Event::Delete(job) = event {
@@ -106,6 +108,7 @@ pub async fn run(
         .applied_objects();
     let context = Arc::new(Context { client: clients.call, metrics, backoff: Backoff::default() });
     let results = Controller::for_stream(events, jobs.store.clone())
+        .reconcile_all_on(listed)
         .with_config(Config::default().concurrency(CONCURRENCY))
         .trigger_backoff(NoRest)
         .graceful_shutdown_on(shutdown)

@@ -1,6 +1,6 @@
 //! Caches that watches fill.
 
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, channel::mpsc};
 use kube::{
     Resource,
     runtime::{
@@ -48,10 +48,41 @@ where
     (Cache { store, filled }, events)
 }
 
+/// Tells when lists are complete: for [`Controller::reconcile_all_on`](kube::runtime::Controller::reconcile_all_on).
+///
+/// A cache knows what a list holds when that is complete, and not as it comes; and of what it does not hold any
+/// more no event tells. So whoever was looked at meanwhile is to be looked at again.
+#[derive(Clone, Debug)]
+pub struct Lists(mpsc::UnboundedSender<()>);
+
+impl Lists {
+    /// The other half yields whenever a list has become complete.
+    pub fn new() -> (Self, impl Stream<Item = ()> + Send + 'static) {
+        let (sender, complete) = mpsc::unbounded();
+        (Self(sender), complete)
+    }
+
+    /// Tells of the lists among these events, which have passed the cache.
+    pub fn tell<K, S>(&self, events: S) -> impl Stream<Item = watcher::Result<Event<K>>> + use<K, S>
+    where
+        S: Stream<Item = watcher::Result<Event<K>>>,
+    {
+        let Self(sender) = self.clone();
+        events.inspect(move |event| {
+            if matches!(event, Ok(Event::InitDone)) {
+                // Nobody hears it when the process ends.
+                let _ = sender.unbounded_send(());
+            }
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
-    use crate::v1beta1::Job;
+    use crate::v1beta1::{Job, JobSpec};
 
     #[tokio::test]
     async fn every_waiter_is_woken_when_the_first_list_is_complete() {
@@ -68,6 +99,21 @@ mod tests {
             assert!(waiter.await.unwrap());
         }
         watch.abort();
+    }
+
+    #[tokio::test]
+    async fn a_list_is_told_of_when_the_cache_holds_it() {
+        let listed =
+            [Event::Init, Event::InitApply(Job::new("a", JobSpec::default())), Event::InitDone];
+        let (cache, events) = cache(futures::stream::iter(listed.map(Ok)));
+        let (lists, mut complete) = Lists::new();
+        let mut events = std::pin::pin!(lists.tell(events));
+        let mut told = Vec::new();
+        while events.next().await.is_some() {
+            let is_complete = complete.next().now_or_never().is_some();
+            told.push((is_complete, cache.store.len()));
+        }
+        assert_eq!(told, [(false, 0), (false, 0), (true, 1)]);
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ mod stream;
 mod watch;
 
 pub use backoff::Backoff;
-pub use cache::{Cache, cache};
+pub use cache::{Cache, Lists, cache};
 pub use client::Clients;
 pub use error::{Brief, kind as error_kind};
 pub use health::Health;
