@@ -121,8 +121,8 @@ impl Note {
 /// Publishes `note` about `job`, once however often it is called.
 ///
 /// # Errors
-/// When the API server could not take it now; what it refuses for good is dropped with a line in
-/// the log, for an event must not hold up the Job.
+/// When the API server does not answer, so that nothing else could be written either. An answer that is
+/// no success is logged, for whatever is wrong with events, their etcd or a webhook, must not hold up the Job.
 pub async fn publish(client: &Client, job: &Job, note: &Note, now: Timestamp) -> kube::Result<()> {
     let events: Api<Event> = Api::namespaced(client.clone(), &job.namespace().unwrap_or_default());
     let params =
@@ -130,9 +130,7 @@ pub async fn publish(client: &Client, job: &Job, note: &Note, now: Timestamp) ->
     match events.create(&params, &note.event(job, now)).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(refusal)) if refusal.code == 409 => Ok(()),
-        Err(kube::Error::Api(refusal))
-            if (400..500).contains(&refusal.code) && refusal.code != 429 =>
-        {
+        Err(kube::Error::Api(refusal)) => {
             tracing::warn!(reason = note.reason, "event refused: {}", refusal.message);
             Ok(())
         }
@@ -144,7 +142,7 @@ pub async fn publish(client: &Client, job: &Job, note: &Note, now: Timestamp) ->
 /// example: what its controller said last.
 ///
 /// # Errors
-/// When the API server could not take the call.
+/// When the API server could not take the call, which is no reason to hold up the Job.
 pub async fn refused_pods(
     client: &Client,
     namespace: &str,
@@ -178,6 +176,26 @@ mod tests {
         let mut recreated = job.clone();
         recreated.metadata.uid = Some("2".into());
         assert_ne!(Note::created("x").name(&job), Note::created("x").name(&recreated));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_no_success_holds_nothing_up_and_none_does() {
+        let publish = async |code: Option<u16>| {
+            let service = tower::service_fn(move |_: http::Request<kube::client::Body>| {
+                let status = serde_json::json!({"kind": "Status", "code": code, "message": "", "reason": ""});
+                let body = kube::client::Body::from(status.to_string().into_bytes());
+                let answer =
+                    code.map(|code| http::Response::builder().status(code).body(body).unwrap());
+                std::future::ready(answer.ok_or_else(|| std::io::Error::other("no answer")))
+            });
+            let client = Client::new(service, "default");
+            super::publish(&client, &Job::default(), &Note::restarted(), Timestamp::UNIX_EPOCH)
+                .await
+        };
+        for code in [403, 409, 422, 429, 500, 503] {
+            assert!(publish(Some(code)).await.is_ok(), "{code}");
+        }
+        assert!(publish(None).await.is_err());
     }
 
     #[test]

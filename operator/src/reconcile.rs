@@ -155,8 +155,10 @@ impl Reconciler {
             && self.asked_why.since(daemon_set).is_none_or(|since| since >= *ask_every)
         {
             let namespace = job.namespace().unwrap_or_default();
-            if let Some(note) = events::refused_pods(&self.client, &namespace, daemon_set).await? {
-                events::publish(&self.client, job, &note, now).await?;
+            match events::refused_pods(&self.client, &namespace, daemon_set).await {
+                Ok(Some(note)) => events::publish(&self.client, job, &note, now).await?,
+                Ok(None) => {}
+                Err(error) => warn!("why pods are missing is not known: {}", Brief(&error)),
             }
             self.asked_why.done(daemon_set, ());
         }
