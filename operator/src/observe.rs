@@ -16,7 +16,7 @@ use tracing::debug;
 use crate::{
     mark::mark,
     nodes::NodeCache,
-    observed::{Nodes, Observed, Source, asks_for_nodes},
+    observed::{Nodes, Observed, Ownership, Source, asks_for_nodes, ownership},
     pods::PodCache,
 };
 
@@ -92,27 +92,30 @@ impl Observer {
         let name = names::daemon_set(&job.name_any());
         let daemon_sets: Api<DaemonSetView> = Api::namespaced(self.client.clone(), &namespace);
         let daemon_set = daemon_sets.get_opt(&name).await?.map(Arc::new);
-        let (mut pods, mut nodes) = (Vec::new(), self.nodes.known());
-        if let Some(daemon_set) = &daemon_set {
-            pods = self.live_pods(&namespace, &name, uid(daemon_set)).await?;
-            if asks_for_nodes(job, daemon_set, &pods) {
+        let (mut pods, mut nodes) = (Vec::new(), Arc::default());
+        // One of somebody else's is no reason to mark pods.
+        if let Ownership::Own(daemon_set) = ownership(job, daemon_set.as_deref()) {
+            let are_cached = self.catch_up(&namespace, uid(daemon_set)).await;
+            pods = if are_cached {
+                self.pods.of(uid(daemon_set))
+            } else {
+                self.listed_pods(&namespace, &name).await?
+            };
+            nodes = self.nodes.known();
+            // Where the watch of pods is late, that of nodes may be, and pods may be gone of which neither told.
+            let may_be_late = !are_cached || self.pods.has_lost(uid(daemon_set));
+            if may_be_late || asks_for_nodes(job, daemon_set, &pods, &nodes) {
                 nodes = Arc::new(self.live_nodes().await?);
             }
         }
         Ok(Surroundings { daemon_set, pods, nodes, source: Source::Live })
     }
 
-    /// The pods of a DaemonSet that the API server holds: the cached ones, once it is certain that they are
-    /// not older than this call.
-    async fn live_pods(
+    async fn listed_pods(
         &self,
         namespace: &str,
         daemon_set: &str,
-        uid: &str,
     ) -> kube::Result<Vec<Arc<PodView>>> {
-        if self.catch_up(namespace, uid).await {
-            return Ok(self.pods.of(uid));
-        }
         let selector = format!("{}={}", names::LABEL_DAEMON_SET, names::label_value(daemon_set));
         let api = Api::namespaced(self.client.clone(), namespace);
         self.list(&api, ListParams::default().labels(&selector)).await
@@ -128,9 +131,11 @@ impl Observer {
         let Some(pod) = pods.iter().find(|pod| pod.metadata.deletion_timestamp.is_none()) else {
             return false;
         };
+        let before = self.pods.version();
         let told = async {
             match mark(&self.client, namespace, pod, Timestamp::now()).await {
-                Ok(version) => self.pods.until(&version).await,
+                // An older one proves nothing: somebody has dropped the mark, or taken etcd back to a backup.
+                Ok(version) => self.pods.until(before, &version).await,
                 Err(error) => {
                     // Most often the pod is gone. What else there is, the list will tell.
                     debug!("pods are listed, for none could be marked: {error}");
@@ -185,6 +190,8 @@ mod tests {
     };
     use serde_json::{Value, json};
 
+    use api::work;
+
     use super::*;
     use crate::{fixtures, nodes::nodes, pods::pods};
 
@@ -205,7 +212,7 @@ mod tests {
                 Some("status") => mark.clone(),
                 Some("nodes") => (200, json!({"metadata": {}, "items": []})),
                 Some("pods") => (200, json!({"metadata": {}, "items": [object("listed", "9")]})),
-                _ => (200, json!({"metadata": {"name": "d", "uid": fixtures::DAEMON_SET_UID}})),
+                _ => (200, daemon_set()),
             };
             log.lock().unwrap().push(what);
             let answer =
@@ -220,19 +227,44 @@ mod tests {
         }
         assert!(pods.synced().await);
         let (daemon_sets, _) = api::runtime::cache(stream::pending());
-        let (nodes, _) = nodes(stream::pending());
+        let known =
+            [Event::Init, Event::InitApply((*fixtures::node("a")).clone()), Event::InitDone];
+        let (nodes, events) = nodes(stream::iter(known.map(Ok)));
+        events.for_each(|_| std::future::ready(())).await;
         let client = Client::new(service, "default");
         (Observer { client, daemon_sets, pods, nodes }, watch, asked)
     }
 
+    /// One whose pods are all there.
+    fn daemon_set() -> Value {
+        let job = fixtures::job();
+        json!({
+            "metadata": {
+                "name": "d", "uid": fixtures::DAEMON_SET_UID, "generation": 1,
+                "ownerReferences": [job.controller_owner_ref(&())],
+                "annotations": {names::ANNOTATION_WORK_HASH: work::hash(&job.spec)},
+            },
+            "status": {
+                "currentNumberScheduled": 1, "desiredNumberScheduled": 1, "numberMisscheduled": 0,
+                "numberReady": 1, "observedGeneration": 1,
+            },
+        })
+    }
+
+    /// A pod on the node `a` that is done.
     fn object(uid: &str, version: &str) -> Value {
         let owner = json!({
             "apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "controller": true,
             "uid": fixtures::DAEMON_SET_UID,
         });
-        json!({"metadata": {
-            "name": uid, "uid": uid, "resourceVersion": version, "ownerReferences": [owner],
-        }})
+        json!({
+            "metadata": {
+                "name": uid, "uid": uid, "resourceVersion": version, "ownerReferences": [owner],
+                "annotations": {names::ANNOTATION_WORK_HASH: work::hash(&fixtures::job().spec)},
+            },
+            "spec": {"nodeName": "a"},
+            "status": {"conditions": [{"type": names::POD_COMPLETED, "status": "True"}]},
+        })
     }
 
     fn pod(uid: &str, version: &str) -> PodView {
@@ -276,8 +308,48 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn pods_are_listed_when_the_watch_does_not_tell_of_the_mark() {
-        let (observer, _watch, _) = observer((200, object("known", "7"))).await;
+        let (observer, _watch, asked) = observer((200, object("known", "7"))).await;
         assert_eq!(uids(&observer.live(&fixtures::job()).await.unwrap()), ["listed"]);
+        let asked = asked.lock().unwrap();
+        assert!(
+            asked.contains(&"GET /api/v1/nodes".to_owned()),
+            "that of nodes may be late as well"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pods_are_listed_when_a_mark_is_no_later_than_what_is_known() {
+        let (observer, _watch, _) = observer((200, object("known", "5"))).await;
+        assert_eq!(uids(&observer.live(&fixtures::job()).await.unwrap()), ["listed"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nodes_are_read_when_a_pod_is_gone() {
+        for (lost, expected) in [(false, 0), (true, 1)] {
+            let (observer, watch, asked) = observer((200, object("known", "7"))).await;
+            if lost {
+                watch.unbounded_send(Ok(Event::Delete(pod("lost", "6")))).unwrap();
+            }
+            let job = fixtures::job();
+            let told = async {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                watch.unbounded_send(Ok(Event::Apply(pod("known", "7")))).unwrap();
+            };
+            let (seen, ()) = tokio::join!(observer.live(&job), told);
+            assert_eq!(uids(&seen.unwrap()), ["known"]);
+            let asked = asked.lock().unwrap();
+            let of_nodes = asked.iter().filter(|asked| *asked == "GET /api/v1/nodes");
+            assert_eq!(of_nodes.count(), expected, "{asked:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pods_of_somebody_else_are_not_marked() {
+        let (observer, _watch, asked) = observer((200, object("known", "7"))).await;
+        let mut other = fixtures::job();
+        other.metadata.uid = Some("another".into());
+        assert_eq!(uids(&observer.live(&other).await.unwrap()), [""; 0]);
+        assert_eq!(asked.lock().unwrap().len(), 1, "the DaemonSet is looked at");
     }
 
     #[tokio::test(start_paused = true)]

@@ -47,11 +47,22 @@ pub struct Observed<'a> {
 ///
 /// Nodes matter where a result is that of a node and not of its pod: where a pod that is not done is on a node
 /// that was, and where a node has failed. A cache that lags might take a node for an earlier one of its name.
+/// And they matter where the cache does not know a pod's node, which may be gone.
 #[must_use]
-pub fn asks_for_nodes(job: &Job, daemon_set: &DaemonSetView, pods: &[Arc<PodView>]) -> bool {
+pub fn asks_for_nodes(
+    job: &Job,
+    daemon_set: &DaemonSetView,
+    pods: &[Arc<PodView>],
+    nodes: &Nodes,
+) -> bool {
     let has_failed = job.status.as_ref().is_some_and(|status| status.failed_nodes.is_some());
-    let by_pods = || progress(&job.spec, &JobStatus::default(), daemon_set, pods, &Nodes::new());
-    has_failed || !by_pods().has_ended
+    let is_unknown = |pod: &Arc<PodView>| pod.node().is_some_and(|node| !nodes.contains_key(node));
+    let do_not_suffice = || {
+        let (nothing, no_nodes) = (JobStatus::default(), Nodes::new());
+        let by_pods = progress(&job.spec, &nothing, daemon_set, pods, &no_nodes, Source::Caches);
+        !by_pods.has_ended || by_pods.failed > 0
+    };
+    has_failed || pods.iter().any(is_unknown) || do_not_suffice()
 }
 
 /// Whose the DaemonSet of the Job's name is.
@@ -93,6 +104,7 @@ pub fn ownership<'a>(job: &Job, daemon_set: Option<&'a DaemonSetView>) -> Owners
 #[cfg(test)]
 mod tests {
     use api::{node_set::NodeSet, v1beta1::JobSpec, work};
+    use serde_json::json;
 
     use super::*;
     use crate::fixtures;
@@ -101,12 +113,25 @@ mod tests {
     fn nodes_are_read_where_a_record_of_them_decides() {
         let hash = work::hash(&JobSpec::default());
         let daemon_set = fixtures::daemon_set().work_hash(&hash).scheduled(1, 1).build();
+        let nodes = fixtures::nodes([fixtures::node("a")]);
         let asks = |job: &Job, pod: fixtures::PodBuilder| {
-            asks_for_nodes(job, &daemon_set, &[pod.work_hash(&hash).build()])
+            asks_for_nodes(job, &daemon_set, &[pod.work_hash(&hash).build()], &nodes)
         };
         let mut job = Job::new("runs-once", JobSpec::default());
         assert!(!asks(&job, fixtures::pod("a").done()), "pods alone say that it has ended");
         assert!(asks(&job, fixtures::pod("a")), "an earlier pod of the node may have been done");
+        assert!(asks(&job, fixtures::pod("b").done()), "that node may be gone");
+        let crashed = json!({
+            "name": "job-container", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": 1}},
+        });
+        job.spec.backoff_limit_per_node = Some(0);
+        let hash = work::hash(&job.spec);
+        let failed = fixtures::pod("a").work_hash(&hash).container(crashed).build();
+        assert!(
+            asks_for_nodes(&job, &daemon_set, &[failed], &nodes),
+            "an earlier pod of the node may have been done: then it has not failed"
+        );
         let mut failed_nodes = NodeSet::default();
         failed_nodes.insert("uid-of-a");
         let failed_nodes = Some(failed_nodes);

@@ -11,7 +11,7 @@ use api::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::{
-    observed::Nodes,
+    observed::{Nodes, Source},
     run::{Run, run},
 };
 
@@ -50,6 +50,10 @@ pub struct Progress {
 ///
 /// What a pod has come to that is older than its node counts as long as it is there, and is not recorded: it
 /// was bound to another node of that name, and a cache that lags shows such a pod beside its node's successor.
+///
+/// A pod stays for a minute when its node is gone, but the DaemonSet controller does not count such nodes:
+/// what it has come to must not stand in for a node that is wanted. Cached nodes may just be late, so that is
+/// for [`Source::Live`] to say.
 #[must_use]
 pub fn progress(
     spec: &JobSpec,
@@ -57,6 +61,7 @@ pub fn progress(
     daemon_set: &DaemonSetView,
     pods: &[Arc<PodView>],
     nodes: &Nodes,
+    source: Source,
 ) -> Progress {
     let work_hash = work::hash(spec);
     let (held, homeless) = nodes_with_pods(spec, &work_hash, daemon_set, pods, nodes);
@@ -73,6 +78,9 @@ pub fn progress(
         let is_in = |set: &NodeSet| member.is_some_and(|node| set.contains(node));
         let was_completed = is_in(&completed_nodes);
         completed_before_with_pods += usize::from(was_completed);
+        if source == Source::Live && held.node.is_none() && (run.is_done || run.has_failed) {
+            continue;
+        }
         // What was first stays: a failed node that succeeds in a later run has failed.
         let has_failed = is_in(&failed_nodes) || run.has_failed && !was_completed;
         let record = |set: &mut NodeSet, is_so| {
@@ -106,7 +114,10 @@ pub fn progress(
         succeeded += without_pods.filter(|(_, node)| is_completed(node)).count();
     }
 
-    let desired = daemon_set.status.as_ref().map_or(0, |status| status.desired_number_scheduled);
+    let status = daemon_set.status.as_ref();
+    let desired = status.map_or(0, |status| status.desired_number_scheduled);
+    // Nodes that would get no pod now, for a taint for example, and may keep the one that they have.
+    let kept = status.map_or(0, |status| status.number_misscheduled);
     Progress {
         desired,
         active: count(active),
@@ -117,7 +128,9 @@ pub fn progress(
         nodes: listed(unfinished),
         completed_nodes,
         failed_nodes,
-        has_ended: is_caught_up(daemon_set, &work_hash) && active == 0 && count(ended) >= desired,
+        has_ended: is_caught_up(daemon_set, &work_hash)
+            && active == 0
+            && count(ended) >= desired.saturating_add(kept),
     }
 }
 
@@ -202,7 +215,6 @@ fn is_caught_up(daemon_set: &DaemonSetView, work_hash: &str) -> bool {
         && status.observed_generation == daemon_set.metadata.generation
         && daemon_set.work_hash() == Some(work_hash)
         && status.current_number_scheduled == status.desired_number_scheduled
-        && status.number_misscheduled == 0
 }
 
 fn count(nodes: usize) -> i32 {

@@ -29,6 +29,8 @@ enum Event {
     PodDeleted(usize),
     /// Pods that were going away are gone.
     PodsGone,
+    /// Pods whose node is gone are collected.
+    PodsCollected,
     /// The user changes the work.
     Edit(u8),
     /// The user changes how many failed nodes are borne.
@@ -70,6 +72,7 @@ fn world_event() -> impl Strategy<Value = Event> {
         1 => index().prop_map(Event::PodFails),
         1 => index().prop_map(Event::PodDeleted),
         2 => Just(Event::PodsGone),
+        1 => Just(Event::PodsCollected),
         1 => (0_u8..3).prop_map(Event::Edit),
         1 => limit.prop_map(Event::EditLimit),
         1 => deadline.prop_map(Event::EditDeadline),

@@ -11,11 +11,11 @@ use k8s_openapi::{
 
 use super::*;
 use crate::{
-    fixtures::{DAEMON_SET_UID, daemon_set, job, pod},
+    fixtures::{DAEMON_SET_UID, daemon_set, job, node, nodes, pod},
     observed::Nodes,
 };
 
-static NO_NODES: LazyLock<Nodes> = LazyLock::new(Nodes::new);
+static NODES: LazyLock<Nodes> = LazyLock::new(|| nodes(["a", "b", "c", "d"].map(node)));
 
 fn observed<'a>(
     job: &'a Job,
@@ -23,7 +23,7 @@ fn observed<'a>(
     pods: &'a [Arc<PodView>],
     source: Source,
 ) -> Observed<'a> {
-    Observed { job, daemon_set, pods, nodes: &NO_NODES, source, now: Timestamp::UNIX_EPOCH }
+    Observed { job, daemon_set, pods, nodes: &NODES, source, now: Timestamp::UNIX_EPOCH }
 }
 
 fn act_on(job: &Job, daemon_set: Option<&DaemonSetView>, pods: &[Arc<PodView>]) -> Act {
@@ -184,7 +184,7 @@ fn past_its_deadline_a_job_fails_and_names_what_is_not_done() {
             job,
             daemon_set: Some(&daemon_set),
             pods: &pods,
-            nodes: &NO_NODES,
+            nodes: &NODES,
             source,
             now,
         })

@@ -31,6 +31,7 @@ fn of(daemon_set: &DaemonSetView, pods: &[Arc<PodView>]) -> Progress {
         daemon_set,
         pods,
         &nodes([node("a"), node("b"), node("c")]),
+        Source::Live,
     )
 }
 
@@ -67,7 +68,6 @@ fn a_daemon_set_that_is_not_caught_up_is_not_at_its_end() {
         caught_up().scheduled(2, 2),
         caught_up().observed_generation(None),
         caught_up().observed_generation(Some(0)),
-        caught_up().misscheduled(1),
         caught_up().work_hash("w0"),
     ];
     for daemon_set in behind {
@@ -75,6 +75,30 @@ fn a_daemon_set_that_is_not_caught_up_is_not_at_its_end() {
         assert!(!of(&daemon_set, &pods).has_ended, "{daemon_set:?}");
     }
     assert!(of(&caught_up().build(), &pods).has_ended);
+}
+
+/// A taint that came later keeps new pods off a node, and leaves the one that is there.
+#[test]
+fn a_node_that_would_get_no_pod_now_is_waited_for_and_holds_nothing_up() {
+    let kept = daemon_set().work_hash(&hash()).scheduled(1, 1).misscheduled(1).build();
+    assert!(!of(&kept, &pods([mine("a").done(), mine("b")])).has_ended);
+    assert!(!of(&kept, &pods([mine("a").done()])).has_ended, "the status is of another time");
+    assert!(of(&kept, &pods([mine("a").done(), mine("b").done()])).has_ended);
+}
+
+/// A pod stays for a minute when its node is gone.
+#[test]
+fn a_pod_whose_node_is_gone_stands_for_no_node_that_is_wanted() {
+    let nodes = nodes([node("a"), node("b")]);
+    let progress = |last, source| {
+        let pods = pods([mine("b").done(), last]);
+        progress(&spec(), &JobStatus::default(), &ds(2, 2), &pods, &nodes, source)
+    };
+    let early = progress(mine("c").done(), Source::Live);
+    assert_eq!((early.succeeded, early.has_ended), (1, false), "a is wanted, and its pod is gone");
+    assert!(!progress(mine("c").container(crashed()), Source::Live).has_ended);
+    assert!(progress(mine("a").done(), Source::Live).has_ended);
+    assert!(progress(mine("c").done(), Source::Caches).has_ended, "the node may be new");
 }
 
 #[test]
@@ -106,9 +130,10 @@ fn a_node_that_was_done_stays_done_when_its_pod_is_replaced_or_gone() {
     let first = of(&ds(2, 2), &pods([mine("a").done(), mine("b")]));
     let known = JobStatus { completed_nodes: Some(first.completed_nodes), ..JobStatus::default() };
     let nodes = nodes([node("a"), node("b")]);
-    let replaced = progress(&spec(), &known, &ds(2, 2), &pods([mine("a"), mine("b")]), &nodes);
+    let replaced =
+        progress(&spec(), &known, &ds(2, 2), &pods([mine("a"), mine("b")]), &nodes, Source::Live);
     assert_eq!((replaced.succeeded, replaced.active), (1, 1));
-    let gone = progress(&spec(), &known, &ds(2, 1), &pods([mine("b")]), &nodes);
+    let gone = progress(&spec(), &known, &ds(2, 1), &pods([mine("b")]), &nodes, Source::Live);
     assert_eq!((gone.succeeded, gone.active, gone.has_ended), (1, 1, false));
 }
 
@@ -120,7 +145,8 @@ fn a_node_that_was_done_and_holds_no_pod_does_not_stand_for_one_that_is_wanted()
         .get_or_insert_default()
         .insert(node("c").metadata.uid.as_deref().unwrap());
     let nodes = nodes([node("a"), node("b"), node("c")]);
-    let progress = progress(&spec(), &known, &ds(2, 2), &pods([mine("a").done()]), &nodes);
+    let progress =
+        progress(&spec(), &known, &ds(2, 2), &pods([mine("a").done()]), &nodes, Source::Live);
     assert!(!progress.has_ended, "b is wanted and its pod is gone");
 }
 
@@ -131,7 +157,7 @@ fn a_node_that_was_recreated_under_its_name_is_not_done() {
     let mut recreated = (*node("a")).clone();
     recreated.metadata.uid = Some("another".into());
     let nodes = nodes([Arc::new(recreated)]);
-    let progress = progress(&spec(), &known, &ds(1, 1), &pods([mine("a")]), &nodes);
+    let progress = progress(&spec(), &known, &ds(1, 1), &pods([mine("a")]), &nodes, Source::Live);
     assert_eq!((progress.succeeded, progress.active, progress.has_ended), (0, 1, false));
 }
 
@@ -152,7 +178,7 @@ fn what_a_pod_has_come_to_that_is_older_than_its_node_is_not_recorded() {
     let of = |pods: &[Arc<PodView>]| {
         let nodes = nodes([node("a"), node("b")]);
         let spec = JobSpec { backoff_limit_per_node: Some(0), ..spec() };
-        progress(&spec, &JobStatus::default(), &ds(2, 2), pods, &nodes)
+        progress(&spec, &JobStatus::default(), &ds(2, 2), pods, &nodes, Source::Live)
     };
     let older = of(&pods(1));
     assert_eq!((older.succeeded, older.failed, older.has_ended), (1, 1, true));
@@ -166,14 +192,20 @@ fn a_failed_node_is_not_waited_for_and_stays_failed() {
     let spec = JobSpec { backoff_limit_per_node: Some(0), ..spec() };
     let nodes = nodes([node("a"), node("b")]);
     let crash = pods([mine("a").done(), mine("b").container(crashed())]);
-    let first = progress(&spec, &JobStatus::default(), &ds(2, 2), &crash, &nodes);
+    let first = progress(&spec, &JobStatus::default(), &ds(2, 2), &crash, &nodes, Source::Live);
     assert_eq!((first.succeeded, first.failed, first.active, first.has_ended), (1, 1, 0, true));
     assert_eq!((first.nodes[0].name.as_str(), first.nodes[0].state), ("b", NodeState::Failed));
     assert_eq!(first.nodes[0].exit_code, Some(3));
 
     let known = JobStatus { failed_nodes: Some(first.failed_nodes), ..JobStatus::default() };
-    let later =
-        progress(&spec, &known, &ds(2, 2), &pods([mine("a").done(), mine("b").done()]), &nodes);
+    let later = progress(
+        &spec,
+        &known,
+        &ds(2, 2),
+        &pods([mine("a").done(), mine("b").done()]),
+        &nodes,
+        Source::Live,
+    );
     assert_eq!((later.succeeded, later.failed), (1, 1));
 }
 
@@ -193,12 +225,19 @@ fn what_was_done_before_it_failed_stays_done() {
     };
     let daemon_set = daemon_set().work_hash(&hash).scheduled(1, 1).build();
     let done = [pod("a").work_hash(&hash).init_container(container(0)).build()];
-    let first = progress(&spec, &JobStatus::default(), &daemon_set, &done, &nodes([node("a")]));
+    let first = progress(
+        &spec,
+        &JobStatus::default(),
+        &daemon_set,
+        &done,
+        &nodes([node("a")]),
+        Source::Live,
+    );
     assert!(first.has_ended && first.succeeded == 1);
     // The sandbox was created again, so the init container ran again, and failed.
     let known = JobStatus { completed_nodes: Some(first.completed_nodes), ..JobStatus::default() };
     let rerun = [pod("a").work_hash(&hash).init_container(container(1)).build()];
-    let later = progress(&spec, &known, &daemon_set, &rerun, &nodes([node("a")]));
+    let later = progress(&spec, &known, &daemon_set, &rerun, &nodes([node("a")]), Source::Live);
     assert_eq!((later.succeeded, later.failed), (1, 0));
 }
 
@@ -214,7 +253,7 @@ fn an_unreachable_node_is_waited_for_and_named_as_such() {
         mine("b").done(),
         mine("c").container(running),
     ]);
-    let progress = progress(&spec(), &JobStatus::default(), &ds(3, 3), &pods, &nodes);
+    let progress = progress(&spec(), &JobStatus::default(), &ds(3, 3), &pods, &nodes, Source::Live);
     let states: Vec<_> =
         progress.nodes.iter().map(|node| (node.name.as_str(), node.state)).collect();
     assert_eq!(states, [("a", NodeState::Unreachable), ("c", NodeState::Running)]);
@@ -233,7 +272,8 @@ fn unfinished_nodes_are_listed_with_failed_ones_first() {
     let crashed = status(json!({"terminated": {"exitCode": 1}}));
     let running = status(json!({"running": {}}));
     let pods = pods([mine("a").container(running), mine("b"), mine("c").container(crashed)]);
-    let progress = progress(&spec, &JobStatus::default(), &ds(3, 3), &pods, &Nodes::new());
+    let progress =
+        progress(&spec, &JobStatus::default(), &ds(3, 3), &pods, &Nodes::new(), Source::Caches);
     let listed: Vec<_> =
         progress.nodes.iter().map(|node| (node.name.as_str(), node.state)).collect();
     let expected = [("c", NodeState::Failed), ("b", NodeState::Pending), ("a", NodeState::Running)];
@@ -250,7 +290,8 @@ fn of_many_unfinished_nodes_the_first_ones_are_listed_and_all_are_counted() {
         .map(|name| if name == failed { mine(name).container(crashed()) } else { mine(name) })
         .map(crate::fixtures::PodBuilder::build)
         .collect();
-    let progress = progress(&spec, &JobStatus::default(), &ds(250, 250), &pods, &Nodes::new());
+    let progress =
+        progress(&spec, &JobStatus::default(), &ds(250, 250), &pods, &Nodes::new(), Source::Caches);
     assert_eq!((progress.unfinished, progress.active, progress.failed), (250, 249, 1));
     let listed: Vec<_> = progress.nodes.iter().map(|node| node.name.as_str()).collect();
     let others = names.iter().map(String::as_str).take(MAX_NODES - 1);

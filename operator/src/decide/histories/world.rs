@@ -107,6 +107,10 @@ impl World {
                 }
             }
             Event::PodsGone => self.now.pods.retain(|_, pod| !pod.is_leaving),
+            Event::PodsCollected => {
+                let nodes = &self.now.nodes;
+                self.now.pods.retain(|_, pod| nodes.contains_key(&pod.node));
+            }
             Event::Edit(version) => self.edit(|job| job.spec.args = vec![version.to_string()]),
             Event::EditLimit(limit) => self.edit(|job| job.spec.max_failed_nodes = *limit),
             Event::EditDeadline(seconds) => {
@@ -139,6 +143,7 @@ impl World {
             self.happen(&Event::Collect);
             self.happen(&Event::Reconcile(Lags::default(), Vec::new()));
             self.happen(&Event::PodsGone);
+            self.happen(&Event::PodsCollected);
             self.happen(&Event::Sync);
             for index in 0..self.now.pods.len() {
                 self.happen(&Event::PodDone(index));

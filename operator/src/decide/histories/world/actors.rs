@@ -22,7 +22,8 @@ use crate::{
 
 impl World {
     /// As the DaemonSet controller: the status counts the pods from before those that this very
-    /// sync creates.
+    /// sync creates. Pods whose node is gone are not its business, but that of the collector of pods,
+    /// which takes up to a minute.
     pub(super) fn sync(&mut self) {
         let Some(mut daemon_set) = self.now.daemon_set.as_deref().cloned() else {
             return;
@@ -32,7 +33,7 @@ impl World {
         let own = self.now.pods.values_mut().filter(|pod| pod.owner == daemon_set.uid);
         let mut held = BTreeSet::new();
         for pod in own {
-            pod.is_leaving |= !is_wanted(pod) || pod.work_hash != daemon_set.work_hash;
+            pod.is_leaving |= pod.work_hash != daemon_set.work_hash;
             if is_wanted(pod) {
                 held.insert(pod.node);
             }
@@ -74,14 +75,20 @@ impl World {
             between.iter().for_each(|event| self.happen(event));
             let seen = daemon_set.as_ref().map(|_| pods(&self.now.pods)).unwrap_or_default();
             let daemon_set_view = view(daemon_set.as_deref());
-            let is_live =
-                daemon_set_view.as_ref().is_some_and(|view| asks_for_nodes(&job, view, &seen));
-            let known = if is_live { &self.now } else { self.ago(lags.nodes) };
+            let cached = nodes(&self.ago(lags.nodes).nodes);
+            let asks = daemon_set_view
+                .as_ref()
+                .is_some_and(|view| asks_for_nodes(&job, view, &seen, &cached));
+            let is_live = asks
+                || daemon_set
+                    .as_ref()
+                    .is_some_and(|set| self.has_lost_pods_since(lags.nodes, &set.uid));
+            let known = if is_live { nodes(&self.now.nodes) } else { cached };
             decision = decide(&Observed {
                 job: &job,
                 daemon_set: daemon_set_view.as_ref(),
                 pods: &seen,
-                nodes: &nodes(&known.nodes),
+                nodes: &known,
                 source: Source::Live,
                 now: self.time,
             });
@@ -95,6 +102,13 @@ impl World {
             self.check_deadline(&job, &act);
             self.apply(&job, *act);
         }
+    }
+
+    /// Whether a pod of the DaemonSet is gone that was there at any time since that of a cache that lags
+    /// so much.
+    fn has_lost_pods_since(&self, lag: usize, daemon_set: &str) -> bool {
+        let mut since = self.past.iter().rev().take(1 + lag).flat_map(|then| &then.pods);
+        since.any(|(uid, pod)| pod.owner == daemon_set && !self.now.pods.contains_key(uid))
     }
 
     /// As the API server: a UID or a version that does not match is a conflict.
