@@ -95,16 +95,20 @@ while pkill -KILL -x kube-apiserver; do sleep 0.1; done
 ///
 /// The kubelet lets a container wait that ended twice within ten minutes, up to five minutes: the API
 /// server itself, and the controller manager and the scheduler, which end when they cannot renew their
-/// leases. That would be in the way of whatever comes next, and a new kubelet has forgotten it.
+/// leases. That would be in the way of whatever comes next, and a new kubelet has forgotten it. Each has twice
+/// the time of the one before: on a busy machine the first may not get as far as starting it.
 const BRING_BACK: &str = r#"
 away=/etc/kubernetes/kube-apiserver.yaml
 if [ -e $away ]; then mv $away /etc/kubernetes/manifests/; fi
 pkill -CONT -x kube-apiserver
 rounds=0
+most=25
 until curl --silent --insecure --fail --max-time 2 https://127.0.0.1:6443/readyz >/dev/null; do
     rounds=$((rounds + 1))
-    if [ $((rounds % 25)) -eq 0 ] && ! pgrep -x kube-apiserver >/dev/null; then
+    if [ "$rounds" -ge "$most" ] && ! pgrep -x kube-apiserver >/dev/null; then
         pkill -KILL -x kubelet
+        rounds=0
+        most=$((most * 2))
     fi
     sleep 0.2
 done
