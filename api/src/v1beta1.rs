@@ -85,9 +85,8 @@ pub struct JobSpec {
     #[schemars(schema_with = "any_object")]
     pub template: Option<serde_json::Value>,
 
-    /// Number of failed runs on a node that are forgiven. With 6, the default, the node has failed
-    /// for good when its seventh run fails, which with the kubelet's growing waits takes over five
-    /// minutes.
+    /// Number of failed runs on a node that are forgiven: the node has failed for good when one more
+    /// run fails. Default: 6, which with the kubelet's growing waits takes over five minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub backoff_limit_per_node: Option<i32>,
