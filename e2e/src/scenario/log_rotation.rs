@@ -27,6 +27,10 @@ until ls /var/log/pods/"$1"_*/*/*.log.* > /dev/null 2>&1; do sleep 0.2; done
 /// How long rotation may take: two looks of the kubelet, with a busy machine between them.
 const ROTATION: Duration = Duration::from_secs(60);
 
+/// A log that begins within ten seconds of its container passes for one that has its beginning: by then
+/// kubelets may have rotated it already.
+const BEGINNING: Duration = Duration::from_secs(11);
+
 /// Within what time a word is to be noticed. A stream that the kubelet has lost its place in is
 /// replaced before the next rotation, ten seconds later; the rest is for a busy machine.
 const NOTICED: Duration = Duration::from_secs(20);
@@ -83,7 +87,9 @@ async fn lose_the_word(scene: &Scene<'_>) -> Result<()> {
     scene.apply(&manifest::shell(scene, JOB, &script).to_string()).await?;
     let job = scene.job(JOB);
     scene.until_running_everywhere().await?;
+    let beginning = tokio::time::sleep(BEGINNING);
     scale(scene, 0).await?;
+    beginning.await;
     scene.touch([first], "go").await?;
     until_rotated(scene, first).await?;
     scale(scene, 1).await?;
