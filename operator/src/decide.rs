@@ -124,8 +124,7 @@ pub fn decide(observed: &Observed<'_>) -> Decision {
 
 /// The Job has its DaemonSet.
 fn running(observed: &Observed<'_>, base: JobStatus, daemon_set: &DaemonSetView) -> Decision {
-    let Observed { job, now, .. } = *observed;
-    let Observed { pods, nodes, source, .. } = *observed;
+    let Observed { job, pods, nodes, source, now, .. } = *observed;
     let progress = progress(&job.spec, &base, daemon_set, pods, nodes, source);
     let lacks_pods = lacks_pods(daemon_set, &progress);
     if daemon_set.work_hash() != Some(&work::hash(&job.spec)) {
