@@ -221,8 +221,16 @@ fn report(context: &Context, outcome: Outcome) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    };
+
+    use http::{Method, Request, Response};
+    use kube::client::Body;
     use serde_json::json;
+
+    use super::*;
 
     /// Seconds after the epoch at which the Jobs of these tests were finished.
     const FINISHED: i64 = 1000;
@@ -285,6 +293,53 @@ mod tests {
         let mut edited = job("Complete", "Completed", None);
         edited.metadata.generation = Some(3);
         assert_eq!(due_after(&edited, 0), Due::Never);
+    }
+
+    /// While the second page of a list is awaited, the Job on the first is looked at as it was before.
+    #[tokio::test(start_paused = true)]
+    async fn a_job_that_was_completed_while_nobody_was_told_is_deleted() {
+        let (lists, watches) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let deleted = Arc::new(Mutex::new(None));
+        let (state, deletions) = (Arc::new((lists, watches)), Arc::clone(&deleted));
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let (state, deletions) = (Arc::clone(&state), Arc::clone(&deletions));
+            async move {
+                let (lists, watches) = &*state;
+                let query = request.uri().query().unwrap_or_default();
+                let answer = if request.method() == Method::DELETE {
+                    *deletions.lock().unwrap() = Some(request.uri().path().to_owned());
+                    json!({"kind": "Status", "status": "Success"})
+                } else if query.contains("watch=true") {
+                    if watches.fetch_add(1, Relaxed) > 0 {
+                        std::future::pending::<()>().await;
+                    }
+                    json!({"type": "ERROR", "object": {
+                        "kind": "Status", "status": "Failure", "code": 410, "reason": "Expired",
+                        "message": "",
+                    }})
+                } else if query.contains("continue=more") {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    json!({"metadata": {"resourceVersion": "2"}, "items": []})
+                } else {
+                    let is_first = lists.fetch_add(1, Relaxed) == 0;
+                    let mut job = job("Complete", "Completed", None);
+                    job.metadata.uid = Some("u".into());
+                    job.metadata.resource_version = Some("1".into());
+                    job.status = job.status.filter(|_| !is_first);
+                    let more = if is_first { "" } else { "more" };
+                    json!({"metadata": {"resourceVersion": "1", "continue": more}, "items": [job]})
+                };
+                let body = format!("{answer}\n").into_bytes();
+                Ok::<_, std::convert::Infallible>(Response::new(Body::from(body)))
+            }
+        });
+        let client = Client::new(service, "n");
+        let clients = Clients { stream: client.clone(), logs: client.clone(), call: client };
+        let (synced, _) = oneshot::channel();
+        let shutdown = tokio::time::sleep(Duration::from_secs(60));
+        run(clients, Some("n"), Metrics::default(), synced, shutdown).await;
+        let path = "/apis/daemonset.darkowlzz.space/v1beta1/namespaces/n/jobs/j";
+        assert_eq!(deleted.lock().unwrap().as_deref(), Some(path));
     }
 
     #[test]
