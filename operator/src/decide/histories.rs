@@ -114,3 +114,26 @@ proptest! {
         prop_assert!(world.is_over(), "it never ends: {:#?}", world);
     }
 }
+
+/// Too rare to be met by chance: three things have to happen while the cache of nodes lags.
+#[test]
+fn a_pod_whose_node_is_gone_stands_for_no_lost_one_though_the_cache_knows_that_node() {
+    let reconcile = |nodes| Event::Reconcile(Lags { nodes, ..Lags::default() }, Vec::new());
+    let mut world = World::new(3);
+    for event in [
+        reconcile(0),
+        Event::Sync,
+        Event::Sync,
+        Event::PodDone(1),
+        Event::PodDone(2),
+        Event::NodeLeaves(2),
+        Event::Sync,
+        Event::PodDeleted(0),
+        Event::PodsGone,
+        reconcile(4),
+    ] {
+        world.happen(&event);
+    }
+    world.settle();
+    assert!(world.is_over(), "it never ends: {world:#?}");
+}
