@@ -258,3 +258,102 @@ fn report(context: &Context, outcome: Outcome) {
         Err(controller::Error::RunnerError(error)) => warn!("{error}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Mutex,
+            atomic::{AtomicUsize, Ordering::Relaxed},
+        },
+        time::Duration,
+    };
+
+    use http::{Method, Request, Response};
+    use kube::{Client, client::Body};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fixtures;
+
+    /// An API server with one Job, which asks for what is not allowed in its namespace. The first watch of
+    /// namespaces ends for lack of history; the list after it has that it is allowed, and comes in two pages.
+    #[derive(Default)]
+    struct Gap {
+        lists_of_namespaces: AtomicUsize,
+        watches_of_namespaces: AtomicUsize,
+        /// Where a DaemonSet was applied.
+        applied: Mutex<Option<String>>,
+    }
+
+    impl Gap {
+        async fn answer(&self, request: Request<Body>) -> (u16, Value) {
+            let (method, uri) = (request.method().clone(), request.into_parts().0.uri);
+            let (path, query) = (uri.path(), uri.query().unwrap_or_default());
+            let kind = path.rsplit('/').next().unwrap_or_default();
+            let list = |items: Value, more: &str| {
+                let metadata = json!({"resourceVersion": "1", "continue": more});
+                (200, json!({"metadata": metadata, "items": items}))
+            };
+            if method != Method::GET {
+                if path.contains("/daemonsets/") {
+                    *self.applied.lock().unwrap() = Some(path.to_owned());
+                }
+                return (200, json!({"metadata": {"name": "sample", "resourceVersion": "1"}}));
+            }
+            if query.contains("watch=true") {
+                if kind != "namespaces" || self.watches_of_namespaces.fetch_add(1, Relaxed) > 0 {
+                    std::future::pending::<()>().await;
+                }
+                return (200, json!({"type": "ERROR", "object": refusal(410, "Expired")}));
+            }
+            match kind {
+                "jobs" => {
+                    let mut job = fixtures::job();
+                    job.spec.mount_path = Some("/tmp".to_owned());
+                    list(json!([job]), "")
+                }
+                "namespaces" if query.contains("continue=more") => {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    list(json!([]), "")
+                }
+                "namespaces" => {
+                    let is_first = self.lists_of_namespaces.fetch_add(1, Relaxed) == 0;
+                    let (paths, more) = if is_first { ("", "") } else { ("/tmp", "more") };
+                    let annotations = json!({names::ANNOTATION_ALLOWED_HOST_PATHS: paths});
+                    let metadata = json!({"name": "default", "annotations": annotations});
+                    list(json!([{"metadata": metadata}]), more)
+                }
+                "daemonsets" | "nodes" | "pods" => list(json!([]), ""),
+                _ => (404, refusal(404, "NotFound")),
+            }
+        }
+    }
+
+    fn refusal(code: u16, reason: &str) -> Value {
+        json!({"kind": "Status", "status": "Failure", "code": code, "message": "", "reason": reason})
+    }
+
+    /// While the second page of a list is awaited, the namespace on the first is known as it was before.
+    #[tokio::test(start_paused = true)]
+    async fn a_job_that_was_allowed_while_nobody_was_told_gets_its_daemon_set() {
+        let gap = Arc::new(Gap::default());
+        let server = Arc::clone(&gap);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let server = Arc::clone(&server);
+            async move {
+                let (code, answer) = server.answer(request).await;
+                let body = Body::from(format!("{answer}\n").into_bytes());
+                Response::builder().status(code).body(body)
+            }
+        });
+        let client = Client::new(service, "default");
+        let clients = Clients { stream: client.clone(), logs: client.clone(), call: client };
+        let shutdown = tokio::time::sleep(Duration::from_secs(60));
+        let (config, metrics, health) = (Config::default(), Metrics::default(), Health::default());
+        run(clients, None, config, metrics, health, shutdown).await.unwrap();
+        let applied = gap.applied.lock().unwrap();
+        let path = "/apis/apps/v1/namespaces/default/daemonsets/sample-daemonset-job";
+        assert_eq!(applied.as_deref(), Some(path));
+    }
+}
