@@ -7,9 +7,10 @@ RUN apt-get update --quiet \
         dpkg-dev golang-go golang-github-json-iterator-go-dev golang-github-modern-go-reflect2-dev jq rsync \
  && apt-get clean
 COPY build-kubernetes /usr/local/bin/
+COPY kubelet-97980.patch /
 ARG KUBERNETES_VERSION
 # One step that leaves only the programs behind: sources and build cache take 3 GB.
-RUN build-kubernetes "${KUBERNETES_VERSION}"
+RUN build-kubernetes "${KUBERNETES_VERSION}" /kubelet-97980.patch
 
 FROM scratch
 COPY --from=build /out/ /

@@ -64,9 +64,10 @@ impl Recipe {
     /// When a file of it is missing.
     pub(super) fn read(images: &Path) -> Result<Self> {
         let debian = Hash::new(REVISION).and(RELEASE);
-        let kubernetes = debian
-            .and(KUBERNETES_VERSION)
-            .and_files(&images.join("node"), &["build-kubernetes", "kubernetes.Dockerfile"])?;
+        let kubernetes = debian.and(KUBERNETES_VERSION).and_files(
+            &images.join("node"),
+            &["build-kubernetes", "kubelet-97980.patch", "kubernetes.Dockerfile"],
+        )?;
         let components = kubernetes
             .and_files(&images.join("node"), &["components.Dockerfile", "copy-with-libraries"])?;
         let node = components.and_files(
