@@ -59,8 +59,8 @@ where
 /// Waits until no Job, DaemonSet or ControllerRevision is left in a namespace, and every pod is about to go
 /// with none of its containers running.
 ///
-/// From then on it is a matter of the kubelet alone: that of Kubernetes 1.20 removes such a pod up to 75 s
-/// later, when it next collects the containers that have ended.
+/// From then on it is a matter of the kubelet alone. Those of Kubernetes 1.20.0 to 1.20.2 remove such a pod
+/// up to 75 s later, when they next collect sandboxes: <https://github.com/kubernetes/kubernetes/issues/97288>.
 ///
 /// # Errors
 /// When that takes longer than the waiter allows.
@@ -78,23 +78,22 @@ pub(super) async fn wait_until_stopped(
     Ok(())
 }
 
-/// Waits until every pod of a namespace is about to go with none of its containers running, and returns
-/// those that are still there.
+/// Waits until every pod of a namespace is about to go with none of its containers running.
 ///
 /// # Errors
 /// When that takes longer than the waiter allows.
-pub(super) async fn wait_until_pods_have_ended(
+async fn wait_until_pods_have_ended(
     client: &Client,
     wait: &Waiter<'_>,
     namespace: &str,
-) -> Result<Vec<Pod>> {
+) -> Result<()> {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let expected = format!("no Pod at work in {namespace}");
     wait.watch(api, watcher::Config::default(), &expected, |pods: &Objects<Pod>| {
         let at_work: Vec<_> =
             pods.values().filter(|pod| !has_ended(pod)).map(|pod| pod.name_any()).collect();
         match at_work.is_empty() {
-            true => State::Reached(pods.values().cloned().collect()),
+            true => State::Reached(()),
             false => State::Waiting(at_work.join(" ")),
         }
     })

@@ -16,7 +16,6 @@ use super::{Context, leftovers};
 use crate::afterwards::leftover::LABEL_SCENARIO;
 use crate::cluster::Node;
 use crate::deploy;
-use crate::fault::strike;
 use crate::wait::{Deadline, Objects, State, Waiter};
 
 /// How long a scenario may take. Beside a dozen others on two processors, starting a pod takes half
@@ -29,8 +28,8 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// How long each step may take that leaves the cluster as it was, after a scenario that took too long.
 const CLEANUP: Duration = Duration::from_secs(60);
 
-/// How long our Deployment may take to be as it was. A new pod waits for the old one to be gone, which the
-/// kubelet of Kubernetes 1.20 removes up to 75 s after its end.
+/// How long our Deployment may take to be as it was. A new pod waits for the old one to be gone, which a
+/// kubelet of Kubernetes 1.20.0 to 1.20.2 removes up to 75 s after its end.
 const REDEPLOY: Duration = Duration::from_secs(150);
 
 /// The finalizer with which a scenario keeps a DaemonSet for as long as it wants.
@@ -261,15 +260,10 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    /// Waits until nothing runs any more, whether the Job stays or not, and until the pods are gone. Those
-    /// that have ended are taken from the API: the kubelet would do so up to a minute later.
+    /// Waits until nothing runs any more, whether the Job stays or not, and until the pods are gone.
     pub(super) async fn until_stopped(&self) -> Result<()> {
-        let (client, wait, namespace) = (self.cx.client, &self.wait, self.namespace);
-        leftovers::wait_until_none_of::<DaemonSet>(client, wait, namespace).await?;
-        for pod in leftovers::wait_until_pods_have_ended(client, wait, namespace).await? {
-            strike::delete_pod(client, &pod).await?;
-        }
-        leftovers::wait_until_none_of::<Pod>(client, wait, namespace).await
+        self.until_none_of::<DaemonSet>().await?;
+        self.until_none_of::<Pod>().await
     }
 
     /// Waits until the namespace holds no object of the kind.

@@ -20,11 +20,11 @@ const NODES: &str = "demo-";
 /// What is installed on the way, and may be left when the tour is broken off.
 const REPLICAS: &str = "deploy/kustomize/ha";
 
-/// How long any command may take: the longest waits for pods that a kubelet removes once a minute.
+/// How long any command may take: the longest waits for pods, which some kubelets remove once a minute.
 const LIMIT: Duration = Duration::from_secs(240);
 
 /// How long a watch is looked at that has no end.
-const LOOK: &str = "timeout --preserve-status --signal INT 10";
+const LOOK: &str = "timeout --preserve-status --signal INT 5";
 
 /// What a reader does next.
 #[derive(Debug, PartialEq, Eq)]

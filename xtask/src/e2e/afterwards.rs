@@ -20,7 +20,7 @@ use super::session::Session;
 const PROCESSES: [&str; 2] = ["operator", "terminator"];
 
 /// How long the cluster may take to be as it was. A node that came back last gets ready within seconds; a
-/// kubelet of Kubernetes 1.20 takes up to 75 s to remove a pod that has ended.
+/// kubelet of Kubernetes 1.20.0 to 1.20.2 takes up to 75 s to remove a pod that has ended.
 const LIMIT: Duration = Duration::from_secs(150);
 
 /// How long connections that nobody uses may stay open: the client keeps them for 90 s.
