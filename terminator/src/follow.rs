@@ -50,11 +50,20 @@ pub async fn follow(
     // The one before goes on beside it: it may have more to tell that is not in the file any more.
     let mut earlier: Option<Reader> = None;
     let mut reopening = Reopening::new(now());
+    // It goes on whatever is heard meanwhile.
+    let mut next = None;
     loop {
+        let due = reopening.due().filter(|_| next.is_none());
         let heard = tokio::select! {
             heard = latest.read() => heard?,
             Some(heard) = read_on(&mut earlier) => heard,
-            reopened = reopen(client, target, read, &reopening) => {
+            () = until(due) => {
+                let since = reopening.since(now());
+                next = Some(Box::pin(Reader::open(client, target, read, Some(since))));
+                continue;
+            }
+            Some(reopened) = async { Some(next.as_mut()?.await) } => {
+                next = None;
                 reopening.reopened(now());
                 match reopened {
                     Ok(reader) => earlier = Some(std::mem::replace(&mut latest, reader)),
@@ -89,18 +98,12 @@ async fn read_on(reader: &mut Option<Reader>) -> Option<Heard> {
     }
 }
 
-/// Opens the log again when that is due.
-async fn reopen(
-    client: &Client,
-    target: &Target,
-    read: &Counter,
-    reopening: &Reopening,
-) -> Result<Reader, Error> {
-    let Some(due) = reopening.due() else {
-        return std::future::pending().await;
-    };
-    tokio::time::sleep_until(due.into()).await;
-    Reader::open(client, target, read, Some(reopening.since(now()))).await
+/// Waits until this time; none: for ever.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// By the clock that tests can stop.
@@ -228,6 +231,39 @@ mod tests {
         assert!(!queries[0].contains("sinceSeconds"), "{queries:?}");
         assert!(queries[1].contains("sinceSeconds=7"), "{queries:?}");
         assert!(now() - started < Duration::from_secs(10), "before it can be rotated again");
+    }
+
+    /// It says something just when it is being opened again.
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_goes_on_meanwhile_is_opened_again_all_the_same() {
+        let asked = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&asked);
+        let service = tower::service_fn(move |_: http::Request<kube::client::Body>| {
+            let mut asked = count.lock().unwrap();
+            *asked += 1;
+            let is_first = *asked == 1;
+            async move {
+                let (before, said) = if is_first {
+                    (Duration::ZERO, b"working\n".repeat(20_000))
+                } else {
+                    (Duration::from_millis(50), b"done\n".to_vec())
+                };
+                tokio::time::sleep(before).await;
+                let frame = |said| Ok::<_, std::io::Error>(http_body::Frame::data(said));
+                let further = stream::repeat(()).then(move |()| async move {
+                    tokio::time::sleep(Duration::from_millis(2010)).await;
+                    frame("working\n".into())
+                });
+                let body = stream::once(future::ready(frame(said.into()))).chain(further);
+                Ok::<_, std::io::Error>(http::Response::new(StreamBody::new(body)))
+            }
+        });
+        let client = Client::new(service, "n");
+        let (target, bytes) = (target(), Counter::default());
+        let read = follow(&client, &target, &bytes, || {});
+        let read = tokio::time::timeout(Duration::from_secs(10), read).await;
+        assert!(matches!(read, Ok(Ok(Read::Found))), "{read:?}");
+        assert_eq!(*asked.lock().unwrap(), 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -174,7 +174,10 @@ impl Plan {
         let is_new_run = entry.target.run != target.run;
         entry.target = target;
         match &entry.state {
-            State::Read { run } if *run != entry.target.run => self.enqueue(&uid),
+            // It was taken for over, by a status from before it began.
+            State::Read { run } if *run != entry.target.run || !entry.target.is_over => {
+                self.enqueue(&uid);
+            }
             State::Resting { .. } if is_new_run => self.enqueue(&uid),
             // A follower of an earlier run sees the end of that log by itself.
             _ => {}
@@ -256,16 +259,17 @@ impl Plan {
             State::Recording => (now, entry.target.run.clone(), false),
             _ => return,
         };
+        let mut was_open = false;
         if matches!(entry.state, State::Following { .. }) {
             self.taken -= 1;
-            self.open.remove(&(since, Arc::clone(&uid)));
+            was_open = self.open.remove(&(since, Arc::clone(&uid)));
         }
         let is_new_run = entry.target.run != run;
         match outcome {
             Outcome::Settled => entry.state = State::Settled,
             _ if is_new_run => self.enqueue(&uid),
             // Opened when the run was over already: there is no more to come of it.
-            Outcome::Ended if is_over => {
+            Outcome::Ended if is_over && entry.target.is_over => {
                 entry.failures = 0;
                 entry.state = State::Read { run };
             }
@@ -275,7 +279,7 @@ impl Plan {
                     entry.followed = None;
                 }
                 // What went well for long is not held responsible for what failed before.
-                if now.duration_since(since) > self.limits.retry {
+                if was_open && now.duration_since(since) > self.limits.retry {
                     entry.failures = 0;
                 }
                 let wait = FIRST_RETRY
@@ -362,6 +366,12 @@ impl Plan {
         };
         self.release(since, &uid);
         steps.push(Step::Stop(Arc::clone(&uid)));
+        // Too short a time to find out whether the log has its beginning.
+        if now < since + SLICE
+            && let Some(entry) = self.pods.get_mut(&uid)
+        {
+            entry.followed = None;
+        }
         self.enqueue(&uid);
         true
     }

@@ -141,8 +141,9 @@ impl Followers {
                         }
                         self.observe(event);
                     }
+                    // Later it is something in between that does not know what it is asked for.
                     Some(Err(watcher::Error::InitialListFailed(kube::Error::Api(refusal))))
-                        if refusal.code == 400 =>
+                        if refusal.code == 400 && synced.is_some() =>
                     {
                         return Err(Error::Selector(refusal.message.clone()));
                     }
@@ -302,4 +303,36 @@ pub enum Error {
     /// A watch has ended for good.
     #[error("the watches have ended")]
     WatchEnded,
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{future, stream};
+    use kube::{Client, core::Status};
+
+    use super::*;
+
+    /// What the loop makes of these events, of which there are no more then.
+    async fn ends(events: Vec<watcher::Result<Event<PodView>>>) -> Error {
+        let service = tower::service_fn(|_: http::Request<kube::client::Body>| {
+            future::pending::<Result<http::Response<String>, std::io::Error>>()
+        });
+        let clients = Clients::from(Client::new(service, "n"));
+        let followers = Followers::new(clients, Config::default(), Metrics::default());
+        let (synced, _) = oneshot::channel();
+        followers.run(stream::iter(events), synced).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_selector_that_is_refused_ends_the_process_and_a_bad_request_later_does_not() {
+        let refused = || {
+            let status = Status::failure("unable to parse", "BadRequest").with_code(400);
+            Err(watcher::Error::InitialListFailed(kube::Error::Api(status.boxed())))
+        };
+        let listed = || [Ok(Event::Init), Ok(Event::InitDone)];
+        let error = ends([Ok(Event::Init), refused()].into()).await;
+        assert!(matches!(error, Error::Selector(_)), "{error}");
+        let error = ends(listed().into_iter().chain([refused()]).collect()).await;
+        assert!(matches!(error, Error::WatchEnded), "{error}");
+    }
 }

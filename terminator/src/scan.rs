@@ -1,7 +1,7 @@
 //! Finds the termination word in a log: as a whole word, in lines of any length, in bytes of any
 //! kind, wherever the log is cut into chunks, in constant memory.
 
-use memchr::memmem::Finder;
+use memchr::{memchr, memmem::Finder};
 
 /// Bytes of the longest character.
 const MAX_CHAR: usize = 4;
@@ -11,6 +11,10 @@ const MAX_CHAR: usize = 4;
 /// A word is whole when the characters before and after it are neither letters, nor digits, nor
 /// `_`; bytes that are not UTF-8 are no letters. Until the byte after it has come, it is not
 /// found: the end of what has come so far may be in the middle of `done_not_yet`.
+///
+/// Nor is it before its line has ended. A kubelet that cannot read a log says so where the log would go on,
+/// with the path of the file, in which the names of namespace, Job and container are. It ends no line:
+/// <https://github.com/kubernetes/kubernetes/issues/140154>.
 #[derive(Debug)]
 pub struct Scanner {
     finder: Finder<'static>,
@@ -19,44 +23,52 @@ pub struct Scanner {
     tail: Vec<u8>,
     /// Whether `tail` is all that has been seen.
     is_start: bool,
+    /// Whether the word has been seen, in a line that goes on.
+    is_seen: bool,
 }
 
 impl Scanner {
     /// A scanner for `word`, which must not be empty: an empty word is never found.
     #[must_use]
     pub fn new(word: &str) -> Self {
-        Self { finder: Finder::new(word).into_owned(), tail: Vec::new(), is_start: true }
+        let finder = Finder::new(word).into_owned();
+        Self { finder, tail: Vec::new(), is_start: true, is_seen: false }
     }
 
     /// Takes the next bytes of the log, and tells whether the word has been found by now.
     pub fn push(&mut self, chunk: &[u8]) -> bool {
-        // The seam first: words that end behind it, and words whose character before is in the tail.
-        let reach = self.finder.needle().len() + 2 * MAX_CHAR;
-        let seam = [self.tail.as_slice(), &chunk[..chunk.len().min(reach)]].concat();
-        if self.finds(&seam, self.is_start) || self.finds(chunk, false) {
-            return true;
+        if self.is_seen {
+            return ends_line(chunk);
         }
+        // The seam first: words that end behind it, and words whose character before is in the tail.
+        let reach = chunk.len().min(self.finder.needle().len() + 2 * MAX_CHAR);
+        let seam = [self.tail.as_slice(), &chunk[..reach]].concat();
+        let has_ended = match self.find(&seam, self.is_start) {
+            Some(end) => Some(ends_line(&seam[end..]) || ends_line(&chunk[reach..])),
+            None => self.find(chunk, false).map(|end| ends_line(&chunk[end..])),
+        };
+        self.is_seen = has_ended.is_some();
         self.keep_tail(chunk);
-        false
+        has_ended == Some(true)
     }
 
-    /// Whether the word is in `bytes`, which begin the log if `is_start`. Otherwise a match among
+    /// Where the word ends in `bytes`, which begin the log if `is_start`. Otherwise a match among
     /// the first few bytes is passed over, for the character before it is not known.
-    fn finds(&self, bytes: &[u8], is_start: bool) -> bool {
+    fn find(&self, bytes: &[u8], is_start: bool) -> Option<usize> {
         let length = self.finder.needle().len();
         if length == 0 {
-            return false;
+            return None;
         }
         let mut from = if is_start { 0 } else { MAX_CHAR };
         while let Some(found) = bytes.get(from..).and_then(|rest| self.finder.find(rest)) {
-            let start = from + found;
-            if is_boundary_before(&bytes[..start]) && is_boundary_after(&bytes[start + length..]) {
-                return true;
+            let (start, end) = (from + found, from + found + length);
+            if is_boundary_before(&bytes[..start]) && is_boundary_after(&bytes[end..]) {
+                return Some(end);
             }
             // Not behind the match: the next one may overlap it.
             from = start + 1;
         }
-        false
+        None
     }
 
     fn keep_tail(&mut self, chunk: &[u8]) {
@@ -73,6 +85,10 @@ impl Scanner {
             self.tail.drain(..surplus);
         }
     }
+}
+
+fn ends_line(bytes: &[u8]) -> bool {
+    memchr(b'\n', bytes).is_some()
 }
 
 /// Whether a word may begin behind `before`, which is the beginning of the log or reaches back far
@@ -112,7 +128,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn finds(word: &str, log: impl AsRef<[u8]>) -> bool {
-        Scanner::new(word).push(log.as_ref())
+        Scanner::new(word).push(&[log.as_ref(), b"\n"].concat())
     }
 
     #[test]
@@ -188,7 +204,29 @@ mod tests {
             assert!(!scanner.push(b"y"));
         }
         assert!(scanner.tail.capacity() < 64);
-        assert!(scanner.push(b" done "));
+        assert!(!scanner.push(b" done "));
+        for _ in 0..1000 {
+            assert!(!scanner.push(&[b'x'; 8192]));
+        }
+        assert!(scanner.tail.capacity() < 64);
+        assert!(scanner.push(b"\n"));
+    }
+
+    #[test]
+    fn what_a_kubelet_says_of_a_log_that_it_cannot_read_is_no_part_of_it() {
+        let error = "failed to try resolving symlinks in path \
+            \"/var/log/pods/default_wait-until-done-daemonset-job-x7k2p_uid/job-container/0.log\"";
+        let mut scanner = Scanner::new("done");
+        assert!(!scanner.push(b"working\n"));
+        assert!(!scanner.push(error.as_bytes()));
+    }
+
+    #[test]
+    fn a_word_counts_when_its_line_has_ended() {
+        let mut scanner = Scanner::new("done");
+        assert!(!scanner.push(b"x\nall done, with 3 "));
+        assert!(!scanner.push(b"warnings"));
+        assert!(scanner.push(b".\n"));
     }
 
     /// What the fuzzer has found worth keeping; see `terminator/fuzz`.

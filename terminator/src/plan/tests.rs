@@ -117,10 +117,28 @@ fn a_log_that_breaks_after_a_long_time_is_opened_again_soon() {
     plan.wants(target("a", "1"));
     for _ in 0..5 {
         assert_eq!(plan.next(now), [start("a")]);
+        open(&mut plan, ["a"], now);
         now += LIMITS.retry * 2;
         plan.ended("a", Outcome::Broken, now);
         now += FIRST_RETRY;
     }
+}
+
+#[test]
+fn a_log_that_takes_long_not_to_be_opened_is_tried_ever_less() {
+    let mut now = Instant::now();
+    let mut plan = Plan::new(LIMITS);
+    plan.wants(target("a", "1"));
+    let mut rests = Vec::new();
+    for _ in 0..6 {
+        assert_eq!(plan.next(now), [start("a")]);
+        now += LIMITS.retry * 6;
+        plan.ended("a", Outcome::Broken, now);
+        let until = plan.wake_at().unwrap();
+        rests.push((until - now).as_millis());
+        now = until;
+    }
+    assert_eq!(rests, [500, 1000, 2000, 4000, 8000, 10_000]);
 }
 
 #[test]
@@ -134,6 +152,25 @@ fn the_log_of_a_run_that_was_over_is_read_once_and_the_next_run_at_once() {
     assert_eq!((plan.next(now + LIMITS.retry), plan.wake_at()), (vec![], None));
     plan.wants(target("a", "2"));
     assert_eq!(plan.next(now), [first(target("a", "2"))]);
+}
+
+#[test]
+fn the_log_of_a_run_that_was_taken_for_over_is_read_again_when_it_goes_on() {
+    let now = Instant::now();
+    // Its status was late: it was being started, and what was read was the log of the run before.
+    let mut plan = Plan::new(LIMITS);
+    plan.wants(over("a", "1"));
+    assert_eq!(plan.next(now), [first(over("a", "1"))]);
+    plan.ended("a", Outcome::Ended, now);
+    plan.wants(target("a", "1"));
+    assert_eq!(plan.next(now), [again(target("a", "1"))]);
+    // The same, but that was known before its end.
+    let mut plan = Plan::new(LIMITS);
+    plan.wants(over("a", "1"));
+    assert_eq!(plan.next(now), [first(over("a", "1"))]);
+    plan.wants(target("a", "1"));
+    plan.ended("a", Outcome::Ended, now);
+    assert_eq!(plan.next(now + FIRST_RETRY), [again(target("a", "1"))]);
 }
 
 #[test]
@@ -170,7 +207,11 @@ fn while_others_wait_the_oldest_follower_gives_way_after_its_slice() {
     assert_eq!(plan.wake_at(), Some(now + SHORT_SLICE));
     assert_eq!(plan.next(now + SHORT_SLICE), [stop("a"), start("c")]);
     assert_eq!(plan.wake_at(), Some(now + SLICE), "a was followed before");
-    assert_eq!(plan.next(now + SLICE), [stop("b"), again(target("a", "1"))]);
+    // Too short for a look at where its log begins.
+    assert_eq!(plan.next(now + SLICE), [stop("b"), start("a")]);
+    open(&mut plan, ["a", "c"], now + SLICE);
+    let steps = [stop("a"), again(target("b", "1")), stop("c"), again(target("a", "1"))];
+    assert_eq!(plan.next(now + SLICE * 2), steps);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{Scanner, is_word};
 
 /// Whether the word is found in `log`: it stands at some place with no word character, in any valid
-/// reading as UTF-8, before or after it, and what comes after it is known.
+/// reading as UTF-8, before or after it, what comes after it is known, and the end of its line is.
 pub(super) fn finds(word: &str, log: &[u8]) -> bool {
     let word = word.as_bytes();
     let places = (0..log.len()).filter(|&start| log[start..].starts_with(word));
@@ -22,7 +22,8 @@ pub(super) fn finds(word: &str, log: &[u8]) -> bool {
             || next.is_none()
                 && std::str::from_utf8(first)
                     .is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none());
-        !previous.is_some_and(is_word) && !next.is_some_and(is_word) && !is_cut
+        let is_whole = !previous.is_some_and(is_word) && !next.is_some_and(is_word);
+        is_whole && !is_cut && after.contains(&b'\n')
     })
 }
 
