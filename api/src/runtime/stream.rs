@@ -37,11 +37,19 @@ const WINDOW: u32 = 64 * 1024;
 #[expect(clippy::cast_possible_truncation, reason = "there are few streams")]
 const WINDOW_OF_ALL: u32 = WINDOW * STREAMS as u32;
 
-/// How long a connection may be silent until it is asked whether anybody is there.
+/// How long a connection may be silent until it is asked whether anybody is there. That also keeps it known to
+/// what is in between: load balancers forget it after some minutes, without a sign.
 const SILENCE: Duration = Duration::from_secs(20);
 
 /// How long it is waited for the answer to that, before all streams of the connection break.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// How often it is asked of TCP within that time.
+const PROBES: u32 = 2;
+
+/// How long a list or a watch may take to begin, from the connection on: API servers give up what takes a
+/// minute, and say so.
+const BEGINNING: Duration = Duration::from_secs(75);
 
 /// How long a connection without a stream is kept for the next one. API servers of before 1.22 never close
 /// them by themselves.
@@ -49,8 +57,8 @@ const IDLE: Duration = Duration::from_secs(30);
 
 type Transport = legacy::Client<HttpsConnector<HttpConnector>, Body>;
 
-/// A client for watches, as kube makes it of `config`, but for its buffers, its retries, and its timeouts, of
-/// which only that of connecting is kept. Through a proxy it is kube's own.
+/// A client for watches, as kube makes it of `config`, but for its buffers, its retries, and its timeouts: once
+/// begun, a watch may be silent. Through a proxy it is kube's own.
 pub(super) fn for_watches(config: Config, requests: &Requests) -> kube::Result<Client> {
     if config.proxy_url.is_some() {
         return Ok(ClientBuilder::try_from(config)?.with_layer(requests).build());
@@ -58,6 +66,10 @@ pub(super) fn for_watches(config: Config, requests: &Requests) -> kube::Result<C
     let tls = config.rustls_https_connector_with_connector(tcp(&config))?;
     let transport: Transport =
         legacy::Builder::new(TokioExecutor::new()).http1_max_buf_size(READ_AHEAD).build(tls);
+    let transport = tower::service_fn(move |request| {
+        let answer = tokio::time::timeout(BEGINNING, transport.request(request));
+        async move { Ok::<_, BoxError>(answer.await??) }
+    });
     client(config, requests, transport)
 }
 
@@ -73,7 +85,13 @@ pub(super) fn for_logs(config: Config, requests: &Requests) -> kube::Result<Clie
         async move {
             let (place, transport) = shards.place();
             let unanswered = shards.unanswered(place);
-            let response = transport.request(request).await?;
+            let response = match transport.request(request).await {
+                Ok(response) => response,
+                Err(error) => {
+                    unanswered.failed();
+                    return Err(error);
+                }
+            };
             // The stream keeps its place until it is dropped.
             let place = unanswered.answered(response.version());
             Ok::<_, legacy::Error>(response.map(|body| {
@@ -90,8 +108,8 @@ pub(super) fn for_logs(config: Config, requests: &Requests) -> kube::Result<Clie
 /// A client of the cluster of `config` that is served by `transport`.
 fn client<T, B>(config: Config, requests: &Requests, transport: T) -> kube::Result<Client>
 where
-    T: Service<http::Request<Body>, Response = http::Response<B>, Error = legacy::Error>,
-    T: Clone + Send + 'static,
+    T: Service<http::Request<Body>, Response = http::Response<B>> + Clone + Send + 'static,
+    T::Error: Into<BoxError>,
     T::Future: Send,
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -101,7 +119,7 @@ where
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
-        .map_err(BoxError::from)
+        .map_err(Into::<BoxError>::into)
         .service(transport);
     Ok(Client::new(service, config.default_namespace))
 }
@@ -110,6 +128,9 @@ fn tcp(config: &Config) -> HttpConnector {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_connect_timeout(config.connect_timeout);
+    tcp.set_keepalive(Some(SILENCE));
+    tcp.set_keepalive_interval(Some(ANSWER / PROBES));
+    tcp.set_keepalive_retries(Some(PROBES));
     tcp
 }
 
@@ -201,6 +222,24 @@ mod tests {
         let (open, answer) = tokio::join!(server, client.request_text(request));
         assert_eq!(answer.unwrap(), "hi");
         assert!((IDLE..3 * IDLE).contains(&open), "{open:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_does_not_begin_is_given_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = for_watches(Config::new(url.parse().unwrap()), &Requests::default()).unwrap();
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            while stream.read(&mut [0; 4096]).await.unwrap() > 0 {}
+        };
+        let request = http::Request::get("/api/v1/pods?watch=true").body(Vec::new()).unwrap();
+        let asked = tokio::time::Instant::now();
+        let both = async { tokio::join!(server, client.request_text(request)) };
+        let (_, answer) = tokio::time::timeout(10 * BEGINNING, both).await.unwrap();
+        assert!(answer.is_err(), "{answer:?}");
+        assert!(asked.elapsed() < 2 * BEGINNING);
     }
 
     #[tokio::test]

@@ -1,13 +1,22 @@
 //! Spreads streams over connections.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 /// Streams that a connection carries. API servers allow 100 of them since they were mended against
 /// CVE-2023-44487, and 250 before; <https://github.com/kubernetes/kubernetes/pull/121120>.
 pub(super) const STREAMS: usize = 64;
+
+/// How long an answer takes at most of a server that is well. Who asked and stops waiting before says nothing
+/// about the connection.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Transports, each with a connection of its own, that are made as they are needed. Clones share them.
 pub(super) struct Shards<T> {
@@ -64,7 +73,7 @@ impl<T: Clone> Shards<T> {
 
     /// A request is made at this place.
     pub(super) fn unanswered(&self, place: Place) -> Unanswered<T> {
-        Unanswered { shards: self.clone(), place: Some(place) }
+        Unanswered { shards: self.clone(), place: Some(place), since: Instant::now() }
     }
 
     /// A request at this place was not answered. Its connection gets no further ones; whether the server
@@ -79,12 +88,13 @@ impl<T: Clone> Shards<T> {
     }
 }
 
-/// A request that waits for its answer. That it is dropped before is as if it had failed: of a server that
-/// lets a connection carry fewer streams, those beyond wait without a sign.
+/// A request that waits for its answer. That it is dropped after a while is as if it had failed: of a server
+/// that lets a connection carry fewer streams, those beyond wait without a sign.
 pub(super) struct Unanswered<T: Clone> {
     shards: Shards<T>,
     /// None when it is answered.
     place: Option<Place>,
+    since: Instant,
 }
 
 impl<T: Clone> Unanswered<T> {
@@ -94,11 +104,20 @@ impl<T: Clone> Unanswered<T> {
         self.shards.shared.is_http2.store(is_http2, Ordering::Relaxed);
         self.place.take()
     }
+
+    /// The connection has failed.
+    pub(super) fn failed(mut self) {
+        if let Some(place) = self.place.take() {
+            self.shards.failed(&place);
+        }
+    }
 }
 
 impl<T: Clone> Drop for Unanswered<T> {
     fn drop(&mut self) {
-        if let Some(place) = &self.place {
+        if let Some(place) = &self.place
+            && self.since.elapsed() >= PATIENCE
+        {
             self.shards.failed(place);
         }
     }
@@ -142,15 +161,27 @@ mod tests {
         let (place, transport) = shards.place();
         assert_eq!(transport, (1, true));
         // It is replaced by one that does not.
-        drop(shards.unanswered(place));
+        shards.unanswered(place).failed();
         assert_eq!(shards.place().1, (2, false));
     }
 
-    #[test]
-    fn a_connection_that_does_not_answer_gets_no_more_streams() {
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_does_not_answer_gets_no_more_streams() {
         let shards = shards();
         let (place, _) = shards.place();
-        drop(shards.unanswered(place));
+        let unanswered = shards.unanswered(place);
+        tokio::time::advance(PATIENCE).await;
+        drop(unanswered);
         assert_eq!(shards.place().1.0, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_taken_back_at_once_says_nothing_about_its_connection() {
+        let shards = shards();
+        let (place, _) = shards.place();
+        let unanswered = shards.unanswered(place);
+        tokio::time::advance(PATIENCE / 2).await;
+        drop(unanswered);
+        assert_eq!(shards.place().1.0, 0);
     }
 }
