@@ -125,7 +125,8 @@ pub fn decide(observed: &Observed<'_>) -> Decision {
 /// The Job has its DaemonSet.
 fn running(observed: &Observed<'_>, base: JobStatus, daemon_set: &DaemonSetView) -> Decision {
     let Observed { job, pods, nodes, source, now, .. } = *observed;
-    let progress = progress(&job.spec, &base, daemon_set, pods, nodes, source);
+    let progress = progress(&job.spec, &base, daemon_set, pods, nodes, source, now);
+    let fails_at = progress.fails_at;
     let lacks_pods = lacks_pods(daemon_set, &progress);
     if daemon_set.work_hash() != Some(&work::hash(&job.spec)) {
         let action = DaemonSetAction::Update(uid(daemon_set));
@@ -152,11 +153,12 @@ fn running(observed: &Observed<'_>, base: JobStatus, daemon_set: &DaemonSetView)
         return exceeded(observed, base, progress);
     }
     let mut decision = act(job, DaemonSetAction::Keep, status::running(base, progress), now);
-    if lacks_pods && let Decision::Act(act) = &mut decision {
-        act.again_after = Some(act.again_after.map_or(REFUSAL, |after| after.min(REFUSAL)));
-        act.lacks_pods = lacking_for(observed, daemon_set).map(|lasted| LackingPods {
-            daemon_set: uid(daemon_set),
-            ask_every: (lasted / 2).clamp(REFUSAL, LONGEST_REFUSAL),
+    if let Decision::Act(act) = &mut decision {
+        let times = [fails_at.map(|at| until(at, now)), lacks_pods.then_some(REFUSAL)];
+        act.again_after = times.into_iter().flatten().chain(act.again_after).min();
+        act.lacks_pods = lacking_for(observed, daemon_set).filter(|_| lacks_pods).map(|lasted| {
+            let ask_every = (lasted / 2).clamp(REFUSAL, LONGEST_REFUSAL);
+            LackingPods { daemon_set: uid(daemon_set), ask_every }
         });
     }
     decision
@@ -248,8 +250,12 @@ fn act(job: &Job, daemon_set: DaemonSetAction, status: JobStatus, now: Timestamp
     let again_after = deadline(job, &status)
         // One that has passed woke whoever it concerns.
         .filter(|deadline| !is_finished && *deadline > now)
-        .map(|deadline| Duration::try_from(deadline.duration_since(now)).unwrap_or_default());
+        .map(|deadline| until(deadline, now));
     Decision::Act(Box::new(Act { daemon_set, notes, status, again_after, lacks_pods: None }))
+}
+
+fn until(time: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(time.duration_since(now)).unwrap_or_default()
 }
 
 /// The time by which a Job must be done.

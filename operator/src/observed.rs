@@ -59,7 +59,9 @@ pub fn asks_for_nodes(
     let is_unknown = |pod: &Arc<PodView>| pod.node().is_some_and(|node| !nodes.contains_key(node));
     let do_not_suffice = || {
         let (nothing, no_nodes) = (JobStatus::default(), Nodes::new());
-        let by_pods = progress(&job.spec, &nothing, daemon_set, pods, &no_nodes, Source::Caches);
+        // As if no word were to be waited for any more.
+        let (caches, late) = (Source::Caches, Timestamp::MAX);
+        let by_pods = progress(&job.spec, &nothing, daemon_set, pods, &no_nodes, caches, late);
         !by_pods.has_ended || by_pods.failed > 0
     };
     has_failed || pods.iter().any(is_unknown) || do_not_suffice()

@@ -8,7 +8,7 @@ use api::{
     views::{DaemonSetView, NodeView, PodView},
     work,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
 
 use crate::{
     observed::{Nodes, Source},
@@ -39,9 +39,11 @@ pub struct Progress {
     pub failed_nodes: NodeSet,
     /// Whether there is nothing to wait for: every wanted node is done or has failed.
     pub has_ended: bool,
+    /// When the next node will have failed, unless the word is found in its log.
+    pub fails_at: Option<Timestamp>,
 }
 
-/// How far `daemon_set` has come with the work of `spec`, given what `known` has recorded of it.
+/// How far `daemon_set` has come with the work of `spec` by `now`, given what `known` has recorded of it.
 ///
 /// Nodes are compared, not counts: with {A, B} done and {B, C} wanted, as many are done as are
 /// wanted, and C is not. So each node that holds a pod of this DaemonSet must have ended, pods that
@@ -62,9 +64,15 @@ pub fn progress(
     pods: &[Arc<PodView>],
     nodes: &Nodes,
     source: Source,
+    now: Timestamp,
 ) -> Progress {
     let work_hash = work::hash(spec);
-    let (held, homeless) = nodes_with_pods(spec, &work_hash, daemon_set, pods, nodes);
+    let run = |pod: &PodView| match pod.work_hash() == Some(&work_hash) {
+        true => run(spec, pod, now),
+        // Results of other work do not count, but the node is not done while such a pod is alone.
+        false => Run::default(),
+    };
+    let (held, homeless) = nodes_with_pods(run, daemon_set, pods, nodes);
 
     let mut completed_nodes = known.completed_nodes.clone().unwrap_or_default();
     let mut failed_nodes = known.failed_nodes.clone().unwrap_or_default();
@@ -131,6 +139,7 @@ pub fn progress(
         has_ended: is_caught_up(daemon_set, &work_hash)
             && active == 0
             && count(ended) >= desired.saturating_add(kept),
+        fails_at: held.values().filter_map(|held| held.run.fails_at).min(),
     }
 }
 
@@ -163,11 +172,10 @@ struct Held<'n> {
     has_failed: bool,
 }
 
-/// What the pods of each node have come to, and the number of pods that are not bound, nor meant for
-/// any node that we can tell.
+/// What the pods of each node have come to, given what `run` says of each, and the number of pods that are not
+/// bound, nor meant for any node that we can tell.
 fn nodes_with_pods<'a>(
-    spec: &JobSpec,
-    work_hash: &str,
+    run: impl Fn(&PodView) -> Run,
     daemon_set: &DaemonSetView,
     pods: &'a [Arc<PodView>],
     nodes: &'a Nodes,
@@ -178,9 +186,6 @@ fn nodes_with_pods<'a>(
     let mut held: HashMap<&str, Held> = HashMap::with_capacity(pods.len());
     let mut homeless = 0;
     for pod in leaving.into_iter().chain(staying) {
-        // Results of other work do not count, but the node is not done while such a pod is alone.
-        let is_current = pod.work_hash() == Some(work_hash);
-        let run = if is_current { run(spec, pod) } else { Run::default() };
         let Some(name) = pod.node() else {
             homeless += 1;
             continue;
@@ -190,6 +195,7 @@ fn nodes_with_pods<'a>(
             Held { node, ..Held::default() }
         });
         let is_older = node.node.is_some_and(|node| is_older(&pod.metadata, &node.metadata));
+        let run = run(pod);
         node.is_done |= run.is_done && !is_older;
         node.has_failed |= run.has_failed && !is_older;
         node.run.follow(run);

@@ -5,7 +5,10 @@ use api::{
     v1beta1::{CompletionMode, JobSpec, NodeState, NodeStatus},
     views::PodView,
 };
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus};
+use k8s_openapi::{
+    api::core::v1::{ContainerStateTerminated, ContainerStatus},
+    jiff::{SignedDuration, Timestamp},
+};
 
 /// Bytes of a message about a node: 100 of them stay small beside the set of completed nodes.
 const MAX_MESSAGE: usize = 256;
@@ -17,6 +20,10 @@ const MAX_LAST_WORDS: usize = 200;
 /// the node. How its work ended is not known, so that is no failure.
 const LOST: [&str; 2] = ["ContainerStatusUnknown", "Unknown"];
 
+/// How long after its end the run counts as failed that is one too many, where a word tells that the work is
+/// done: by then the terminator has read the log. A log that cannot be read is tried some times within it.
+const LAST_WORD: SignedDuration = SignedDuration::from_secs(10);
+
 /// What the working container of a pod, or those of the pods of a node, have come to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Run {
@@ -24,6 +31,8 @@ pub(crate) struct Run {
     pub(crate) is_done: bool,
     /// It has failed more often than the Job forgives.
     pub(crate) has_failed: bool,
+    /// When it will have, unless the word is found in its log.
+    pub(crate) fails_at: Option<Timestamp>,
     /// How it is, for people. The node is not named.
     pub(crate) report: NodeStatus,
 }
@@ -33,12 +42,13 @@ impl Run {
     pub(crate) fn follow(&mut self, later: Self) {
         self.is_done |= later.is_done;
         self.has_failed |= later.has_failed;
+        self.fails_at = self.fails_at.into_iter().chain(later.fails_at).min();
         self.report = later.report;
     }
 }
 
-/// What the working container of `pod` has come to, which was created for the work of `spec`.
-pub(crate) fn run(spec: &JobSpec, pod: &PodView) -> Run {
+/// What the working container of `pod` has come to by `now`, which was created for the work of `spec`.
+pub(crate) fn run(spec: &JobSpec, pod: &PodView, now: Timestamp) -> Run {
     let mode = spec.completion_mode;
     let Some(container) = pod.job_container(mode) else {
         let report = NodeStatus { message: unscheduled(pod), ..NodeStatus::default() };
@@ -61,9 +71,14 @@ pub(crate) fn run(spec: &JobSpec, pod: &PodView) -> Run {
         .is_some_and(|run| !run.reason.as_deref().is_some_and(|reason| LOST.contains(&reason)));
     // What ends because its pod is deleted has not failed.
     let is_leaving = pod.metadata.deletion_timestamp.is_some();
+    let fails = !is_done && !is_leaving && is_known_end && ended_runs > spec.backoff_limit();
+    let fails_at = ended
+        .filter(|_| fails && mode == CompletionMode::TerminationWord)
+        .and_then(|run| last_word(run, now));
     Run {
         is_done,
-        has_failed: !is_done && !is_leaving && is_known_end && ended_runs > spec.backoff_limit(),
+        has_failed: fails && fails_at.is_none(),
+        fails_at,
         report: NodeStatus {
             name: String::new(),
             state: if is_running { NodeState::Running } else { NodeState::Pending },
@@ -75,6 +90,14 @@ pub(crate) fn run(spec: &JobSpec, pod: &PodView) -> Run {
                 .or_else(|| message(container, ended)),
         },
     }
+}
+
+/// Until when the word of a run may still be found, if that is not past. Of a node whose clock is far ahead that
+/// cannot be told.
+fn last_word(run: &ContainerStateTerminated, now: Timestamp) -> Option<Timestamp> {
+    let finished = run.finished_at.as_ref()?.0;
+    let until = finished.checked_add(LAST_WORD).ok()?;
+    (now < until && finished.duration_since(now) < LAST_WORD).then_some(until)
 }
 
 /// The run that is over and not followed by another one.
@@ -148,11 +171,51 @@ mod tests {
     }
 
     fn by_word(limit: i32, status: Value) -> Run {
-        run(&spec(CompletionMode::TerminationWord, limit), &pod("a").container(status).build())
+        run(
+            &spec(CompletionMode::TerminationWord, limit),
+            &pod("a").container(status).build(),
+            at(0),
+        )
     }
 
     fn by_exit_code(limit: i32, status: Value) -> Run {
-        run(&spec(CompletionMode::ExitCode, limit), &pod("a").init_container(status).build())
+        run(&spec(CompletionMode::ExitCode, limit), &pod("a").init_container(status).build(), at(0))
+    }
+
+    /// So many seconds after the runs of these tests have ended, where they tell when.
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_000_000 + seconds).unwrap()
+    }
+
+    #[test]
+    fn a_word_in_the_log_of_the_last_run_is_waited_for() {
+        let mut ended = exited(1);
+        ended["terminated"]["finishedAt"] = json!(at(0).to_string());
+        let until = at(0) + LAST_WORD;
+        let word = CompletionMode::TerminationWord;
+        for (mode, seconds, fails_at) in [
+            (word, 0, Some(until)),
+            (word, 9, Some(until)),
+            (word, 10, None),
+            // Its clock is ahead of ours, by little and by much.
+            (word, -9, Some(until)),
+            (word, -10, None),
+            (CompletionMode::ExitCode, 0, None),
+        ] {
+            let status = container(0, ended.clone(), json!({}));
+            let pod = match mode {
+                CompletionMode::TerminationWord => pod("a").container(status).build(),
+                CompletionMode::ExitCode => pod("a").init_container(status).build(),
+            };
+            let run = run(&spec(mode, 0), &pod, at(seconds));
+            assert_eq!(
+                (run.has_failed, run.fails_at),
+                (fails_at.is_none(), fails_at),
+                "{seconds} s"
+            );
+        }
+        let forgiven = by_word(1, container(0, ended, json!({})));
+        assert_eq!((forgiven.has_failed, forgiven.fails_at), (false, None));
     }
 
     #[test]
@@ -209,13 +272,13 @@ mod tests {
     #[test]
     fn a_container_that_ends_with_its_pod_has_not_failed() {
         let pod = pod("a").deleted().container(container(0, exited(143), json!({}))).build();
-        assert!(!run(&spec(CompletionMode::TerminationWord, 0), &pod).has_failed);
+        assert!(!run(&spec(CompletionMode::TerminationWord, 0), &pod, at(0)).has_failed);
     }
 
     #[test]
     fn the_word_counts_though_the_container_crashes_afterwards() {
         let pod = pod("a").done().container(container(0, exited(1), json!({}))).build();
-        let run = run(&spec(CompletionMode::TerminationWord, 0), &pod);
+        let run = run(&spec(CompletionMode::TerminationWord, 0), &pod, at(0));
         assert!(run.is_done && !run.has_failed);
     }
 
@@ -247,7 +310,7 @@ mod tests {
                 }))
                 .unwrap(),
             );
-            run(&spec(CompletionMode::TerminationWord, 6), &pod).report.message
+            run(&spec(CompletionMode::TerminationWord, 6), &pod, at(0)).report.message
         };
         let running = message(json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}}));
         assert_eq!(running.as_deref(), Some("LogRotated: its log begins late"));

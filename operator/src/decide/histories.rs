@@ -76,7 +76,7 @@ fn world_event() -> impl Strategy<Value = Event> {
         1 => (0_u8..3).prop_map(Event::Edit),
         1 => limit.prop_map(Event::EditLimit),
         1 => deadline.prop_map(Event::EditDeadline),
-        2 => (1_i64..8).prop_map(Event::TimePasses),
+        2 => (1_i64..14).prop_map(Event::TimePasses),
         1 => Just(Event::Recreate),
         2 => Just(Event::Collect),
     ]

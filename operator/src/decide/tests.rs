@@ -8,6 +8,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{OwnerReference, Time},
     jiff::Timestamp,
 };
+use serde_json::json;
 
 use super::*;
 use crate::{
@@ -170,6 +171,29 @@ fn any_failed_node_fails_the_job_when_all_have_ended() {
         assert_eq!(reasons(&act.status), ["NodesFailed"]);
         assert_eq!(act.status.conditions[0].message, "done on 1 of 2 nodes, failed on: a");
     }
+}
+
+#[test]
+fn a_node_that_failed_just_now_is_looked_at_again_when_its_last_word_should_be_known() {
+    let mut job = job();
+    job.spec.backoff_limit_per_node = Some(0);
+    let daemon_set = daemon_set().of(&job).scheduled(1, 1).build();
+    let ended = json!({"exitCode": 1, "finishedAt": "1970-01-01T00:00:00Z"});
+    let container = json!({
+        "name": "job-container", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"terminated": ended},
+    });
+    let pod = || pod("a").work_hash(&work::hash(&job.spec)).container(container.clone());
+    let act = act_on(&job, Some(&daemon_set), &[pod().build()]);
+    assert_eq!(act.again_after, Some(Duration::from_secs(10)));
+    assert_eq!((act.status.phase, act.status.failed), (Some(Phase::Running), 0));
+    let act = act_on(&job, Some(&daemon_set), &[pod().done().build()]);
+    assert_eq!(reasons(&act.status), ["Completed"]);
+    let pods = [pod().build()];
+    let now = Timestamp::UNIX_EPOCH + Duration::from_secs(10);
+    let late = Observed { now, ..observed(&job, Some(&daemon_set), &pods, Source::Live) };
+    let Decision::Act(act) = decide(&late) else { panic!("it has failed") };
+    assert_eq!(reasons(&act.status), ["NodesFailed"]);
 }
 
 #[test]

@@ -8,6 +8,9 @@ use serde_json::json;
 use super::*;
 use crate::fixtures::{daemon_set, node, nodes, pod, unreachable_node};
 
+/// No run of these tests tells when it ended.
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
 fn spec() -> JobSpec {
     JobSpec { image: "busybox".into(), ..JobSpec::default() }
 }
@@ -32,6 +35,7 @@ fn of(daemon_set: &DaemonSetView, pods: &[Arc<PodView>]) -> Progress {
         pods,
         &nodes([node("a"), node("b"), node("c")]),
         Source::Live,
+        NOW,
     )
 }
 
@@ -92,7 +96,7 @@ fn a_pod_whose_node_is_gone_stands_for_no_node_that_is_wanted() {
     let nodes = nodes([node("a"), node("b")]);
     let progress = |last, source| {
         let pods = pods([mine("b").done(), last]);
-        progress(&spec(), &JobStatus::default(), &ds(2, 2), &pods, &nodes, source)
+        progress(&spec(), &JobStatus::default(), &ds(2, 2), &pods, &nodes, source, NOW)
     };
     let early = progress(mine("c").done(), Source::Live);
     assert_eq!((early.succeeded, early.has_ended), (1, false), "a is wanted, and its pod is gone");
@@ -130,10 +134,17 @@ fn a_node_that_was_done_stays_done_when_its_pod_is_replaced_or_gone() {
     let first = of(&ds(2, 2), &pods([mine("a").done(), mine("b")]));
     let known = JobStatus { completed_nodes: Some(first.completed_nodes), ..JobStatus::default() };
     let nodes = nodes([node("a"), node("b")]);
-    let replaced =
-        progress(&spec(), &known, &ds(2, 2), &pods([mine("a"), mine("b")]), &nodes, Source::Live);
+    let replaced = progress(
+        &spec(),
+        &known,
+        &ds(2, 2),
+        &pods([mine("a"), mine("b")]),
+        &nodes,
+        Source::Live,
+        NOW,
+    );
     assert_eq!((replaced.succeeded, replaced.active), (1, 1));
-    let gone = progress(&spec(), &known, &ds(2, 1), &pods([mine("b")]), &nodes, Source::Live);
+    let gone = progress(&spec(), &known, &ds(2, 1), &pods([mine("b")]), &nodes, Source::Live, NOW);
     assert_eq!((gone.succeeded, gone.active, gone.has_ended), (1, 1, false));
 }
 
@@ -146,7 +157,7 @@ fn a_node_that_was_done_and_holds_no_pod_does_not_stand_for_one_that_is_wanted()
         .insert(node("c").metadata.uid.as_deref().unwrap());
     let nodes = nodes([node("a"), node("b"), node("c")]);
     let progress =
-        progress(&spec(), &known, &ds(2, 2), &pods([mine("a").done()]), &nodes, Source::Live);
+        progress(&spec(), &known, &ds(2, 2), &pods([mine("a").done()]), &nodes, Source::Live, NOW);
     assert!(!progress.has_ended, "b is wanted and its pod is gone");
 }
 
@@ -157,7 +168,8 @@ fn a_node_that_was_recreated_under_its_name_is_not_done() {
     let mut recreated = (*node("a")).clone();
     recreated.metadata.uid = Some("another".into());
     let nodes = nodes([Arc::new(recreated)]);
-    let progress = progress(&spec(), &known, &ds(1, 1), &pods([mine("a")]), &nodes, Source::Live);
+    let progress =
+        progress(&spec(), &known, &ds(1, 1), &pods([mine("a")]), &nodes, Source::Live, NOW);
     assert_eq!((progress.succeeded, progress.active, progress.has_ended), (0, 1, false));
 }
 
@@ -178,7 +190,7 @@ fn what_a_pod_has_come_to_that_is_older_than_its_node_is_not_recorded() {
     let of = |pods: &[Arc<PodView>]| {
         let nodes = nodes([node("a"), node("b")]);
         let spec = JobSpec { backoff_limit_per_node: Some(0), ..spec() };
-        progress(&spec, &JobStatus::default(), &ds(2, 2), pods, &nodes, Source::Live)
+        progress(&spec, &JobStatus::default(), &ds(2, 2), pods, &nodes, Source::Live, NOW)
     };
     let older = of(&pods(1));
     assert_eq!((older.succeeded, older.failed, older.has_ended), (1, 1, true));
@@ -192,7 +204,8 @@ fn a_failed_node_is_not_waited_for_and_stays_failed() {
     let spec = JobSpec { backoff_limit_per_node: Some(0), ..spec() };
     let nodes = nodes([node("a"), node("b")]);
     let crash = pods([mine("a").done(), mine("b").container(crashed())]);
-    let first = progress(&spec, &JobStatus::default(), &ds(2, 2), &crash, &nodes, Source::Live);
+    let first =
+        progress(&spec, &JobStatus::default(), &ds(2, 2), &crash, &nodes, Source::Live, NOW);
     assert_eq!((first.succeeded, first.failed, first.active, first.has_ended), (1, 1, 0, true));
     assert_eq!((first.nodes[0].name.as_str(), first.nodes[0].state), ("b", NodeState::Failed));
     assert_eq!(first.nodes[0].exit_code, Some(3));
@@ -205,6 +218,7 @@ fn a_failed_node_is_not_waited_for_and_stays_failed() {
         &pods([mine("a").done(), mine("b").done()]),
         &nodes,
         Source::Live,
+        NOW,
     );
     assert_eq!((later.succeeded, later.failed), (1, 1));
 }
@@ -232,12 +246,14 @@ fn what_was_done_before_it_failed_stays_done() {
         &done,
         &nodes([node("a")]),
         Source::Live,
+        NOW,
     );
     assert!(first.has_ended && first.succeeded == 1);
     // The sandbox was created again, so the init container ran again, and failed.
     let known = JobStatus { completed_nodes: Some(first.completed_nodes), ..JobStatus::default() };
     let rerun = [pod("a").work_hash(&hash).init_container(container(1)).build()];
-    let later = progress(&spec, &known, &daemon_set, &rerun, &nodes([node("a")]), Source::Live);
+    let later =
+        progress(&spec, &known, &daemon_set, &rerun, &nodes([node("a")]), Source::Live, NOW);
     assert_eq!((later.succeeded, later.failed), (1, 0));
 }
 
@@ -253,7 +269,8 @@ fn an_unreachable_node_is_waited_for_and_named_as_such() {
         mine("b").done(),
         mine("c").container(running),
     ]);
-    let progress = progress(&spec(), &JobStatus::default(), &ds(3, 3), &pods, &nodes, Source::Live);
+    let progress =
+        progress(&spec(), &JobStatus::default(), &ds(3, 3), &pods, &nodes, Source::Live, NOW);
     let states: Vec<_> =
         progress.nodes.iter().map(|node| (node.name.as_str(), node.state)).collect();
     assert_eq!(states, [("a", NodeState::Unreachable), ("c", NodeState::Running)]);
@@ -272,8 +289,15 @@ fn unfinished_nodes_are_listed_with_failed_ones_first() {
     let crashed = status(json!({"terminated": {"exitCode": 1}}));
     let running = status(json!({"running": {}}));
     let pods = pods([mine("a").container(running), mine("b"), mine("c").container(crashed)]);
-    let progress =
-        progress(&spec, &JobStatus::default(), &ds(3, 3), &pods, &Nodes::new(), Source::Caches);
+    let progress = progress(
+        &spec,
+        &JobStatus::default(),
+        &ds(3, 3),
+        &pods,
+        &Nodes::new(),
+        Source::Caches,
+        NOW,
+    );
     let listed: Vec<_> =
         progress.nodes.iter().map(|node| (node.name.as_str(), node.state)).collect();
     let expected = [("c", NodeState::Failed), ("b", NodeState::Pending), ("a", NodeState::Running)];
@@ -290,8 +314,15 @@ fn of_many_unfinished_nodes_the_first_ones_are_listed_and_all_are_counted() {
         .map(|name| if name == failed { mine(name).container(crashed()) } else { mine(name) })
         .map(crate::fixtures::PodBuilder::build)
         .collect();
-    let progress =
-        progress(&spec, &JobStatus::default(), &ds(250, 250), &pods, &Nodes::new(), Source::Caches);
+    let progress = progress(
+        &spec,
+        &JobStatus::default(),
+        &ds(250, 250),
+        &pods,
+        &Nodes::new(),
+        Source::Caches,
+        NOW,
+    );
     assert_eq!((progress.unfinished, progress.active, progress.failed), (250, 249, 1));
     let listed: Vec<_> = progress.nodes.iter().map(|node| node.name.as_str()).collect();
     let others = names.iter().map(String::as_str).take(MAX_NODES - 1);

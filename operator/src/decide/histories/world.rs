@@ -12,7 +12,7 @@ use std::{
 use api::{conditions, v1beta1::Job};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use self::objects::{Objects, Result, Uid};
+use self::objects::{Objects, PodState, Result, Uid};
 use super::{Event, Lags};
 use crate::fixtures;
 
@@ -74,7 +74,7 @@ impl World {
                         if pod.is_done {
                             self.done.insert(pod.result());
                         }
-                        if pod.has_failed {
+                        if pod.failed.is_some() {
                             self.failed.insert(pod.result());
                         }
                     }
@@ -96,8 +96,9 @@ impl World {
             }
             Event::PodFails(index) => {
                 let pod = self.now.pods.values_mut().nth(*index);
-                if let Some(pod) = pod.filter(|pod| !pod.is_done && !pod.is_leaving) {
-                    pod.has_failed = true;
+                let goes_on = |pod: &&mut PodState| !pod.is_done && !pod.is_leaving;
+                if let Some(pod) = pod.filter(goes_on) {
+                    pod.failed = Some(self.time);
                     self.failed.insert(pod.result());
                 }
             }

@@ -46,7 +46,7 @@ impl World {
                 node_uid: *node_uid,
                 work_hash: daemon_set.work_hash.clone(),
                 is_done: false,
-                has_failed: false,
+                failed: None,
                 is_leaving: false,
             };
             let uid = self.new_uid();

@@ -47,7 +47,8 @@ pub(super) struct PodState {
     pub(super) node_uid: Uid,
     pub(super) work_hash: String,
     pub(super) is_done: bool,
-    pub(super) has_failed: bool,
+    /// When it failed. The word may be found in its log all the same.
+    pub(super) failed: Option<Timestamp>,
     pub(super) is_leaving: bool,
 }
 
@@ -97,10 +98,11 @@ pub(super) fn pods(pods: &BTreeMap<Uid, PodState>) -> Vec<Arc<PodView>> {
         let mut pod = fixtures::pod(&name).owner(&state.owner).work_hash(&state.work_hash);
         pod = pod.identity(&uid.to_string(), "1");
         pod = pod.created(created(*uid));
-        if state.has_failed {
+        if let Some(failed) = state.failed {
+            let ended = json!({"exitCode": 1, "finishedAt": failed.to_string()});
             pod = pod.container(json!({
                 "name": "job-container", "image": "", "imageID": "", "ready": false,
-                "restartCount": 0, "state": {"terminated": {"exitCode": 1}},
+                "restartCount": 0, "state": {"terminated": ended},
             }));
         }
         if state.is_done {
