@@ -221,6 +221,25 @@ fn container_that_crashes_after_its_word_is_done() {
 }
 
 #[test]
+fn container_that_says_its_word_and_exits_has_not_failed_before_its_log_is_read() {
+    shared(async |cx| {
+        let (_operator, terminator) = cx.both().await?;
+        let mut manifest = manifest("brief");
+        manifest["spec"]["backoffLimitPerNode"] = json!(0);
+        let job = cx.apply(&manifest).await?;
+        let pod = job.pod("worker-1").await?;
+        terminator.kill();
+        pod.log("done\n")?;
+        pod.exit(1)?;
+        settle().await;
+        ensure!(counts(&job.get().await?)?.1 == 0, "it has failed unheard");
+        let _terminator = cx.terminator().await?;
+        job.until_completed("1/3").await?;
+        Ok(())
+    });
+}
+
+#[test]
 fn failed_job_is_left_as_it_is_by_processes_that_start_anew() {
     shared(async |cx| {
         let (operator, terminator) = cx.both().await?;
