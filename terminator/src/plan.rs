@@ -40,7 +40,7 @@ pub enum Step {
     Start {
         /// The log.
         target: Target,
-        /// Whether it has not been followed before, or not without a gap.
+        /// Whether its beginning is to be looked for: it has not been followed before, or not without a gap.
         is_first: bool,
     },
     /// Stop following the log of this pod.
@@ -98,8 +98,8 @@ pub struct Plan {
 #[derive(Debug)]
 struct Entry {
     target: Target,
-    /// The run whose log has been followed.
-    followed: Option<String>,
+    /// The run whose log is known to have been followed from its beginning, or not to have one.
+    begun: Option<String>,
     state: State,
     /// Times in a row that the log ended unexpectedly.
     failures: u32,
@@ -165,7 +165,7 @@ impl Plan {
             listed.insert(Arc::clone(&uid));
         }
         let Some(entry) = self.pods.get_mut(&uid) else {
-            let entry = Entry { target, followed: None, state: State::Queued, failures: 0 };
+            let entry = Entry { target, begun: None, state: State::Queued, failures: 0 };
             self.pods.insert(Arc::clone(&uid), entry);
             self.fresh.push_back(uid);
             self.queued += 1;
@@ -229,6 +229,15 @@ impl Plan {
         }
     }
 
+    /// It is known whether the log of a pod that is followed has its beginning.
+    pub fn begun(&mut self, uid: &str) {
+        if let Some(entry) = self.pods.get_mut(uid)
+            && let State::Following { run, .. } = &entry.state
+        {
+            entry.begun = Some(run.clone());
+        }
+    }
+
     /// The word was found in the log of a pod, and is being recorded: its slot is free.
     pub fn found(&mut self, uid: &str) {
         let Some((uid, entry)) = self.pods.get_key_value(uid) else {
@@ -276,7 +285,7 @@ impl Plan {
             Outcome::Ended | Outcome::Silent | Outcome::Broken => {
                 if outcome == Outcome::Broken {
                     // What was logged meanwhile is as good as never followed.
-                    entry.followed = None;
+                    entry.begun = None;
                 }
                 // What went well for long is not held responsible for what failed before.
                 if was_open && now.duration_since(since) > self.limits.retry {
@@ -314,7 +323,7 @@ impl Plan {
             {
                 let target = entry.target.clone();
                 let Target { run, is_over, .. } = target.clone();
-                let is_first = entry.followed.replace(run.clone()).as_ref() != Some(&run);
+                let is_first = entry.begun.as_ref() != Some(&run);
                 entry.state = State::Following { since: now, run, is_over };
                 self.taken += 1;
                 self.queued -= 1;
@@ -366,12 +375,6 @@ impl Plan {
         };
         self.release(since, &uid);
         steps.push(Step::Stop(Arc::clone(&uid)));
-        // Too short a time to find out whether the log has its beginning.
-        if now < since + SLICE
-            && let Some(entry) = self.pods.get_mut(&uid)
-        {
-            entry.followed = None;
-        }
         self.enqueue(&uid);
         true
     }

@@ -42,13 +42,14 @@ const RETRY: Duration = Duration::from_secs(5);
 /// Bytes of the longest time stamp with which the kubelet begins a line, and the space after it.
 const TIME_STAMP: usize = "2006-01-02T15:04:05.000000000+00:00 ".len();
 
-/// Reports on the pod of `target` if its log was opened late and has no beginning. It never resolves:
-/// it goes on beside the follower, and ends with it. `reported` counts.
+/// Reports on the pod of `target` if its log was opened late and has no beginning, and calls `begun` when that
+/// is known. It never resolves: it goes on beside the follower, and ends with it. `reported` counts.
 pub(crate) async fn watch(
     clients: &Clients,
     target: &Target,
     is_first: bool,
     reported: &Counter,
+    begun: impl FnOnce(),
 ) -> Infallible {
     let now = Timestamp::now();
     let started = target.started.filter(|started| is_first && now.duration_since(*started) > LATE);
@@ -67,6 +68,7 @@ pub(crate) async fn watch(
             break;
         }
     }
+    begun();
     std::future::pending().await
 }
 

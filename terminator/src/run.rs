@@ -89,11 +89,13 @@ struct Followers {
     news: mpsc::UnboundedReceiver<(Id, News)>,
 }
 
-/// What a follower has come to before its end. There are at most two a follower.
+/// What a follower has come to before its end. There are at most three a follower.
 #[derive(Clone, Copy, Debug)]
 enum News {
     /// The log is open.
     Opened,
+    /// It is known whether it has its beginning.
+    Begun,
     /// The word is in it.
     Found,
 }
@@ -219,6 +221,7 @@ impl Followers {
         if let Some(uid) = self.by_task.get(&task) {
             match news {
                 News::Opened => self.plan.opened(uid, Instant::now()),
+                News::Begun => self.plan.begun(uid),
                 News::Found => self.plan.found(uid),
             }
         }
@@ -259,7 +262,9 @@ async fn settle(
 ) -> Outcome {
     let read = tokio::select! {
         read = follow(&clients.logs, &target, &metrics.read, || tell(News::Opened)) => read,
-        never = rotation::watch(&clients, &target, is_first, &metrics.rotated) => match never {},
+        never = rotation::watch(&clients, &target, is_first, &metrics.rotated, || tell(News::Begun)) => {
+            match never {}
+        }
     };
     match read {
         Ok(Read::Found) => {

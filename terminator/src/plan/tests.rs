@@ -106,6 +106,7 @@ fn a_silent_log_is_opened_again_as_one_that_was_followed_all_the_time() {
     let mut plan = Plan::new(LIMITS);
     plan.wants(target("a", "1"));
     assert_eq!(plan.next(now), [start("a")]);
+    plan.begun("a");
     plan.ended("a", Outcome::Silent, now);
     assert_eq!(plan.next(now + FIRST_RETRY), [again(target("a", "1"))]);
 }
@@ -161,6 +162,7 @@ fn the_log_of_a_run_that_was_taken_for_over_is_read_again_when_it_goes_on() {
     let mut plan = Plan::new(LIMITS);
     plan.wants(over("a", "1"));
     assert_eq!(plan.next(now), [first(over("a", "1"))]);
+    plan.begun("a");
     plan.ended("a", Outcome::Ended, now);
     plan.wants(target("a", "1"));
     assert_eq!(plan.next(now), [again(target("a", "1"))]);
@@ -168,6 +170,7 @@ fn the_log_of_a_run_that_was_taken_for_over_is_read_again_when_it_goes_on() {
     let mut plan = Plan::new(LIMITS);
     plan.wants(over("a", "1"));
     assert_eq!(plan.next(now), [first(over("a", "1"))]);
+    plan.begun("a");
     plan.wants(target("a", "1"));
     plan.ended("a", Outcome::Ended, now);
     assert_eq!(plan.next(now + FIRST_RETRY), [again(target("a", "1"))]);
@@ -179,6 +182,7 @@ fn a_run_that_ended_while_it_was_followed_is_read_to_its_end_again() {
     let mut plan = Plan::new(LIMITS);
     plan.wants(target("a", "1"));
     assert_eq!(plan.next(now), [start("a")]);
+    plan.begun("a");
     plan.ended("a", Outcome::Ended, now);
     plan.wants(over("a", "1"));
     assert_eq!(plan.next(now + FIRST_RETRY), [again(over("a", "1"))]);
@@ -207,8 +211,11 @@ fn while_others_wait_the_oldest_follower_gives_way_after_its_slice() {
     assert_eq!(plan.wake_at(), Some(now + SHORT_SLICE));
     assert_eq!(plan.next(now + SHORT_SLICE), [stop("a"), start("c")]);
     assert_eq!(plan.wake_at(), Some(now + SLICE), "a was followed before");
-    // Too short for a look at where its log begins.
+    // There was no time to find out whether the log of a has its beginning.
+    plan.begun("b");
     assert_eq!(plan.next(now + SLICE), [stop("b"), start("a")]);
+    plan.begun("a");
+    plan.begun("c");
     open(&mut plan, ["a", "c"], now + SLICE);
     let steps = [stop("a"), again(target("b", "1")), stop("c"), again(target("a", "1"))];
     assert_eq!(plan.next(now + SLICE * 2), steps);
