@@ -156,7 +156,8 @@ fn running(observed: &Observed<'_>, base: JobStatus, daemon_set: &DaemonSetView)
     if let Decision::Act(act) = &mut decision {
         let times = [fails_at.map(|at| until(at, now)), lacks_pods.then_some(REFUSAL)];
         act.again_after = times.into_iter().flatten().chain(act.again_after).min();
-        act.lacks_pods = lacking_for(observed, daemon_set).filter(|_| lacks_pods).map(|lasted| {
+        let lasted = lacks_pods.then(|| lacking_for(observed, daemon_set)).flatten();
+        act.lacks_pods = lasted.map(|lasted| {
             let ask_every = (lasted / 2).clamp(REFUSAL, LONGEST_REFUSAL);
             LackingPods { daemon_set: uid(daemon_set), ask_every }
         });
