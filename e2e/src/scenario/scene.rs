@@ -187,6 +187,12 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
+    /// Deletes what is in `deploy/`, as users are told to: the Deployment, which is of the namespace, may be gone
+    /// with that before it is its turn.
+    pub(super) async fn uninstall(&self) -> Result<()> {
+        self.kubectl_ours(&["delete", "--ignore-not-found", "--filename", deploy::MANIFESTS]).await
+    }
+
     /// Applies `deploy/` again, and waits until what is in it is available, whatever time is left.
     pub(super) async fn redeploy(&self) -> Result<()> {
         let (client, deployed) = (self.cx.client, self.cx.deployed);

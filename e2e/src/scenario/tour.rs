@@ -44,7 +44,7 @@ pub(super) async fn goes_as_written(scene: &Scene<'_>) -> Result<()> {
     let reader = Reader::new(scene).await?;
     let cx = scene.cx;
     // The page begins with a cluster that has nothing of ours.
-    scene.kubectl_ours(&["delete", "--filename", crate::deploy::MANIFESTS]).await?;
+    scene.uninstall().await?;
     let taken = async {
         for step in &steps {
             reader.take(step).await?;

@@ -31,7 +31,7 @@ pub(super) async fn leaves_nothing(scene: &Scene<'_>) -> Result<()> {
 }
 
 async fn uninstall(scene: &Scene<'_>) -> Result<()> {
-    scene.kubectl_ours(&["delete", "--filename", deploy::MANIFESTS]).await?;
+    scene.uninstall().await?;
     let left = ["get", "--filename", deploy::MANIFESTS, "--ignore-not-found", "--output", "name"];
     let left = scene.cx.cluster.kubectl(left).run(scene.cx.logs).await?.text();
     ensure!(left.is_empty(), "kubectl delete left {left}");

@@ -12,7 +12,6 @@ use kube::{Api, Resource as _, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::scene::Scene;
-use crate::deploy;
 use crate::images::BUSYBOX;
 
 /// What the first implementation registered.
@@ -62,7 +61,7 @@ async fn cannot_exist(scene: &Scene<'_>) -> Result<()> {
 }
 
 async fn migrate(scene: &Scene<'_>) -> Result<()> {
-    scene.kubectl_ours(&["delete", "--filename", deploy::MANIFESTS]).await?;
+    scene.uninstall().await?;
     scene.kubectl(&["apply", "--filename", "-"], CRD).await?;
     let served = ["wait", "--for=condition=Established", "crd/jobs.daemonset.darkowlzz.space"];
     scene.kubectl(&served, "").await?;
