@@ -14,6 +14,8 @@ pub const CLEANUP: &str = "cleanup";
 pub const CLEANUP_VERSION: &str = "v0.0.2";
 /// The ordinary image of samples and scenarios, under the name that a user would give it.
 pub const BUSYBOX: &str = "busybox:1.36";
+/// Enforces NetworkPolicies on clusters whose node image was built here; loaded for the scenarios that need it.
+pub const KUBE_ROUTER: &str = "daemonset-job/kube-router:local";
 
 /// The name as containerd has it, which takes nothing for granted.
 /// <https://github.com/distribution/reference/blob/v0.6.0/normalize.go>

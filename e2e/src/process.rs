@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+use tokio::sync::mpsc::UnboundedSender;
 
 pub use self::child::kill_all;
 use self::child::{Family, Recorder};
@@ -37,6 +38,7 @@ pub struct Cmd {
     stdout: Sink,
     timeout: Duration,
     name: Option<String>,
+    stderr_lines: Option<UnboundedSender<String>>,
 }
 
 #[derive(Clone, Debug)]
@@ -83,6 +85,7 @@ impl Cmd {
             stdout: Sink::Memory,
             timeout: DEFAULT_TIMEOUT,
             name: None,
+            stderr_lines: None,
         }
     }
 
@@ -156,6 +159,13 @@ impl Cmd {
         self
     }
 
+    /// Sends every line of standard error as it comes, for those who show how far the command is.
+    #[must_use]
+    pub fn stderr_lines(mut self, lines: UnboundedSender<String>) -> Self {
+        self.stderr_lines = Some(lines);
+        self
+    }
+
     /// Runs the command to its end.
     ///
     /// # Errors
@@ -163,7 +173,7 @@ impl Cmd {
     pub async fn run(self, logs: &LogDir) -> Result<Output, CommandError> {
         let log = logs.next_file(&self.log_name());
         let started = Instant::now();
-        let mut recorder = Recorder::default();
+        let mut recorder = Recorder::new(self.stderr_lines.clone());
         let result = self.execute(&log, &mut recorder).await;
         let elapsed = started.elapsed();
         let cause = match result {

@@ -19,7 +19,7 @@ use e2e::progress::Progress;
 
 use crate::context::{Context, Verdict};
 use crate::provision::{self, Provision};
-use crate::{control_plane, image, node_image};
+use crate::{control_plane, image, node_image, output};
 
 /// Making a kind cluster, building its node image included.
 const UP: Duration = Duration::from_secs(45 * 60);
@@ -57,6 +57,10 @@ pub(crate) struct Args {
     /// Renew tables and plots of docs/performance.md.
     #[arg(long)]
     docs: bool,
+
+    /// Print the figures as JSON, as report.json holds them, instead of tables.
+    #[arg(long)]
+    json: bool,
 
     /// Measure nothing, and take this report.json of an earlier run.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["nodes", "runs", "only", "seed", "cluster"])]
@@ -105,8 +109,11 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
             (measure(&args, &folder, cx).await?, folder)
         }
     };
-    print!("{}", std::fs::read_to_string(folder.join("report.md"))?);
-    println!("{}", folder.join("report.json").display());
+    let file = if args.json { "report.json" } else { "report.md" };
+    let figures = std::fs::read_to_string(folder.join(file))?;
+    output::write(&format!("{}\n", figures.trim_end()))?;
+    // Standard output has the figures alone, for those who pass them on.
+    eprintln!("{}", folder.display());
     if args.docs {
         renew(&report, &folder)?;
     }
@@ -250,6 +257,6 @@ fn renew(report: &Report, folder: &Path) -> Result<()> {
         std::fs::copy(folder.join(plot), &to)
             .with_context(|| format!("cannot write {}", to.display()))?;
     }
-    println!("renewed {}", document.display());
+    eprintln!("renewed {}", document.display());
     Ok(())
 }

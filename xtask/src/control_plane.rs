@@ -32,12 +32,12 @@ pub(crate) struct Sources {
 
 impl Sources {
     /// The official images, of versions that kubeadm would install together.
-    /// <https://github.com/kubernetes/kubernetes/blob/v1.33.1/cmd/kubeadm/app/constants/constants.go>
+    /// <https://github.com/kubernetes/kubernetes/blob/v1.37.2/cmd/kubeadm/app/constants/constants.go>
     pub(crate) fn official() -> Self {
         Self {
-            etcd: "registry.k8s.io/etcd:3.5.21-0".to_owned(),
-            kube_apiserver: "registry.k8s.io/kube-apiserver:v1.33.1".to_owned(),
-            kube_controller_manager: "registry.k8s.io/kube-controller-manager:v1.33.1".to_owned(),
+            etcd: "registry.k8s.io/etcd:3.7.0-0".to_owned(),
+            kube_apiserver: "registry.k8s.io/kube-apiserver:v1.37.2".to_owned(),
+            kube_controller_manager: "registry.k8s.io/kube-controller-manager:v1.37.2".to_owned(),
             busybox: "busybox:1.36-musl".to_owned(),
         }
     }

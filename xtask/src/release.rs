@@ -14,6 +14,7 @@ use e2e::{images, paths};
 use crate::context::{Context, Verdict};
 use crate::digest::sha256;
 use crate::image::{self, Built, Image, Names, Profile};
+use crate::node_image;
 use crate::provision::{self, Provision};
 
 /// What a release holds beside the sample: its image is built from a Dockerfile, for everyone to change.
@@ -133,7 +134,7 @@ async fn write_manifests(built: &[Built], dist: &Path, provision: &Provision) ->
         std::fs::read_to_string(&crd).with_context(|| format!("cannot read {}", crd.display()))?;
     write(&names[0], &crd)?;
 
-    let kubectl = provision::KUBECTL.ensure(provision).await?;
+    let kubectl = node_image::kubectl(provision).await?;
     let defaults = RELEASED.map(|image| Names::default().reference(image));
     let unversioned = |name: &'_ String| name.split(':').next().unwrap_or_default().to_owned();
     let defaults: Vec<_> = defaults.iter().map(unversioned).collect();

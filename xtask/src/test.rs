@@ -177,7 +177,7 @@ impl Run {
                 let sources = node_image::control_plane_sources(&provision, phase).await?;
                 let image = control_plane::ensure(&sources, &self.logs).await?;
                 phase.outcome(&image);
-                let kubectl = provision::KUBECTL.ensure(&provision).await?;
+                let kubectl = node_image::kubectl(&provision).await?;
                 let promtool = provision::PROMTOOL.ensure(&provision).await?;
                 anyhow::Ok((image, kubectl, promtool))
             })

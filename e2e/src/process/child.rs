@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Child;
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::{Cause, Input};
 
@@ -138,9 +139,15 @@ pub(super) struct Recorder {
     out: Tail,
     err: Tail,
     lines: VecDeque<String>,
+    /// Gets the lines of standard error as they come.
+    stderr_lines: Option<UnboundedSender<String>>,
 }
 
 impl Recorder {
+    pub(super) fn new(stderr_lines: Option<UnboundedSender<String>>) -> Self {
+        Self { stderr_lines, ..Self::default() }
+    }
+
     fn record(&mut self, chunk: &[u8], stream: Stream) {
         let tail = match stream {
             Stream::Out => {
@@ -150,6 +157,10 @@ impl Recorder {
             Stream::Err => &mut self.err,
         };
         for line in tail.split(chunk) {
+            if let (Stream::Err, Some(lines)) = (stream, &self.stderr_lines) {
+                // Whoever listened may have heard enough.
+                let _ = lines.send(String::from_utf8_lossy(&line).into_owned());
+            }
             push_line(&mut self.lines, line);
         }
     }

@@ -40,6 +40,8 @@ pub struct Scenario {
     pub is_exclusive: bool,
     /// Whether it is part of `cargo xtask test`.
     pub is_ci: bool,
+    /// Whether it needs something in the cluster that enforces NetworkPolicies.
+    pub needs_network_policies: bool,
     /// Whether operator and terminator restart in its course.
     restarts_ours: bool,
     run: Run,
@@ -50,7 +52,14 @@ type Run = for<'a> fn(&'a Scene<'a>) -> BoxFuture<'a, Result<()>>;
 impl Scenario {
     /// One that runs beside others.
     pub(super) const fn shared(name: &'static str, run: Run) -> Self {
-        Self { name, is_exclusive: false, is_ci: false, restarts_ours: false, run }
+        Self {
+            name,
+            is_exclusive: false,
+            is_ci: false,
+            needs_network_policies: false,
+            restarts_ours: false,
+            run,
+        }
     }
 
     /// One that has the cluster to itself.
@@ -61,6 +70,12 @@ impl Scenario {
     /// It is part of `cargo xtask test`.
     pub(super) const fn ci(self) -> Self {
         Self { is_ci: true, ..self }
+    }
+
+    /// It needs something in the cluster that enforces NetworkPolicies: where the node image was built here,
+    /// the image of kube-router is loaded.
+    pub(super) const fn needs_network_policies(self) -> Self {
+        Self { needs_network_policies: true, ..self }
     }
 
     /// Operator or terminator restart in its course.

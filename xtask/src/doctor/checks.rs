@@ -2,7 +2,7 @@
 
 use super::facts::{Cgroups, Facts, Tool};
 use super::{Finding, State};
-use crate::provision::{KIND, KUBECTL, Program, docker};
+use crate::provision::{KIND, KUBECTL, Program, docker, go};
 
 /// In MiB. Three nodes of a cluster take some 2 GiB; compiling beside them as much again.
 const MEMORY_NEEDED: u64 = 2 << 10;
@@ -25,6 +25,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
         tool(KIND, facts.kind.as_ref(), facts),
         tool(KUBECTL, facts.kubectl.as_ref(), facts),
         static_linking(facts),
+        go(facts),
         cgroups(facts),
         inotify(facts),
         memory(facts),
@@ -70,7 +71,7 @@ fn capabilities(facts: &Facts) -> Option<Finding> {
 }
 
 fn tool(program: Program, tool: Option<&Tool>, facts: &Facts) -> Finding {
-    let Program { name: subject, cure } = program;
+    let Program { name: subject, cure, .. } = program;
     match tool {
         Some(Tool { path, version: Some(version) }) => {
             Finding::good(subject, format!("{version} ({})", path.display()))
@@ -80,7 +81,7 @@ fn tool(program: Program, tool: Option<&Tool>, facts: &Facts) -> Finding {
             Finding::not_good(subject, State::Bad, found, format!("remove it, or {cure}"))
         }
         None if facts.host.is_debian() => {
-            let cure = "the first run fetches Debian's into the cache";
+            let cure = "the first run builds it with Go or fetches Debian's, into the cache";
             Finding::not_good(subject, State::Provided, "missing", cure)
         }
         None => Finding::not_good(subject, State::Bad, "missing", cure),
@@ -100,11 +101,27 @@ fn static_linking(facts: &Facts) -> Finding {
     }
 }
 
+/// Matters only where no registry answers, which cannot be told without asking one.
+fn go(facts: &Facts) -> Finding {
+    let subject = "go";
+    let cure = format!("only where images cannot be pulled: {}", go::CURE);
+    match &facts.go {
+        Some(version) if go::is_recent(version) => Finding::good(subject, version.clone()),
+        Some(version) => {
+            let found = format!("{version}, too old to build node images");
+            Finding::not_good(subject, State::Doubtful, found, cure)
+        }
+        None => Finding::not_good(subject, State::Doubtful, "missing", cure),
+    }
+}
+
 fn cgroups(facts: &Facts) -> Finding {
     let subject = "cgroups";
     match facts.cgroups {
         Some(Cgroups::V2) => Finding::good(subject, "version 2"),
-        Some(Cgroups::V1) => Finding::good(subject, "version 1, for Kubernetes up to 1.34"),
+        Some(Cgroups::V1) => {
+            Finding::good(subject, "version 1, for official node images up to Kubernetes 1.34")
+        }
         None => Finding::not_good(
             subject,
             State::Bad,
@@ -219,6 +236,7 @@ mod tests {
             }),
             kind: program("kind"),
             kubectl: program("kubectl"),
+            go: Some("go1.26.8".to_owned()),
             cgroups: Some(Cgroups::V2),
             inotify: Inotify { watches: Some(WATCHES_WANTED), instances: Some(INSTANCES_WANTED) },
             memory: Some(16 << 10),
@@ -270,6 +288,15 @@ mod tests {
         assert_eq!(states(&facts), missing.map(|subject| (subject, State::Bad)));
         let cures = all(&facts).into_iter().map(|finding| finding.cure);
         assert_eq!(cures.filter(|cure| cure.contains("install")).count(), missing.len());
+    }
+
+    #[test]
+    fn missing_or_old_go_is_said_with_the_cure() {
+        for go in [None, Some("go1.19.8".to_owned())] {
+            let facts = Facts { go, ..ready() };
+            assert_eq!(states(&facts), [("go", State::Doubtful)]);
+            assert!(super::go(&facts).cure.contains("Go 1.26"), "{}", super::go(&facts));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use e2e::process::{Cmd, LogDir};
 
 use crate::provision::docker::{Silence, server};
 use crate::provision::host::Host;
-use crate::provision::{KIND, KUBECTL, apt, shim};
+use crate::provision::{KIND, KUBECTL, apt, go, shim};
 
 /// Facts, without any judgement.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub(super) struct Facts {
     pub(super) docker: Result<Docker, Silence>,
     pub(super) kind: Option<Tool>,
     pub(super) kubectl: Option<Tool>,
+    /// What the Go on `PATH` says of its version, for example `go1.26.8`.
+    pub(super) go: Option<String>,
     pub(super) cgroups: Option<Cgroups>,
     pub(super) inotify: Inotify,
     /// Memory that programs could still get, in MiB.
@@ -88,6 +90,7 @@ pub(super) async fn gather(logs: &LogDir) -> Facts {
         docker: docker(logs).await,
         kind: tool(KIND.find(), &["--version"], logs).await,
         kubectl: tool(KUBECTL.find(), &["version", "--client"], logs).await,
+        go: go::toolchain(logs).await,
         cgroups: cgroups(Path::new("/sys/fs/cgroup")),
         inotify: Inotify {
             watches: number("/proc/sys/fs/inotify/max_user_watches"),

@@ -23,6 +23,9 @@ pub(super) fn command(report: &Report, options: &Options) -> Option<String> {
     if options.nodes != standard.nodes {
         command += &format!(" --nodes {}", options.nodes);
     }
+    if let Some(kubernetes) = &options.kubernetes {
+        command += &format!(" --kubernetes {kubernetes}");
+    }
     if let Some(image) = &options.node_image {
         command += &format!(" --node-image {image}");
     }

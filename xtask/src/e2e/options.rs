@@ -6,6 +6,8 @@ use clap::ValueEnum;
 use e2e::cluster::Provider;
 use e2e::report::Format;
 
+use crate::node_image;
+
 /// How a run goes about it.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Options {
@@ -13,8 +15,13 @@ pub(crate) struct Options {
     #[arg(long, global = true, default_value_t = 3, value_name = "N", value_parser = parse_nodes)]
     pub(super) nodes: usize,
 
-    /// Node image to use, instead of kind's current one or (offline) one built here.
-    #[arg(long, global = true, value_name = "REF")]
+    /// Minor version of Kubernetes, for example 1.33. Default: the newest that kind has an image of, or (offline)
+    /// the newest that is built here.
+    #[arg(long, global = true, value_name = "MINOR", value_parser = node_image::parse_minor)]
+    pub(super) kubernetes: Option<String>,
+
+    /// Node image to use, instead of kind's or (offline) one built here.
+    #[arg(long, global = true, value_name = "REF", conflicts_with = "kubernetes")]
     pub(super) node_image: Option<String>,
 
     /// What runs the nodes: docker or podman. Images are built by Docker either way.
@@ -61,6 +68,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             nodes: 3,
+            kubernetes: None,
             node_image: None,
             provider: Provider::Docker,
             keep: Keep::Never,

@@ -1,6 +1,5 @@
 //! The phases before the scenarios: machine, images, cluster, load, deploy.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -19,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use super::session::{Session, runs};
 use crate::context::Context;
 use crate::image::{self, Image, Names, Profile};
-use crate::node_image;
+use crate::node_image::{self, Tools};
 use crate::provision::{self, Provision};
 
 /// How long the nodes of a new cluster may take to get ready once kind is done.
@@ -33,6 +32,13 @@ pub(super) struct Ready {
     pub(super) cluster: Cluster,
     pub(super) client: Client,
     pub(super) deployed: Deployed,
+}
+
+/// What only some scenarios need.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Needs {
+    /// Something in the cluster that enforces NetworkPolicies.
+    pub(super) network_policies: bool,
 }
 
 impl Ready {
@@ -60,38 +66,31 @@ pub(super) fn names_of_this_checkout() -> String {
     format!("dsjob-{tag}-")
 }
 
-/// The programs that a run uses.
-struct Tools {
-    kind: PathBuf,
-    kubectl: PathBuf,
-}
-
 /// Brings up a cluster with the operator deployed from this source tree.
-pub(super) async fn prepare(session: &Session, cx: &Context) -> Result<Ready> {
+pub(super) async fn prepare(session: &Session, needs: Needs, cx: &Context) -> Result<Ready> {
     let progress = &session.progress;
     let provision = Provision::new(cx, &session.logs, progress);
-    let tools = progress
+    progress
         .phase("doctor", async |_| {
             provision::docker::ensure(&provision).await?;
             if session.options.provider == Provider::Podman {
                 provision::podman::ensure(&provision).await?;
             }
-            let kind = provision::KIND.ensure(&provision).await?;
-            let kubectl = provision::KUBECTL.ensure(&provision).await?;
             let docker = provision::docker::server(&session.logs).await.unwrap_or_default();
-            let version = Cmd::new(&kind).arg("--version").run(&session.logs).await?.text();
-            session.report(|report| {
-                report.versions.insert("docker".to_owned(), docker);
-                report.versions.insert("kind".to_owned(), version);
-            });
-            anyhow::Ok(Tools { kind, kubectl })
+            session.report(|report| report.versions.insert("docker".to_owned(), docker));
+            anyhow::Ok(())
         })
         .await?;
     // Compiling keeps the processors busy, making a cluster mostly waits.
-    let (images, (cluster, is_new)) = tokio::try_join!(
-        build_images(session, &provision),
-        make_cluster(session, &provision, tools)
-    )?;
+    let (mut images, (cluster, is_new)) =
+        tokio::try_join!(build_images(session, &provision), make_cluster(session, &provision))?;
+    // Official node images enforce them by themselves.
+    if needs.network_policies && node_image::is_built_here(&cluster.record().image) {
+        let image = progress
+            .phase("kube-router", async |phase| node_image::kube_router(&provision, phase).await)
+            .await?;
+        images.push(Source { local: image, name: images::KUBE_ROUTER.to_owned() });
+    }
     let client = cluster.client().await?;
     let version = client.apiserver_version().await?;
     session.report(|report| {
@@ -143,11 +142,7 @@ async fn build_images(session: &Session, provision: &Provision) -> Result<Vec<So
 }
 
 /// The cluster of the session, and whether it is a new one.
-async fn make_cluster(
-    session: &Session,
-    provision: &Provision,
-    tools: Tools,
-) -> Result<(Cluster, bool)> {
+async fn make_cluster(session: &Session, provision: &Provision) -> Result<(Cluster, bool)> {
     let options = &session.options;
     let progress = &session.progress;
     if options.reuse
@@ -167,21 +162,24 @@ async fn make_cluster(
         session.heal().await;
         return Ok((cluster, false));
     }
-    let image = match &options.node_image {
-        Some(image) => image.clone(),
-        None => {
-            progress
-                .phase("node image", async |phase| {
-                    let image = node_image::ensure(&tools.kind, provision, phase).await?;
-                    phase.outcome(format_args!(
-                        "{}, Kubernetes {}",
-                        image.reference, image.kubernetes_version
-                    ));
-                    anyhow::Ok(image.reference)
-                })
-                .await?
-        }
-    };
+    let (image, tools) = progress
+        .phase("node image", async |phase| {
+            if let Some(image) = &options.node_image {
+                let kind = provision::KIND.ensure(provision).await?;
+                let kubectl = node_image::kubectl(provision).await?;
+                return Ok((image.clone(), Tools { kind, kubectl }));
+            }
+            let kubernetes = options.kubernetes.as_deref();
+            let (image, tools) = node_image::ensure(kubernetes, provision, phase).await?;
+            phase.outcome(format_args!(
+                "{}, Kubernetes {}",
+                image.reference, image.kubernetes_version
+            ));
+            anyhow::Ok((image.reference, tools))
+        })
+        .await?;
+    let version = Cmd::new(&tools.kind).arg("--version").run(&session.logs).await?.text();
+    session.report(|report| report.versions.insert("kind".to_owned(), version));
     let _creating = FileLock::take(&runs().join("create.lock")).await?;
     session.cluster_is_half_made(true);
     // What is left of a cluster that stopped is of no use.

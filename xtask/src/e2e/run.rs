@@ -8,6 +8,7 @@ use e2e::report::summary::summary;
 
 use super::afterwards::Afterwards;
 use super::options::Options;
+use super::prepare::Needs;
 use super::scenarios::{self, Planned};
 use super::selection::Selection;
 use super::session::Session;
@@ -56,7 +57,7 @@ pub(crate) async fn run_scenarios(
 }
 
 async fn work(session: &Session, selection: &Selection, plan: &[Planned], cx: &Context) -> Ending {
-    let ready = match prepare::prepare(session, cx).await {
+    let ready = match prepare::prepare(session, needs(plan), cx).await {
         Ok(ready) => ready,
         Err(error) => {
             session.report_broken(&error).await;
@@ -78,6 +79,12 @@ async fn work(session: &Session, selection: &Selection, plan: &[Planned], cx: &C
     show_pod_logs(session, &ready.deployed.namespace);
     artifacts::exported(&ready.cluster, &session.artifacts).await;
     Ending::Failed
+}
+
+/// What the scenarios need beside what every run prepares.
+fn needs(plan: &[Planned]) -> Needs {
+    let scenarios = || plan.iter().filter_map(|planned| planned.listed.scenario);
+    Needs { network_policies: scenarios().any(|scenario| scenario.needs_network_policies) }
 }
 
 /// Shows the ends of the logs that were taken from our own pods when the last scenario failed.

@@ -26,7 +26,7 @@ const MANY: usize = 10;
 /// One run of a scenario.
 #[derive(Clone)]
 pub(super) struct Planned {
-    listed: Listed,
+    pub(super) listed: Listed,
     round: u32,
     label: String,
     handle: Handle,

@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 use e2e::report::Ending;
 
 use super::options::Options;
-use super::prepare;
+use super::prepare::{self, Needs};
 use super::session::Session;
 use crate::context::{Context, Verdict};
 use crate::output;
@@ -14,7 +14,7 @@ pub(super) async fn up(mut options: Options, cx: &Context) -> Result<Verdict> {
     options.reuse = true;
     let session = Session::start(options)?;
     let ready = tokio::select! {
-        ready = prepare::prepare(&session, cx) => ready,
+        ready = prepare::prepare(&session, Needs::default(), cx) => ready,
         () = cx.interrupted.cancelled() => Err(anyhow!("interrupted")),
     };
     match ready {

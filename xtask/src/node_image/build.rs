@@ -1,5 +1,5 @@
-//! Builds the offline images, each from the one before: a minimal Debian, Kubernetes' programs, the
-//! components' images, the node. What Docker has already is not built again.
+//! Builds the offline images, each from the one before: a minimal Debian, the Go programs, the components'
+//! images, the node. What is there already is not built again.
 
 use std::path::{Path, PathBuf};
 
@@ -10,9 +10,9 @@ use e2e::progress::Phase;
 
 use super::docker::{self, Build};
 use super::recipe::{
-    APISERVER, COMPONENTS, CONTROLLER_MANAGER, Component, ETCD, KUBERNETES_VERSION, Recipe,
+    APISERVER, COMPONENTS, CONTROLLER_MANAGER, Component, Content, ETCD, Recipe, Source,
 };
-use super::{NodeImage, Source, debian};
+use super::{NodeImage, Origin, debian};
 use crate::control_plane::Sources;
 use crate::provision::{Provision, cache_dir};
 
@@ -22,6 +22,10 @@ const PACKAGES: &str = "cannot install packages in an image; see that `apt-get u
 const IMAGE: &str = "cannot build the node image; `cargo xtask doctor` tells whether disk is short, \
     the log tells the rest";
 
+/// The programs that a node holds beside its components, by the module that they come from.
+const OF_KUBERNETES: [&str; 2] = ["kubectl", "kubelet"];
+const OF_CONTAINERD: [&str; 3] = ["containerd", "containerd-shim-runc-v2", "ctr"];
+
 /// Builds images of one recipe.
 pub(super) struct Builder<'a> {
     recipe: Recipe,
@@ -30,18 +34,17 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// A builder of what `images/` describes.
+    /// A builder of what `images/` describes for a minor version of Kubernetes.
     ///
     /// # Errors
     /// When that cannot be read.
-    pub(super) fn new(provision: &'a Provision, phase: &'a Phase) -> Result<Self> {
-        Ok(Self { recipe: Recipe::read(&paths::workspace().join("images"))?, provision, phase })
+    pub(super) fn new(minor: &str, provision: &'a Provision, phase: &'a Phase) -> Result<Self> {
+        Ok(Self { recipe: Recipe::read(minor)?, provision, phase })
     }
 
-    /// The node image, if it was built before.
-    pub(super) async fn existing_node(&self) -> Option<NodeImage> {
-        let present = docker::has(&self.recipe.node, self.provision).await;
-        present.then(|| self.node_image())
+    /// Whether the node image was built before.
+    pub(super) async fn existing_node(&self) -> bool {
+        docker::has(&self.recipe.node, self.provision).await
     }
 
     /// Builds the node image.
@@ -50,12 +53,16 @@ impl<'a> Builder<'a> {
     /// When it cannot be built here, with what to do.
     pub(super) async fn node(&self) -> Result<NodeImage> {
         self.once(&self.recipe.node, async || {
-            self.debian().await?;
-            self.kubernetes().await?;
+            let (kubernetes, containerd, crictl) = self.programs().await?;
             self.components().await?;
-            self.phase.detail("building the node image");
-            let context = tempfile::tempdir().context("cannot make a temporary folder")?;
+            self.phase.detail("assembling the node image");
+            let context = context()?;
             copy_files(&folder("node"), context.path())?;
+            let programs = context.path().join("programs");
+            link(&kubernetes, &OF_KUBERNETES, &programs)?;
+            link(&containerd, &OF_CONTAINERD, &programs)?;
+            link(&crictl, &["crictl"], &programs)?;
+            link(&kubernetes, &["kubeadm"], &context.path().join("kubernetes"))?;
             let images = COMPONENTS.each_ref().map(|it| self.recipe.component(it));
             let archive = context.path().join("component-images.tar");
             docker::save(&images, &archive, self.provision).await?;
@@ -113,60 +120,97 @@ impl<'a> Builder<'a> {
         Ok(self.recipe.busybox.clone())
     }
 
+    /// Builds what enforces NetworkPolicies.
+    ///
+    /// # Errors
+    /// When it cannot be built here, with what to do.
+    pub(super) async fn kube_router(&self) -> Result<String> {
+        let Recipe { kube_router, kube_router_image, debian, .. } = &self.recipe;
+        self.once(kube_router_image, async || {
+            self.debian().await?;
+            let programs = kube_router.build(self.provision, Some(self.phase)).await?;
+            let context = context()?;
+            copy_files(&folder("kube-router"), context.path())?;
+            link(&programs, &["kube-router"], context.path())?;
+            Build::new(context.path(), "Dockerfile")
+                .argument("DEBIAN", debian)
+                .run(Some(kube_router_image), self.provision)
+                .await
+                .context(PACKAGES)
+        })
+        .await?;
+        Ok(kube_router_image.clone())
+    }
+
+    /// The `kubectl` of the same build.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub(super) async fn kubectl(&self) -> Result<PathBuf> {
+        let folder = self.recipe.kubernetes.build(self.provision, Some(self.phase)).await?;
+        Ok(folder.join("kubectl"))
+    }
+
+    /// Compiles what a node holds: the folders of Kubernetes', containerd's and crictl's programs.
+    /// Meanwhile the packages of the images are fetched, for which Docker's cache is the place to keep them.
+    async fn programs(&self) -> Result<(PathBuf, PathBuf, PathBuf)> {
+        let Recipe { kubernetes, containerd, crictl, etcd, .. } = &self.recipe;
+        // One after another: `go build` keeps all processors busy by itself.
+        let compile = async {
+            let kubernetes = kubernetes.build(self.provision, Some(self.phase)).await?;
+            let containerd = containerd.build(self.provision, Some(self.phase)).await?;
+            etcd.build(self.provision, Some(self.phase)).await?;
+            let crictl = crictl.build(self.provision, Some(self.phase)).await?;
+            anyhow::Ok((kubernetes, containerd, crictl))
+        };
+        let fetch = async {
+            self.debian().await?;
+            self.target_build(&folder("node")).target("packages").run(None, self.provision).await?;
+            self.node_build(&folder("node")).target("system").run(None, self.provision).await
+        };
+        let fetch = async { fetch.await.context(PACKAGES) };
+        tokio::try_join!(compile, fetch).map(|(programs, ())| programs)
+    }
+
     async fn components(&self) -> Result<()> {
         for component in &COMPONENTS {
-            self.once(&self.recipe.component(component), async || {
-                // Each may have been removed without the other.
-                self.debian().await?;
-                self.kubernetes().await?;
-                self.component(component).await
+            let reference = self.recipe.component(component);
+            self.once(&reference, async || {
+                let build = self.component(component, &reference).await;
+                build.with_context(|| format!("cannot build the image of {}", component.name))
             })
             .await?;
         }
         Ok(())
     }
 
-    async fn component(&self, component: &Component) -> Result<()> {
-        self.phase.detail(format_args!("building {}", component.name));
-        self.component_build()
-            .target(component.name)
-            .run(Some(&self.recipe.component(component)), self.provision)
-            .await
-            .with_context(|| format!("cannot build the image of {}", component.name))
-    }
-
-    /// Compiles Kubernetes. Meanwhile the packages of the images that build on it are fetched, for
-    /// which Docker's cache is the place to keep them.
-    async fn kubernetes(&self) -> Result<()> {
-        self.once(&self.recipe.kubernetes, async || {
-            self.debian().await?;
-            self.phase.detail(format_args!(
-                "compiling Kubernetes {KUBERNETES_VERSION}, six minutes on two cores"
-            ));
-            let compile = async {
-                Build::new(folder("node"), "kubernetes.Dockerfile")
-                    .argument("DEBIAN", &self.recipe.debian)
-                    .argument("KUBERNETES_VERSION", KUBERNETES_VERSION)
-                    .run(Some(&self.recipe.kubernetes), self.provision)
-                    .await
-                    .context(
-                        "cannot compile Kubernetes from Debian's source package; `cargo xtask \
-                         doctor` tells whether disk or memory is short, the log tells the rest",
-                    )
-            };
-            let fetch = async {
-                self.component_build().target("programs").run(None, self.provision).await?;
-                self.node_build(&folder("node")).target("system").run(None, self.provision).await
-            };
-            let fetch = async { fetch.await.context(PACKAGES) };
-            tokio::try_join!(compile, fetch).map(|((), ())| ())
-        })
-        .await
+    async fn component(&self, component: &Component, reference: &str) -> Result<()> {
+        // A context of its own with just what goes in: Docker's older builder takes a copy of all of it.
+        let context = context()?;
+        let (source, program, name) = match component.content {
+            Content::Program(source, program) => (source, program, component.name),
+            Content::Target => (Source::Kubernetes, "kube-proxy", "kube-proxy"),
+        };
+        let programs = self.recipe.module(source).build(self.provision, Some(self.phase)).await?;
+        self.phase.detail(format_args!("building the image of {}", component.name));
+        let build = match component.content {
+            Content::Program(..) => {
+                let whole = context.path().join("context");
+                link_as(&programs.join(program), &whole.join(name))?;
+                Build::new(whole, folder("node").join("program.Dockerfile"))
+            }
+            Content::Target => {
+                self.debian().await?;
+                link_as(&programs.join(program), &context.path().join(name))?;
+                copy_files(&folder("node"), context.path())?;
+                self.target_build(context.path()).target(component.name)
+            }
+        };
+        build.run(Some(reference), self.provision).await
     }
 
     async fn debian(&self) -> Result<()> {
         self.once(&self.recipe.debian, async || {
-            self.phase.detail("making a minimal Debian");
             debian::build(&self.recipe.debian, self.provision).await
         })
         .await
@@ -184,23 +228,21 @@ impl<'a> Builder<'a> {
         work().await
     }
 
-    fn component_build(&self) -> Build {
-        Build::new(folder("node"), "components.Dockerfile")
+    fn target_build(&self, context: &Path) -> Build {
+        Build::new(context, folder("node").join("components.Dockerfile"))
             .argument("DEBIAN", &self.recipe.debian)
-            .argument("KUBERNETES", &self.recipe.kubernetes)
     }
 
     fn node_build(&self, context: &Path) -> Build {
-        Build::new(context, "Dockerfile")
+        Build::new(context, folder("node").join("Dockerfile"))
             .argument("DEBIAN", &self.recipe.debian)
-            .argument("KUBERNETES", &self.recipe.kubernetes)
     }
 
     fn node_image(&self) -> NodeImage {
         NodeImage {
             reference: self.recipe.node.clone(),
-            kubernetes_version: KUBERNETES_VERSION.to_owned(),
-            source: Source::Built,
+            kubernetes_version: self.recipe.kubernetes_version.clone(),
+            origin: Origin::Built,
         }
     }
 
@@ -214,8 +256,23 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// The `kubectl` of the build of a minor version of Kubernetes, if there is one.
+///
+/// # Errors
+/// When the recipe cannot be read.
+pub(super) fn existing_kubectl(minor: &str) -> Result<Option<PathBuf>> {
+    Ok(Recipe::read(minor)?.kubernetes.built().map(|folder| folder.join("kubectl")))
+}
+
 fn folder(image: &str) -> PathBuf {
     paths::workspace().join("images").join(image)
+}
+
+/// A folder for the context of a build, on the file system of the programs, so that these are linked.
+fn context() -> Result<tempfile::TempDir> {
+    let cache = cache_dir()?;
+    std::fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
+    tempfile::tempdir_in(&cache).context("cannot make a temporary folder")
 }
 
 /// Two processes, or two parts of this one, that build the same would only be in each other's way.
@@ -226,10 +283,25 @@ async fn lock(reference: &str) -> Result<FileLock> {
     FileLock::take(&folder.join(reference.replace(['/', ':'], "_"))).await
 }
 
+/// Copies the files of a folder, without the folders in it.
 fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
-        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+        if entry.file_type()?.is_file() {
+            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
     }
     Ok(())
+}
+
+fn link(from: &Path, programs: &[&str], to: &Path) -> Result<()> {
+    programs.iter().try_for_each(|program| link_as(&from.join(program), &to.join(program)))
+}
+
+fn link_as(from: &Path, to: &Path) -> Result<()> {
+    if let Some(folder) = to.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::hard_link(from, to)
+        .with_context(|| format!("cannot link {} to {}", from.display(), to.display()))
 }

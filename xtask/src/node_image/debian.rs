@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use e2e::process::Cmd;
 use tokio::fs;
 
-use super::recipe::RELEASE;
+use super::recipe::DEBIAN;
 use crate::provision::host::Host;
 use crate::provision::{Provision, apt, cache_dir};
 
@@ -37,7 +37,7 @@ pub(super) async fn build(reference: &str, provision: &Provision) -> Result<()> 
     let root = work.path().join("root");
     // Where the package has it: a root shell by plain `su` has no sbin folder in its PATH.
     Cmd::new("/usr/sbin/debootstrap")
-        .args(["--variant=minbase", "--include=ca-certificates", RELEASE])
+        .args(["--variant=minbase", "--include=ca-certificates", DEBIAN])
         .arg(&root)
         .arg(&mirror)
         .timeout(TIMEOUT)
@@ -45,7 +45,7 @@ pub(super) async fn build(reference: &str, provision: &Provision) -> Result<()> 
         .await
         .with_context(|| {
             format!(
-                "cannot make a minimal Debian {RELEASE}; see that `apt-get update` works, and that \
+                "cannot make a minimal Debian {DEBIAN}; see that `apt-get update` works, and that \
                  the mirror in /etc/apt has that release"
             )
         })?;
@@ -63,9 +63,9 @@ pub(super) async fn build(reference: &str, provision: &Provision) -> Result<()> 
     Ok(())
 }
 
-/// Lets apt in the image reach what apt on this machine reaches, sources of packages included.
+/// Lets apt in the image reach what apt on this machine reaches.
 async fn configure(root: &Path, mirror: &str, provision: &Provision) -> Result<()> {
-    let sources = format!("deb {mirror} {RELEASE} main\ndeb-src {mirror} {RELEASE} main\n");
+    let sources = format!("deb {mirror} {DEBIAN} main\n");
     fs::write(root.join("etc/apt/sources.list"), sources).await?;
     let settings = apt::transport_settings(provision).await?;
     fs::write(root.join("etc/apt/apt.conf.d/90transport"), settings).await?;

@@ -13,8 +13,8 @@ use crate::provision::Provision;
 /// itself, after seconds.
 const PULL_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
-/// Compiling Kubernetes takes six minutes on two idle cores.
-const BUILD_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+/// What takes longest is fetching packages.
+const BUILD_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 
 /// Whether the daemon has an image.
 pub(super) async fn has(reference: &str, provision: &Provision) -> bool {
@@ -55,15 +55,17 @@ pub(super) async fn pull_if_absent(
 /// A `docker build`.
 pub(super) struct Build {
     context: PathBuf,
-    dockerfile: &'static str,
+    dockerfile: PathBuf,
     target: Option<&'static str>,
     arguments: Vec<String>,
 }
 
 impl Build {
-    /// A build of the last stage of `dockerfile`, a path in `context`.
-    pub(super) fn new(context: impl Into<PathBuf>, dockerfile: &'static str) -> Self {
-        Self { context: context.into(), dockerfile, target: None, arguments: Vec::new() }
+    /// A build of the last stage of `dockerfile`: a path, or a name in `context`.
+    pub(super) fn new(context: impl Into<PathBuf>, dockerfile: impl AsRef<Path>) -> Self {
+        let context = context.into();
+        let dockerfile = context.join(dockerfile);
+        Self { context, dockerfile, target: None, arguments: Vec::new() }
     }
 
     /// Builds this stage instead of the last one.
@@ -81,12 +83,13 @@ impl Build {
     /// Runs the build, and gives the result a name if one is wanted: without, it only fills Docker's
     /// cache for later builds.
     pub(super) async fn run(self, reference: Option<&str>, provision: &Provision) -> Result<()> {
-        let name = self.target.or(reference).unwrap_or(self.dockerfile);
+        let name =
+            reference.or(self.target).unwrap_or("stage").rsplit('/').next().unwrap_or_default();
         let mut build = Cmd::new("docker")
             // The host's network: a mirror may be reachable from there only.
             .args(["build", "--network=host"])
             .arg("--file")
-            .arg(self.context.join(self.dockerfile))
+            .arg(&self.dockerfile)
             .name(format!("docker-build-{name}"))
             .timeout(BUILD_TIMEOUT);
         if let Some(target) = self.target {

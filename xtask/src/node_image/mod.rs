@@ -1,7 +1,7 @@
 //! `cargo xtask node-image`: the image of a kind node, and the other images that tests are made of.
 //!
 //! Where a registry answers, the official images are pulled and nothing is built. Elsewhere the
-//! same is built from Debian packages, once for each state of the recipe under `images/`:
+//! same is built from Go modules and Debian packages, once for each state of the recipe under `images/`:
 //!
 //! | function | connected | offline |
 //! | --- | --- | --- |
@@ -19,38 +19,58 @@ mod docker;
 mod official;
 mod recipe;
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use e2e::process::{Cmd, CommandError};
 use e2e::progress::{Phase, Progress};
 
 use self::build::Builder;
+use self::recipe::MINORS;
 use crate::context::{Context, Verdict};
 use crate::control_plane::Sources;
 use crate::provision::{self, Provision};
+
+/// The minor version of Kubernetes that is built unless another is asked for, and that the control plane of the
+/// integration tests has.
+const NEWEST: &str = MINORS[0];
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Build the offline image even where the official one can be pulled.
     #[arg(long)]
     build: bool,
+
+    /// Minor version of Kubernetes, for example 1.33. Default: the newest that there is an image of.
+    #[arg(long, value_name = "MINOR", value_parser = parse_minor)]
+    kubernetes: Option<String>,
+}
+
+/// A minor version of Kubernetes as people write it: `1.33`.
+pub(crate) fn parse_minor(text: &str) -> Result<String, String> {
+    let minor = text.strip_prefix("1.").and_then(|minor| minor.parse::<u32>().ok());
+    match minor {
+        Some(minor) if minor >= 31 => Ok(format!("1.{minor}")),
+        Some(_) => Err("daemonset-job takes Kubernetes 1.31 or later".to_owned()),
+        None => Err("a minor version is expected, for example 1.37".to_owned()),
+    }
 }
 
 pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
     let logs = cx.logs("node-image")?;
     let progress = Progress::new();
     let provision = Provision::new(cx, &logs, &progress);
+    let kubernetes = args.kubernetes.as_deref();
     let image = progress
         .phase("node image", async |phase| {
             provision::docker::ensure(&provision).await?;
             let image = if args.build {
-                Builder::new(&provision, phase)?.node().await?
+                Builder::new(kubernetes.unwrap_or(NEWEST), &provision, phase)?.node().await?
             } else {
                 let kind = provision::KIND.ensure(&provision).await?;
-                ensure(&kind, &provision, phase).await?
+                node_image(kubernetes, kind, &provision, phase).await?.0
             };
-            phase.outcome(format_args!("{} ({:?})", image.reference, image.source));
+            phase.outcome(format_args!("{} ({:?})", image.reference, image.origin));
             anyhow::Ok(image)
         })
         .await?;
@@ -66,37 +86,86 @@ pub(crate) struct NodeImage {
     /// The version of Kubernetes in it, for example `v1.34.0`.
     pub(crate) kubernetes_version: String,
     /// Where it came from.
-    pub(crate) source: Source,
+    pub(crate) origin: Origin,
 }
 
 /// Where an image came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum Origin {
     /// From a registry.
     Pulled,
     /// Built here.
     Built,
 }
 
-/// Provides the image of a kind node that fits the kind program: the official one, or one built here.
+/// Programs that fit a node image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tools {
+    /// Makes clusters of it.
+    pub(crate) kind: PathBuf,
+    /// Talks to them.
+    pub(crate) kubectl: PathBuf,
+}
+
+/// Provides the image of a kind node, of the minor version of Kubernetes that is asked for or the newest, and the
+/// programs that fit it: the official one and what this machine has, or all of it built here.
 ///
 /// # Errors
 /// When none can be pulled and none be built, with what to do.
-pub(crate) async fn ensure(kind: &Path, provision: &Provision, phase: &Phase) -> Result<NodeImage> {
-    let official = official::node_image(kind, provision).await?;
-    if docker::has(official, provision).await {
-        return pulled(official, provision).await;
+pub(crate) async fn ensure(
+    kubernetes: Option<&str>,
+    provision: &Provision,
+    phase: &Phase,
+) -> Result<(NodeImage, Tools)> {
+    let kind = provision::KIND.ensure(provision).await?;
+    let (image, kind) = node_image(kubernetes, kind, provision, phase).await?;
+    let kubectl = match image.origin {
+        Origin::Pulled => provision::KUBECTL.ensure(provision).await?,
+        Origin::Built => {
+            let builder = Builder::new(kubernetes.unwrap_or(NEWEST), provision, phase)?;
+            builder.kubectl().await?
+        }
+    };
+    Ok((image, Tools { kind, kubectl }))
+}
+
+/// The image, and the kind that makes nodes of it: the given one, or that of `hack/tools` where that is too old.
+async fn node_image(
+    kubernetes: Option<&str>,
+    kind: PathBuf,
+    provision: &Provision,
+    phase: &Phase,
+) -> Result<(NodeImage, PathBuf)> {
+    let build = async || {
+        let builder = Builder::new(kubernetes.unwrap_or(NEWEST), provision, phase)?;
+        let image = builder.node().await?;
+        anyhow::Ok((image, provision::KIND.build(provision).await?))
+    };
+    let mut kind = kind;
+    let mut official = official::node_image(kubernetes, &kind, provision).await?;
+    if official.is_none() && provision::go::is_there(provision.logs()).await {
+        kind = provision::KIND.build(provision).await?;
+        official = official::node_image(kubernetes, &kind, provision).await?;
     }
-    let builder = Builder::new(provision, phase)?;
-    if let Some(image) = builder.existing_node().await {
-        return Ok(image);
+    let Some(official) = official else {
+        return build()
+            .await
+            .context("kind has no official node image of this version for this host");
+    };
+    if docker::has(official, provision).await {
+        return Ok((pulled(official, provision).await?, kind));
+    }
+    // A version that cannot be built may still be pulled.
+    if let Ok(builder) = Builder::new(kubernetes.unwrap_or(NEWEST), provision, phase)
+        && builder.existing_node().await
+    {
+        return build().await;
     }
     match docker::pull(official, provision, phase).await {
-        Ok(()) => pulled(official, provision).await,
+        Ok(()) => Ok((pulled(official, provision).await?, kind)),
         Err(error) => {
             report_unpullable(official, &error, provision);
-            builder
-                .node()
+            build()
                 .await
                 .with_context(|| instead(official, &error, "give another with --node-image"))
         }
@@ -107,7 +176,7 @@ async fn pulled(reference: &str, provision: &Provision) -> Result<NodeImage> {
     Ok(NodeImage {
         reference: reference.to_owned(),
         kubernetes_version: version_in(reference, provision).await?,
-        source: Source::Pulled,
+        origin: Origin::Pulled,
     })
 }
 
@@ -127,7 +196,7 @@ async fn version_in(reference: &str, provision: &Provision) -> Result<String> {
 /// # Errors
 /// When they can neither be pulled nor built, with what to do.
 pub(crate) async fn control_plane_sources(provision: &Provision, phase: &Phase) -> Result<Sources> {
-    let builder = Builder::new(provision, phase)?;
+    let builder = Builder::new(NEWEST, provision, phase)?;
     if let Some(sources) = builder.existing_control_plane().await {
         return Ok(sources);
     }
@@ -149,7 +218,7 @@ pub(crate) async fn control_plane_sources(provision: &Provision, phase: &Phase) 
 /// # Errors
 /// When it can neither be pulled nor built, with what to do.
 pub(crate) async fn busybox(provision: &Provision, phase: &Phase) -> Result<String> {
-    let builder = Builder::new(provision, phase)?;
+    let builder = Builder::new(NEWEST, provision, phase)?;
     if let Some(reference) = builder.existing_busybox().await {
         return Ok(reference);
     }
@@ -163,9 +232,33 @@ pub(crate) async fn busybox(provision: &Provision, phase: &Phase) -> Result<Stri
     }
 }
 
+/// Whether a node image was built here, by its name.
+pub(crate) fn is_built_here(reference: &str) -> bool {
+    reference.starts_with(recipe::REPOSITORY)
+}
+
+/// Builds the image of kube-router, which enforces NetworkPolicies on nodes whose image was built here.
+///
+/// # Errors
+/// When it cannot be built, with what to do.
+pub(crate) async fn kube_router(provision: &Provision, phase: &Phase) -> Result<String> {
+    Builder::new(NEWEST, provision, phase)?.kube_router().await
+}
+
+/// Provides a `kubectl`: the one that was built here, which is current, or else this machine's.
+///
+/// # Errors
+/// When there is none and it cannot be provided, with what to do.
+pub(crate) async fn kubectl(provision: &Provision) -> Result<PathBuf> {
+    match build::existing_kubectl(NEWEST)? {
+        Some(kubectl) => Ok(kubectl),
+        None => provision::KUBECTL.ensure(provision).await,
+    }
+}
+
 fn report_unpullable(reference: &str, error: &CommandError, provision: &Provision) {
     provision.say(format_args!(
-        "{} cannot be pulled ({}): building from Debian packages instead",
+        "{} cannot be pulled ({}): building it here instead",
         short(reference),
         reason(error)
     ));

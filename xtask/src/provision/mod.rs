@@ -7,6 +7,7 @@
 pub(crate) mod apt;
 mod cargo_tool;
 pub(crate) mod docker;
+pub(crate) mod go;
 pub(crate) mod host;
 pub(crate) mod podman;
 mod program;
