@@ -163,7 +163,7 @@ mod tests {
         let page = render(&api::v1beta1::Job::crd()).expect("a page");
         assert!(page.contains("## `status.nodes[]`"), "{page}");
         assert!(page.contains("| `backoffLimitPerNode` | int32, at least 0 |"), "{page}");
-        assert!(page.contains("| `image` | string, required |"), "{page}");
+        assert!(page.contains("| `image` | string, at most 1024 characters, required |"), "{page}");
         assert_eq!(cell("a|b"), "a\\|b");
     }
 }

@@ -19,9 +19,9 @@ use super::session::Session;
 /// The processes of ours.
 const PROCESSES: [&str; 2] = ["operator", "terminator"];
 
-/// How long the cluster may take to be as it was. A node that came back last gets ready within seconds; a
-/// kubelet of Kubernetes 1.20.0 to 1.20.2 takes up to 75 s to remove a pod that has ended.
-const LIMIT: Duration = Duration::from_secs(150);
+/// How long the cluster may take to be as it was. Nodes that came back last get ready within seconds, and
+/// namespaces go within as many when their pods have ended.
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// How long connections that nobody uses may stay open: the client keeps them for 90 s.
 const IDLE_LIMIT: Duration = Duration::from_secs(150);
@@ -104,7 +104,7 @@ impl Afterwards {
     async fn nothing_left(&self, session: &Session, ready: &Ready, phase: &Phase) -> Result<()> {
         let failed = namespaces_left(session);
         let wait = Waiter::new(&ready.client, phase, "default", Deadline::after(LIMIT));
-        wait.poll("no object of a Job left in the cluster", Duration::from_secs(1), async || {
+        wait.poll("no object of a Job left in the cluster", Duration::from_secs(1), || async {
             let mut left = leftover::ours(&ready.client).await?;
             left.retain(|ours| {
                 let is_known = self.before.contains(&ours.uid);

@@ -6,7 +6,6 @@ use anyhow::{Result, ensure};
 use clap::ValueEnum as _;
 use e2e::cluster::{Cluster, FileLock, Provider, Record, Source};
 use e2e::deploy::{self, Deployed};
-use e2e::fault::strike;
 use e2e::process::Cmd;
 use e2e::progress::Phase;
 use e2e::scenario;
@@ -108,12 +107,7 @@ pub(super) async fn prepare(session: &Session, needs: Needs, cx: &Context) -> Re
         .phase("deploy", async |phase| {
             let deployed = deploy::apply(&cluster, &session.logs).await?;
             if loaded.loaded > 0 && !is_new {
-                let outdated = deployed.pods(&client).await?;
                 deployed.restart(&cluster, &session.logs).await?;
-                // The new pod waits for the end of the old one, which old kubelets tell of a minute late.
-                for pod in &outdated {
-                    strike::delete_pod(&client, pod).await?;
-                }
             }
             let deadline = Deadline::after(DEPLOY_LIMIT);
             let wait = Waiter::new(&client, phase, &deployed.namespace, deadline);
