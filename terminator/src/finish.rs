@@ -55,8 +55,7 @@ pub fn due(job: &Job, now: Timestamp) -> Due {
     let Some(status) = &job.status else {
         return Due::Never;
     };
-    let is_current = status.observed_generation.is_some()
-        && status.observed_generation == job.metadata.generation;
+    let is_current = status.is_current(&job.metadata);
     let finished = conditions::finished(&status.conditions)
         .filter(|_| is_current && job.metadata.deletion_timestamp.is_none());
     let Some(condition) = finished else {

@@ -2,17 +2,30 @@
 
 use std::{
     pin::Pin,
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
-use api::{names, runtime::Brief};
-use futures::{AsyncBufRead, AsyncBufReadExt};
-use k8s_openapi::api::core::v1::Pod;
+use api::{
+    names,
+    runtime::{Brief, Clients},
+};
+use futures::AsyncBufRead;
+use k8s_openapi::{
+    api::core::v1::Pod,
+    jiff::{SignedDuration, Timestamp},
+};
 use kube::{Api, Client, api::LogParams};
 use prometheus_client::metrics::counter::Counter;
 use tracing::debug;
 
-use crate::{reopen::Reopening, scan::Scanner, target::Target};
+use crate::{
+    entry,
+    reopen::{File, Looking, MOST, is_read, is_spent},
+    scan::Scanner,
+    stamps::Stamps,
+    target::Target,
+};
 
 /// A log that is silent for this long is opened again: the connection may be dead without a sign.
 const SILENCE: Duration = Duration::from_secs(300);
@@ -20,6 +33,9 @@ const SILENCE: Duration = Duration::from_secs(300);
 /// A log that is not opened within this time is given up: the API server may be waiting for a
 /// kubelet that does not answer.
 const OPENING: Duration = Duration::from_secs(60);
+
+/// How much of a large log is read again that is opened again: clocks that are corrected may go back a little.
+const OVERLAP: SignedDuration = SignedDuration::from_secs(5);
 
 /// What following a log came to.
 #[derive(Debug)]
@@ -32,70 +48,172 @@ pub enum Read {
     Silent,
 }
 
-/// Reads the log of `target` as it grows. A large one is opened again when it pauses, see
-/// [`reopen`](crate::reopen).
+/// What is told of a log while it is followed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Told {
+    /// It is open.
+    Opened,
+    /// Its first line, of those that are left, has this time.
+    Begins(Timestamp),
+    /// There is much of it, and more on its way than has come.
+    Behind,
+    /// All has come that it held a moment ago.
+    CaughtUp,
+}
+
+/// Reads the log of `target` as it grows. While it is large, it is made sure that the file that is written is
+/// one that is read, see [`reopen`](crate::reopen).
 ///
-/// `opened` is called once that is done, and `read` counts the bytes.
+/// `read` counts the bytes, without the time stamps that the kubelet puts before lines.
 ///
 /// # Errors
 /// When it cannot be opened, or the connection breaks.
 pub async fn follow(
-    client: &Client,
+    clients: &Clients,
     target: &Target,
     read: &Counter,
-    opened: impl FnOnce(),
+    tell: impl Fn(Told),
 ) -> Result<Read, Error> {
-    let mut latest = Reader::open(client, target, read, None).await?;
-    opened();
-    // The one before goes on beside it: it may have more to tell that is not in the file any more.
-    let mut earlier: Option<Reader> = None;
-    let mut reopening = Reopening::new(now());
+    let open = |since| Reader::open(&clients.logs, target, read, since);
+    // The oldest file first. Those before the last one may have more to tell that is in no file any more.
+    let mut readers = vec![open(None).await?];
+    tell(Told::Opened);
+    let mut looking = Looking::new(now());
     // It goes on whatever is heard meanwhile.
-    let mut next = None;
+    let mut look = None;
+    let mut turn = 0;
+    let (mut has_begun, mut was_behind) = (false, false);
     loop {
-        let due = reopening.due().filter(|_| next.is_none());
-        let heard = tokio::select! {
-            heard = latest.read() => heard?,
-            Some(heard) = read_on(&mut earlier) => heard,
-            () = until(due) => {
-                let since = reopening.since(now());
-                next = Some(Box::pin(Reader::open(client, target, read, Some(since))));
-                continue;
-            }
-            Some(reopened) = async { Some(next.as_mut()?.await) } => {
-                next = None;
-                reopening.reopened(now());
-                match reopened {
-                    Ok(reader) => earlier = Some(std::mem::replace(&mut latest, reader)),
-                    Err(error) => debug!("not opened again: {error}"),
+        if was_behind != looking.is_behind() {
+            was_behind = !was_behind;
+            tell(if was_behind { Told::Behind } else { Told::CaughtUp });
+        }
+        let due = looking.due().filter(|_| look.is_none());
+        tokio::select! {
+            (index, heard) = next(&mut readers, &mut turn) => match heard {
+                Ok(Heard::Word) => return Ok(Read::Found),
+                Ok(Heard::Bytes(bytes)) => {
+                    if !has_begun && let Some(first) = readers[index].stamps.first() {
+                        has_begun = true;
+                        tell(Told::Begins(first));
+                    }
+                    // Old files may have more to tell, whatever has come of the new one.
+                    let last = last_read(&readers).filter(|_| readers.len() == 1);
+                    looking.heard(bytes, last, now());
                 }
-                continue;
-            }
-            () = tokio::time::sleep(SILENCE) => {
-                debug!("the log is silent");
-                return Ok(Read::Silent);
-            }
-        };
-        match heard {
-            Heard::Word => return Ok(Read::Found),
-            Heard::Bytes(bytes) => reopening.heard(bytes, now()),
-            Heard::End => match earlier.take() {
-                Some(reader) => latest = reader,
-                None => return Ok(Read::Ended),
+                ended => {
+                    readers.remove(index);
+                    match ended {
+                        Err(error) if readers.is_empty() => return Err(error),
+                        Err(error) => debug!("{error}"),
+                        Ok(_) if readers.is_empty() => return Ok(Read::Ended),
+                        Ok(_) => {}
+                    }
+                }
             },
+            () = until(due) => {
+                let files = files(&readers);
+                let is_behind = looking.is_behind();
+                look = Some(Box::pin(look_at(clients, target, read, files, is_behind)));
+            }
+            Some(found) = async { Some(look.as_mut()?.await) } => {
+                look = None;
+                match found {
+                    Ok(Found::Known { end }) => {
+                        let has_all = readers.len() == 1 && end <= last_read(&readers);
+                        looking.is_known(end, has_all, now());
+                    }
+                    Ok(Found::New(reader)) => {
+                        looking.is_opened(now());
+                        readers.push(*reader);
+                    }
+                    Err(error) => {
+                        debug!("it cannot be looked at the log: {error}");
+                        looking.looked(now());
+                        continue;
+                    }
+                }
+                drop_spent(&mut readers);
+            }
+            () = until(Some(looking.last_heard() + SILENCE)) => {
+                debug!("the log is silent");
+                let (Some(last), true) = (last_read(&readers), looking.is_large()) else {
+                    return Ok(Read::Silent);
+                };
+                // Not from its beginning, which would be much to read every five minutes.
+                let mut reader = Box::pin(open(Some(last))).await?;
+                reader.began = Began::At(files(&readers).last().and_then(|file| file.first));
+                readers = vec![reader];
+                looking.resumed(now());
+            }
         }
     }
 }
 
-/// Reads from a stream that is of no more interest when it ends, however that is.
-async fn read_on(reader: &mut Option<Reader>) -> Option<Heard> {
-    match reader.as_mut()?.read().await {
-        Ok(heard @ (Heard::Word | Heard::Bytes(_))) => Some(heard),
-        Ok(Heard::End) | Err(_) => {
-            *reader = None;
-            None
-        }
+/// What there is of a log now.
+enum Found {
+    /// A file that is read. Its last entry has this time, if there is one and it was asked for.
+    Known { end: Option<Timestamp> },
+    /// A file that was not read so far, and is now.
+    New(Box<Reader>),
+}
+
+/// Looks at the log, of which these `files` are read.
+async fn look_at(
+    clients: &Clients,
+    target: &Target,
+    read: &Counter,
+    files: Vec<File>,
+    is_behind: bool,
+) -> Result<Found, Error> {
+    let first = entry::first(&clients.call, target).await?;
+    if is_read(first, &files) {
+        let end = if is_behind { entry::last(&clients.call, target).await? } else { None };
+        return Ok(Found::Known { end });
     }
+    debug!("the log was rotated");
+    let mut reader = Reader::open(&clients.logs, target, read, None).await?;
+    // It may take a while to say so itself.
+    reader.began = Began::Probably(first);
+    Ok(Found::New(Box::new(reader)))
+}
+
+/// Closes streams that can say nothing which newer ones do not say.
+fn drop_spent(readers: &mut Vec<Reader>) {
+    let now = now();
+    let files = files(readers);
+    let newest = files.len().saturating_sub(1);
+    let surplus = files.len().saturating_sub(MOST);
+    let mut index = 0;
+    readers.retain(|_| {
+        let at = index;
+        index += 1;
+        at == newest || at >= surplus && !is_spent(&files[at], &files[at + 1], now)
+    });
+}
+
+fn files(readers: &[Reader]) -> Vec<File> {
+    readers.iter().map(Reader::file).collect()
+}
+
+/// The time of what came last of the newest file.
+fn last_read(readers: &[Reader]) -> Option<Timestamp> {
+    readers.last()?.stamps.last()
+}
+
+/// What comes next of whatever stream, each of which has its turn. Nothing is lost when this is dropped.
+async fn next(readers: &mut [Reader], turn: &mut usize) -> (usize, Result<Heard, Error>) {
+    std::future::poll_fn(|context| {
+        *turn = turn.wrapping_add(1);
+        let count = readers.len();
+        for index in (0..count).map(|index| (index + *turn) % count) {
+            if let Poll::Ready(heard) = readers[index].poll_read(context) {
+                return Poll::Ready((index, heard));
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Waits until this time; none: for ever.
@@ -114,8 +232,20 @@ fn now() -> Instant {
 /// A stream of a log.
 struct Reader {
     log: Pin<Box<dyn AsyncBufRead + Send>>,
+    stamps: Stamps,
     scanner: Scanner,
     read: Counter,
+    began: Began,
+    heard: Instant,
+}
+
+/// The time of the first entry of a file.
+#[derive(Clone, Copy)]
+enum Began {
+    /// That of the first line that comes. Until then this one.
+    Probably(Option<Timestamp>),
+    /// This one. The stream did not begin with it.
+    At(Option<Timestamp>),
 }
 
 /// What came of it.
@@ -129,38 +259,60 @@ enum Heard {
 }
 
 impl Reader {
-    /// Opens the log, to be read from its beginning or from so many seconds ago on.
+    /// Opens the log, to be read from its beginning, or from what it logged a little before `since` on.
     async fn open(
         client: &Client,
         target: &Target,
         read: &Counter,
-        since: Option<i64>,
+        since: Option<Timestamp>,
     ) -> Result<Self, Error> {
         let pods: Api<Pod> = Api::namespaced(client.clone(), &target.namespace);
         let params = LogParams {
             container: Some(names::JOB_CONTAINER.to_owned()),
             follow: true,
-            since_seconds: since,
+            timestamps: true,
+            since_time: since.map(|since| since - OVERLAP),
             ..LogParams::default()
         };
         let opened = tokio::time::timeout(OPENING, pods.log_stream(&target.name, &params));
         let log = opened.await.map_err(|_| Error::Unanswered)??;
-        Ok(Self { log: Box::pin(log), scanner: Scanner::new(&target.word), read: read.clone() })
+        Ok(Self {
+            log: Box::pin(log),
+            stamps: Stamps::default(),
+            scanner: Scanner::new(&target.word),
+            read: read.clone(),
+            began: Began::Probably(None),
+            heard: now(),
+        })
     }
 
-    /// Reads what comes next. Nothing is lost when this is dropped.
-    async fn read(&mut self) -> Result<Heard, Error> {
-        let chunk = self.log.fill_buf().await?;
+    /// Reads what comes next.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<Heard, Error>> {
+        let chunk = match ready!(self.log.as_mut().poll_fill_buf(context)) {
+            Ok(chunk) => chunk,
+            Err(error) => return Poll::Ready(Err(error.into())),
+        };
         if chunk.is_empty() {
-            return Ok(Heard::End);
+            return Poll::Ready(Ok(Heard::End));
         }
+        let mut is_found = false;
+        self.stamps.strip(chunk, |content| {
+            self.read.inc_by(u64::try_from(content.len()).unwrap_or(u64::MAX));
+            is_found = is_found || self.scanner.push(content);
+        });
         let bytes = chunk.len();
-        self.read.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
-        if self.scanner.push(chunk) {
-            return Ok(Heard::Word);
-        }
-        self.log.consume_unpin(bytes);
-        Ok(Heard::Bytes(bytes))
+        self.log.as_mut().consume(bytes);
+        self.heard = now();
+        Poll::Ready(Ok(if is_found { Heard::Word } else { Heard::Bytes(bytes) }))
+    }
+
+    /// The file that it reads.
+    fn file(&self) -> File {
+        let first = match self.began {
+            Began::Probably(first) => self.stamps.first().or(first),
+            Began::At(first) => first,
+        };
+        File { first, last: self.stamps.last(), heard: self.heard }
     }
 }
 
@@ -176,101 +328,10 @@ pub enum Error {
     /// The connection broke.
     #[error("the log broke off: {0}")]
     Broken(#[from] std::io::Error),
+    /// The kubelet did not say where it is.
+    #[error("{0}")]
+    Entry(#[from] entry::Error),
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use futures::{StreamExt, future, stream};
-    use http_body_util::StreamBody;
-
-    use super::*;
-
-    fn target() -> Target {
-        Target {
-            uid: "uid".into(),
-            namespace: "n".to_owned(),
-            name: "p".to_owned(),
-            daemon_set: "d".to_owned(),
-            node: "node".to_owned(),
-            word: "done".to_owned(),
-            run: "run".to_owned(),
-            started: None,
-            is_over: false,
-        }
-    }
-
-    /// An API server with these streams of one log, each of which stays open when it has said all, and
-    /// the queries with which they were asked for.
-    fn server(streams: Vec<Vec<u8>>) -> (Client, Arc<Mutex<Vec<String>>>) {
-        let queries: Arc<Mutex<Vec<String>>> = Arc::default();
-        let streams = Arc::new(streams);
-        let asked = Arc::clone(&queries);
-        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
-            let mut asked = asked.lock().unwrap();
-            let said = streams[asked.len()].clone();
-            asked.push(request.uri().query().unwrap_or_default().to_owned());
-            let frame = Ok::<_, std::io::Error>(http_body::Frame::data(said.into()));
-            let body = stream::once(future::ready(frame)).chain(stream::pending());
-            future::ready(Ok::<_, std::io::Error>(http::Response::new(StreamBody::new(body))))
-        });
-        (Client::new(service, "n"), queries)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_large_log_that_the_kubelet_has_lost_is_found_again() {
-        let much = b"working\n".repeat(20_000);
-        let (client, queries) = server(vec![much.clone(), much, b"done\n".to_vec()]);
-        let started = now();
-        let bytes = Counter::default();
-        let read = follow(&client, &target(), &bytes, || {}).await.unwrap();
-        assert!(matches!(read, Read::Found), "{read:?}");
-        assert_eq!(bytes.get(), 2 * 8 * 20_000 + 5);
-        let queries = queries.lock().unwrap();
-        assert!(!queries[0].contains("sinceSeconds"), "{queries:?}");
-        assert!(queries[1].contains("sinceSeconds=7"), "{queries:?}");
-        assert!(now() - started < Duration::from_secs(10), "before it can be rotated again");
-    }
-
-    /// It says something just when it is being opened again.
-    #[tokio::test(start_paused = true)]
-    async fn a_log_that_goes_on_meanwhile_is_opened_again_all_the_same() {
-        let asked = Arc::new(Mutex::new(0));
-        let count = Arc::clone(&asked);
-        let service = tower::service_fn(move |_: http::Request<kube::client::Body>| {
-            let mut asked = count.lock().unwrap();
-            *asked += 1;
-            let is_first = *asked == 1;
-            async move {
-                let (before, said) = if is_first {
-                    (Duration::ZERO, b"working\n".repeat(20_000))
-                } else {
-                    (Duration::from_millis(50), b"done\n".to_vec())
-                };
-                tokio::time::sleep(before).await;
-                let frame = |said| Ok::<_, std::io::Error>(http_body::Frame::data(said));
-                let further = stream::repeat(()).then(move |()| async move {
-                    tokio::time::sleep(Duration::from_millis(2010)).await;
-                    frame("working\n".into())
-                });
-                let body = stream::once(future::ready(frame(said.into()))).chain(further);
-                Ok::<_, std::io::Error>(http::Response::new(StreamBody::new(body)))
-            }
-        });
-        let client = Client::new(service, "n");
-        let (target, bytes) = (target(), Counter::default());
-        let read = follow(&client, &target, &bytes, || {});
-        let read = tokio::time::timeout(Duration::from_secs(10), read).await;
-        assert!(matches!(read, Ok(Ok(Read::Found))), "{read:?}");
-        assert_eq!(*asked.lock().unwrap(), 2);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_small_log_is_opened_once() {
-        let (client, queries) = server(vec![b"working\n".to_vec()]);
-        let read = follow(&client, &target(), &Counter::default(), || {}).await.unwrap();
-        assert!(matches!(read, Read::Silent), "{read:?}");
-        assert_eq!(queries.lock().unwrap().len(), 1);
-    }
-}
+mod tests;

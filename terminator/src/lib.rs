@@ -6,6 +6,7 @@
 //! these conditions, and [`finish`] deletes a Job whose status says that it is complete.
 
 pub mod config;
+mod entry;
 pub mod finish;
 pub mod follow;
 pub mod metrics;
@@ -14,6 +15,7 @@ pub mod record;
 mod reopen;
 mod rotation;
 pub mod scan;
+mod stamps;
 pub mod target;
 
 mod run;

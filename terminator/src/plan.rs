@@ -5,6 +5,9 @@
 //! been followed yet go first and wait for a shorter slice only, for most work is short: what ends soon is
 //! noticed soon, whatever runs on beside it. With `n` logs that go on for long, each is looked at every
 //! `n / followers` slices, which is the longest that an end can go unnoticed.
+//!
+//! Each slice reads the log from its beginning, for kubelets serve whole seconds of it and no less. So one that
+//! is large gets more time until all of it has come, and twice as much when even that was not enough.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
@@ -18,6 +21,10 @@ use crate::target::Target;
 pub const SLICE: Duration = Duration::from_secs(5);
 /// How long a log is followed at least while others wait that were not.
 pub const SHORT_SLICE: Duration = Duration::from_secs(1);
+/// How much longer a log is followed of which not all has come; doubled each time that this is too short.
+pub const CATCH_UP: Duration = Duration::from_secs(30);
+/// How many times it is doubled.
+const DOUBLINGS: u32 = 4;
 /// The wait before a log that ended unexpectedly is opened again; doubled up to [`Limits::retry`].
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 
@@ -87,7 +94,7 @@ pub struct Plan {
     taken: usize,
     /// Pods that wait in `fresh` or `queue`.
     queued: usize,
-    /// Open, by the time since when.
+    /// Open, by the time since when, or which counts as that.
     open: BTreeSet<(Instant, Uid)>,
     /// Waiting for a time.
     resting: BTreeSet<(Instant, Uid)>,
@@ -103,14 +110,17 @@ struct Entry {
     state: State,
     /// Times in a row that the log ended unexpectedly.
     failures: u32,
+    /// Times in a row that a slice was over before all of the log had come.
+    cut_short: u32,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum State {
     Queued,
-    /// `run` and `is_over` as they were when the log was opened.
+    /// `run` and `is_over` as they were when the log was opened. It has this extra time, while it is behind.
     Following {
         since: Instant,
+        extra: Duration,
         run: String,
         is_over: bool,
     },
@@ -165,7 +175,8 @@ impl Plan {
             listed.insert(Arc::clone(&uid));
         }
         let Some(entry) = self.pods.get_mut(&uid) else {
-            let entry = Entry { target, begun: None, state: State::Queued, failures: 0 };
+            let state = State::Queued;
+            let entry = Entry { target, begun: None, state, failures: 0, cut_short: 0 };
             self.pods.insert(Arc::clone(&uid), entry);
             self.fresh.push_back(uid);
             self.queued += 1;
@@ -188,8 +199,8 @@ impl Plan {
     pub fn remove(&mut self, uid: &str) -> Option<Step> {
         let (uid, entry) = self.pods.remove_entry(uid)?;
         match entry.state {
-            State::Following { since, .. } => {
-                self.release(since, &uid);
+            State::Following { since, extra, .. } => {
+                self.release(since + extra, &uid);
                 Some(Step::Stop(uid))
             }
             State::Recording => Some(Step::Stop(uid)),
@@ -218,14 +229,33 @@ impl Plan {
     /// The log of a pod that is followed has been opened. Its slice begins now: one that takes long to be
     /// opened, by an API server that is busy, would otherwise never be read.
     pub fn opened(&mut self, uid: &str, now: Instant) {
+        self.reschedule(uid, |since, _, _| *since = now);
+    }
+
+    /// There is much of the log of a pod that is open, and not all has come.
+    pub fn behind(&mut self, uid: &str) {
+        self.reschedule(uid, |_, extra, cut_short| {
+            *extra = CATCH_UP * 2_u32.pow(cut_short.min(DOUBLINGS));
+        });
+    }
+
+    /// All has come that the log of a pod held a moment ago.
+    pub fn caught_up(&mut self, uid: &str) {
+        self.reschedule(uid, |_, extra, _| *extra = Duration::ZERO);
+    }
+
+    /// Changes when the slice of a log is over that is open, or is open from now on.
+    fn reschedule(&mut self, uid: &str, change: impl FnOnce(&mut Instant, &mut Duration, u32)) {
         let Some((uid, _)) = self.pods.get_key_value(uid) else {
             return;
         };
         let uid = Arc::clone(uid);
-        if let Some(Entry { state: State::Following { since, .. }, .. }) = self.pods.get_mut(&uid) {
-            self.open.remove(&(*since, Arc::clone(&uid)));
-            *since = now;
-            self.open.insert((now, uid));
+        if let Some(Entry { state: State::Following { since, extra, .. }, cut_short, .. }) =
+            self.pods.get_mut(&uid)
+        {
+            self.open.remove(&(*since + *extra, Arc::clone(&uid)));
+            change(since, extra, *cut_short);
+            self.open.insert((*since + *extra, uid));
         }
     }
 
@@ -243,9 +273,9 @@ impl Plan {
         let Some((uid, entry)) = self.pods.get_key_value(uid) else {
             return;
         };
-        if let State::Following { since, .. } = entry.state {
+        if let State::Following { since, extra, .. } = entry.state {
             let uid = Arc::clone(uid);
-            self.release(since, &uid);
+            self.release(since + extra, &uid);
             if let Some(entry) = self.pods.get_mut(&uid) {
                 entry.state = State::Recording;
             }
@@ -262,17 +292,17 @@ impl Plan {
         else {
             return;
         };
+        let mut was_open = false;
         let (since, run, is_over) = match entry.state.clone() {
-            State::Following { since, run, is_over, .. } => (since, run, is_over),
+            State::Following { since, extra, run, is_over } => {
+                self.taken -= 1;
+                was_open = self.open.remove(&(since + extra, Arc::clone(&uid)));
+                (since, run, is_over)
+            }
             // What was found was not recorded: it is to be found again.
             State::Recording => (now, entry.target.run.clone(), false),
             _ => return,
         };
-        let mut was_open = false;
-        if matches!(entry.state, State::Following { .. }) {
-            self.taken -= 1;
-            was_open = self.open.remove(&(since, Arc::clone(&uid)));
-        }
         let is_new_run = entry.target.run != run;
         match outcome {
             Outcome::Settled => entry.state = State::Settled,
@@ -324,7 +354,7 @@ impl Plan {
                 let target = entry.target.clone();
                 let Target { run, is_over, .. } = target.clone();
                 let is_first = entry.begun.as_ref() != Some(&run);
-                entry.state = State::Following { since: now, run, is_over };
+                entry.state = State::Following { since: now, extra: Duration::ZERO, run, is_over };
                 self.taken += 1;
                 self.queued -= 1;
                 steps.push(Step::Start { target, is_first });
@@ -363,8 +393,7 @@ impl Plan {
         for_fresh.or_else(|| waits(&self.queue).then_some(SLICE))
     }
 
-    /// Takes the slot of the log that has been open for the longest, if its slice is over and someone
-    /// waits.
+    /// Takes the slot of the log whose slice was over first, if someone waits.
     fn give_way(&mut self, now: Instant, steps: &mut Vec<Step>) -> bool {
         let Some(slice) = self.slice() else {
             return false;
@@ -374,6 +403,16 @@ impl Plan {
             return false;
         };
         self.release(since, &uid);
+        if let Some(entry) = self.pods.get_mut(&uid)
+            && let State::Following { extra, .. } = entry.state
+        {
+            let is_behind = !extra.is_zero();
+            entry.cut_short = if is_behind { entry.cut_short.saturating_add(1) } else { 0 };
+            if is_behind {
+                // What is rotated before its next slice is as good as never followed.
+                entry.begun = None;
+            }
+        }
         steps.push(Step::Stop(Arc::clone(&uid)));
         self.enqueue(&uid);
         true

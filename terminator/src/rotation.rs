@@ -7,27 +7,23 @@
 //! it: it is written where people look for the reason that a Job does not end. An empty log is not
 //! worth that: most containers that say nothing before the word have said nothing yet.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::OnceLock, time::Duration};
 
 use api::{
     names,
     runtime::{Brief, Clients, PodId, set_condition},
     views::PodView,
 };
-use futures::AsyncReadExt;
 use k8s_openapi::{
-    api::core::v1::{Pod, PodCondition},
+    api::core::v1::PodCondition,
     apimachinery::pkg::apis::meta::v1::Time,
     jiff::{SignedDuration, Timestamp},
 };
-use kube::{
-    Api,
-    api::{ListParams, LogParams},
-};
+use kube::{Api, api::ListParams};
 use prometheus_client::metrics::counter::Counter;
 use tracing::{info, warn};
 
-use crate::target::Target;
+use crate::{entry, target::Target};
 
 /// A log is followed from its start if it is opened, or begins, within this time of it. Until an
 /// upgraded terminator has its caches takes some seconds.
@@ -39,24 +35,36 @@ const CATCH_UP: Duration = Duration::from_secs(3);
 /// The wait before a report that was not taken is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Bytes of the longest time stamp with which the kubelet begins a line, and the space after it.
-const TIME_STAMP: usize = "2006-01-02T15:04:05.000000000+00:00 ".len();
+/// A log that is followed.
+#[derive(Clone, Copy)]
+pub(crate) struct Watched<'f> {
+    /// Whose it is.
+    pub(crate) target: &'f Target,
+    /// Whether its beginning is to be looked for.
+    pub(crate) is_first: bool,
+    /// The time of its first line, once the follower knows it.
+    pub(crate) first_line: &'f OnceLock<Timestamp>,
+}
 
-/// Reports on the pod of `target` if its log was opened late and has no beginning, and calls `begun` when that
+/// Reports on the pod of a log if that was opened late and has no beginning, and calls `begun` when that
 /// is known. It never resolves: it goes on beside the follower, and ends with it. `reported` counts.
 pub(crate) async fn watch(
     clients: &Clients,
-    target: &Target,
-    is_first: bool,
+    watched: Watched<'_>,
     reported: &Counter,
     begun: impl FnOnce(),
 ) -> Infallible {
-    let now = Timestamp::now();
-    let started = target.started.filter(|started| is_first && now.duration_since(*started) > LATE);
-    if let Some(started) = started {
+    let Watched { target, is_first, first_line } = watched;
+    if let Some(started) = target.started.filter(|_| is_first) {
+        let is_late = Timestamp::now().duration_since(started) > LATE;
         tokio::time::sleep(CATCH_UP).await;
         loop {
-            match report(clients, target, started).await {
+            let first = first_line.get().copied();
+            // Our clock need not be the node's. It only spares a question about a log that says nothing.
+            if first.is_none() && !is_late {
+                break;
+            }
+            match report(clients, target, started, first, grace(is_late)).await {
                 Ok(Reported::Yes) => reported.inc(),
                 Ok(Reported::No) => 0,
                 Err(error) => {
@@ -72,15 +80,30 @@ pub(crate) async fn watch(
     std::future::pending().await
 }
 
+/// How long after the start of its container a log may begin that is whole. One that does not seem to be
+/// opened late may have got its first line only now.
+fn grace(is_late: bool) -> SignedDuration {
+    if is_late { LATE } else { LATE + SignedDuration::try_from(CATCH_UP).unwrap_or_default() }
+}
+
 /// Whether there was something to report.
 enum Reported {
     Yes,
     No,
 }
 
-async fn report(clients: &Clients, target: &Target, started: Timestamp) -> Result<Reported, Error> {
-    let first = first_entry(clients, target).await?;
-    let Some(message) = first.and_then(|first| missing(started, first)) else {
+async fn report(
+    clients: &Clients,
+    target: &Target,
+    started: Timestamp,
+    first: Option<Timestamp>,
+    grace: SignedDuration,
+) -> Result<Reported, Error> {
+    let first = match first {
+        Some(first) => Some(first),
+        None => entry::first(&clients.call, target).await?,
+    };
+    let Some(message) = first.and_then(|first| missing(started, first, grace)) else {
         return Ok(Reported::No);
     };
     let pods: Api<PodView> = Api::namespaced(clients.call.clone(), &target.namespace);
@@ -113,34 +136,10 @@ async fn report(clients: &Clients, target: &Target, started: Timestamp) -> Resul
     Ok(Reported::Yes)
 }
 
-/// The time of the first entry that is left of the log; `None` if it is empty.
-async fn first_entry(clients: &Clients, target: &Target) -> Result<Option<Timestamp>, Error> {
-    let pods: Api<Pod> = Api::namespaced(clients.call.clone(), &target.namespace);
-    let params = LogParams {
-        container: Some(names::JOB_CONTAINER.to_owned()),
-        timestamps: true,
-        limit_bytes: i64::try_from(TIME_STAMP).ok(),
-        ..LogParams::default()
-    };
-    let log = pods.log_stream(&target.name, &params).await?;
-    let mut stamp = Vec::with_capacity(TIME_STAMP);
-    log.take(TIME_STAMP as u64).read_to_end(&mut stamp).await?;
-    if stamp.is_empty() {
-        return Ok(None);
-    }
-    time_stamp(&stamp).map(Some).ok_or(Error::TimeStamp)
-}
-
-/// The time stamp that a line begins with.
-fn time_stamp(line: &[u8]) -> Option<Timestamp> {
-    let stamp = line.split(|byte| *byte == b' ').next()?;
-    str::from_utf8(stamp).ok()?.parse().ok()
-}
-
 /// What to say of a log that begins with an entry of this time, if that is not the start.
-fn missing(started: Timestamp, first: Timestamp) -> Option<String> {
+fn missing(started: Timestamp, first: Timestamp, grace: SignedDuration) -> Option<String> {
     let gap = first.duration_since(started);
-    (gap > LATE).then(|| {
+    (gap > grace).then(|| {
         format!(
             "its log begins {} s after the start of its container: if the word has rotated away, delete the pod to run it again",
             gap.as_secs()
@@ -154,16 +153,15 @@ enum Error {
     /// The API server could not take a call.
     #[error("{}", Brief(.0))]
     Kube(#[from] kube::Error),
-    /// The connection broke.
-    #[error("the log broke off: {0}")]
-    Broken(#[from] std::io::Error),
-    /// A line came without the time stamp that was asked for.
-    #[error("a line of the log has no time stamp")]
-    TimeStamp,
+    /// The beginning could not be asked for.
+    #[error("{0}")]
+    Entry(#[from] entry::Error),
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     fn at(seconds: i64) -> Timestamp {
@@ -172,23 +170,61 @@ mod tests {
 
     #[test]
     fn only_a_log_that_begins_late_is_reported() {
-        assert_eq!(missing(at(100), at(100)), None);
-        assert_eq!(missing(at(100), at(110)), None);
+        assert_eq!(missing(at(100), at(100), LATE), None);
+        assert_eq!(missing(at(100), at(110), LATE), None);
         // startedAt has whole seconds, so that the first entry may seem to be earlier.
-        assert_eq!(missing(at(100), at(99)), None);
-        assert!(missing(at(100), at(172)).unwrap().starts_with("its log begins 72 s after"));
+        assert_eq!(missing(at(100), at(99), LATE), None);
+        assert!(missing(at(100), at(172), LATE).unwrap().starts_with("its log begins 72 s after"));
     }
 
-    #[test]
-    fn time_stamps_of_all_runtimes_are_read() {
-        for (line, expected) in [
-            (&b"2026-01-02T03:04:05.123456789+01:00 "[..], Some("2026-01-02T02:04:05.123456789Z")),
-            (b"2026-01-02T03:04:05.1Z done\n\xff", Some("2026-01-02T03:04:05.1Z")),
-            (b"done", None),
-            (b"\xff ", None),
-        ] {
-            let expected = expected.map(|expected| expected.parse().unwrap());
-            assert_eq!(time_stamp(line), expected, "{line:?}");
+    /// What is asked of the API server about a log whose first line has this time, or is not known, of a
+    /// container that started at that time.
+    async fn asked(started: Timestamp, first: Option<Timestamp>) -> Vec<String> {
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let seen = Arc::clone(&asked);
+        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            seen.lock().unwrap().push(request.uri().path().to_owned());
+            let is_list = request.uri().path().ends_with("/pods");
+            let answer = if is_list { r#"{"metadata": {}, "items": []}"# } else { "" };
+            std::future::ready(Ok::<_, std::io::Error>(http::Response::new(answer.to_owned())))
+        });
+        let clients = Clients::from(kube::Client::new(service, "n"));
+        let target = Target {
+            uid: "uid".into(),
+            namespace: "n".to_owned(),
+            name: "p".to_owned(),
+            daemon_set: "d".to_owned(),
+            node: "node".to_owned(),
+            word: "done".to_owned(),
+            run: "run".to_owned(),
+            started: Some(started),
+            is_over: false,
+        };
+        let first_line = OnceLock::new();
+        first.map(|first| first_line.set(first));
+        let watched = Watched { target: &target, is_first: true, first_line: &first_line };
+        let (tell, begun) = tokio::sync::oneshot::channel();
+        let rotated = Counter::default();
+        tokio::select! {
+            never = watch(&clients, watched, &rotated, || tell.send(()).unwrap()) => match never {},
+            begun = begun => begun.unwrap(),
         }
+        asked.lock().unwrap().clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_beginning_is_asked_for_only_if_the_follower_does_not_know_it() {
+        let long_ago = at(1_000_000_000);
+        assert_eq!(asked(long_ago, Some(at(1_000_000_001))).await, [""; 0]);
+        assert_eq!(asked(long_ago, None).await, ["/api/v1/namespaces/n/pods/p/log"]);
+        assert_eq!(asked(Timestamp::now(), None).await, [""; 0], "it has said nothing yet");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clocks_that_differ_hide_no_log_that_has_rotated() {
+        let ahead = Timestamp::now() + SignedDuration::from_mins(30);
+        assert_eq!(asked(ahead, Some(ahead + SignedDuration::from_secs(13))).await, [""; 0]);
+        let rotated = Some(ahead + SignedDuration::from_secs(14));
+        assert_eq!(asked(ahead, rotated).await, ["/api/v1/namespaces/n/pods"]);
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     future::Future,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -23,7 +23,7 @@ use tracing::{Instrument, debug, info, warn};
 use crate::{
     config::Config,
     finish,
-    follow::{Read, follow},
+    follow::{Read, Told, follow},
     metrics::Metrics,
     plan::{Counts, Limits, Outcome, Plan, Step, Uid},
     record, rotation,
@@ -89,11 +89,12 @@ struct Followers {
     news: mpsc::UnboundedReceiver<(Id, News)>,
 }
 
-/// What a follower has come to before its end. There are at most three a follower.
+/// What a follower has come to before its end. There are few: of a log that is large at most one in some
+/// seconds.
 #[derive(Clone, Copy, Debug)]
 enum News {
-    /// The log is open.
-    Opened,
+    /// How far it has come.
+    Told(Told),
     /// It is known whether it has its beginning.
     Begun,
     /// The word is in it.
@@ -220,7 +221,10 @@ impl Followers {
         // None: it was stopped meanwhile.
         if let Some(uid) = self.by_task.get(&task) {
             match news {
-                News::Opened => self.plan.opened(uid, Instant::now()),
+                News::Told(Told::Opened) => self.plan.opened(uid, Instant::now()),
+                News::Told(Told::Behind) => self.plan.behind(uid),
+                News::Told(Told::CaughtUp) => self.plan.caught_up(uid),
+                News::Told(Told::Begins(_)) => {}
                 News::Begun => self.plan.begun(uid),
                 News::Found => self.plan.found(uid),
             }
@@ -260,9 +264,16 @@ async fn settle(
     is_first: bool,
     tell: impl Fn(News),
 ) -> Outcome {
+    let first_line = OnceLock::new();
+    let told = |told| match told {
+        // It is told once.
+        Told::Begins(first) => drop(first_line.set(first)),
+        told => tell(News::Told(told)),
+    };
+    let watched = rotation::Watched { target: &target, is_first, first_line: &first_line };
     let read = tokio::select! {
-        read = follow(&clients.logs, &target, &metrics.read, || tell(News::Opened)) => read,
-        never = rotation::watch(&clients, &target, is_first, &metrics.rotated, || tell(News::Begun)) => {
+        read = follow(&clients, &target, &metrics.read, told) => read,
+        never = rotation::watch(&clients, watched, &metrics.rotated, || tell(News::Begun)) => {
             match never {}
         }
     };

@@ -222,6 +222,46 @@ fn while_others_wait_the_oldest_follower_gives_way_after_its_slice() {
 }
 
 #[test]
+fn a_log_of_which_not_all_has_come_gets_more_time_and_ever_more_of_it() {
+    let mut now = Instant::now();
+    let mut plan = Plan::new(Limits { followers: 1, ..LIMITS });
+    for uid in ["a", "b"] {
+        plan.wants(target(uid, "1"));
+    }
+    assert_eq!(plan.next(now), [start("a")]);
+    let mut slice = SHORT_SLICE;
+    for doublings in [0, 1, 2, 3, 4, 4] {
+        open(&mut plan, ["a"], now);
+        plan.begun("a");
+        plan.behind("a");
+        let over = now + slice + CATCH_UP * 2_u32.pow(doublings);
+        assert_eq!(
+            (plan.wake_at(), plan.next(over - Duration::from_millis(1))),
+            (Some(over), vec![])
+        );
+        assert_eq!(plan.next(over)[0], stop("a"));
+        open(&mut plan, ["b"], over);
+        slice = SLICE;
+        now = over + slice;
+        // What has been rotated meanwhile was not read.
+        assert_eq!(plan.next(now), [stop("b"), start("a")]);
+    }
+    open(&mut plan, ["a"], now);
+    plan.behind("a");
+    plan.begun("a");
+    now += SLICE * 2;
+    assert_eq!(plan.next(now), []);
+    plan.caught_up("a");
+    assert_eq!(plan.next(now)[0], stop("a"), "its slice is over");
+    open(&mut plan, ["b"], now);
+    now += SLICE;
+    assert_eq!(plan.next(now), [stop("b"), again(target("a", "1"))]);
+    open(&mut plan, ["a"], now);
+    plan.behind("a");
+    assert_eq!(plan.wake_at(), Some(now + SLICE + CATCH_UP), "it was quick last time");
+}
+
+#[test]
 fn a_log_that_is_being_opened_keeps_its_slot_however_long_that_takes() {
     let now = Instant::now();
     let mut plan = Plan::new(LIMITS);
@@ -312,6 +352,8 @@ enum Event {
     Remove { pod: usize },
     Ended { pod: usize, outcome: Outcome },
     Opened { pod: usize },
+    Behind { pod: usize },
+    CaughtUp { pod: usize },
     Found { pod: usize },
     Relist { pods: Vec<usize> },
     Pass { millis: u64 },
@@ -326,6 +368,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0..PODS).prop_map(|pod| Event::Remove { pod }),
         4 => (0..PODS, outcome).prop_map(|(pod, outcome)| Event::Ended { pod, outcome }),
         4 => (0..PODS).prop_map(|pod| Event::Opened { pod }),
+        2 => (0..PODS).prop_map(|pod| Event::Behind { pod }),
+        1 => (0..PODS).prop_map(|pod| Event::CaughtUp { pod }),
         2 => (0..PODS).prop_map(|pod| Event::Found { pod }),
         1 => prop::collection::vec(0..PODS, 0..PODS).prop_map(|pods| Event::Relist { pods }),
         2 => (0_u64..20_000).prop_map(|millis| Event::Pass { millis }),
@@ -365,6 +409,7 @@ proptest! {
         let mut plan = Plan::new(LIMITS);
         let mut followers = Followers::default();
         let mut wanted: HashSet<usize> = HashSet::new();
+        let mut opened: HashSet<usize> = HashSet::new();
         for event in events {
             match event {
                 Event::Wants { pod, run, is_over } => {
@@ -385,8 +430,12 @@ proptest! {
                 Event::Opened { pod } => {
                     if followers.0.get(pod.to_string().as_str()) == Some(&true) {
                         plan.opened(&pod.to_string(), now);
+                        opened.insert(pod);
                     }
                 }
+                Event::Behind { pod } if opened.contains(&pod) => plan.behind(&pod.to_string()),
+                Event::CaughtUp { pod } if opened.contains(&pod) => plan.caught_up(&pod.to_string()),
+                Event::Behind { .. } | Event::CaughtUp { .. } => {}
                 Event::Found { pod } => {
                     if let Some(reads) = followers.0.get_mut(pod.to_string().as_str()) {
                         *reads = false;
@@ -404,6 +453,10 @@ proptest! {
                 Event::Pass { millis } => now += Duration::from_millis(millis),
             }
             followers.carry_out(plan.next(now));
+            opened.retain(|pod| followers.0.get(pod.to_string().as_str()) == Some(&true));
+            let counts = plan.counts();
+            let reading = followers.0.values().filter(|reads| **reads).count();
+            prop_assert_eq!(counts.opening + counts.open, reading);
             let queued = plan.pods.values().filter(|entry| entry.state == State::Queued).count();
             prop_assert_eq!(plan.counts().queued, queued);
         }
@@ -416,7 +469,7 @@ proptest! {
             for uid in followers.0.keys() {
                 plan.opened(uid, now);
             }
-            now += SLICE.max(LIMITS.retry);
+            now += (SLICE + CATCH_UP * 2_u32.pow(DOUBLINGS)).max(LIMITS.retry);
             let steps = plan.next(now);
             followed.extend(steps.iter().filter_map(|step| match step {
                 Step::Start { target, .. } => Some(Arc::clone(&target.uid)),
