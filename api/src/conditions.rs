@@ -80,6 +80,12 @@ pub fn condition(
     }
 }
 
+/// Whether it is the operator's. Anybody may add conditions of other types.
+#[must_use]
+pub fn is_ours(condition: &Condition) -> bool {
+    [COMPLETE, FAILED].contains(&condition.type_.as_str())
+}
+
 /// The condition of this type, if it is there and true.
 #[must_use]
 pub fn find_true<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {

@@ -1,19 +1,102 @@
 //! The pod template in a Job: a part of a pod template that is merged over the generated one.
 //!
-//! The CRD lets any object through, so what the schema of a pod would refuse is refused here: a
-//! field that does not survive the way into the type of a pod template and back is unknown.
+//! A full pod schema would pass the 256 KiB that `kubectl apply` may put into an annotation. So the
+//! schema of the CRD has only what belongs to the operator, and what else the schema of a pod would
+//! refuse is refused by [`parse`]: a field that does not survive the way into the type of a pod
+//! template and back is unknown.
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
-use serde_json::Value;
+use kube::core::{Reason, Rule};
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::{Map, Value, json};
 
 use crate::names;
 
-/// Fields of a pod template's spec that belong to the operator.
-const FORBIDDEN: [(&str, &str); 3] = [
-    ("nodeName", "the DaemonSet gives each node a pod"),
-    ("readinessGates", "a pod of a Job is ready when its work is done"),
-    ("restartPolicy", "pods of a DaemonSet are always restarted"),
+/// Fields of a pod template's spec that belong to the operator, and their types.
+const FORBIDDEN: [(&str, &str, &str); 3] = [
+    ("nodeName", "string", "the DaemonSet gives each node a pod"),
+    ("readinessGates", "array", "a pod of a Job is ready when its work is done"),
+    ("restartPolicy", "string", "pods of a DaemonSet are always restarted"),
 ];
+
+/// Why nobody may give pods a label or annotation of ours.
+const OURS: &str = "it belongs to the operator";
+
+/// The schema of the template.
+///
+/// It keeps null and unknown fields: a template that was stored under an older schema must keep its
+/// [work hash](crate::work::hash), and one that [`parse`] refuses for a misspelled node selector
+/// must not run on all nodes because the API server has dropped it.
+pub(crate) fn schema(_: &mut SchemaGenerator) -> Schema {
+    let labels = names::LABELS.map(|key| {
+        let rule = format!("!('{key}' in self)");
+        forbidden(rule, OURS).field_path(format!("['{key}']"))
+    });
+    let annotations = format!("self.all(key, !key.startsWith('{}'))", names::GROUP);
+    let reason = format!("what begins with {} belongs to the operator", names::GROUP);
+    let annotations = forbidden(annotations, &reason);
+    let fields = FORBIDDEN.map(|(field, _, reason)| {
+        forbidden(format!("!has(self.{field})"), reason).field_path(format!(".{field}"))
+    });
+    json_schema!({
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": true,
+        "properties": {
+            "metadata": {
+                "description": "Labels and annotations of the pods.",
+                "type": "object",
+                "nullable": true,
+                "x-kubernetes-preserve-unknown-fields": true,
+                "properties": {
+                    "labels": strings("Labels of the pods, beside those of the operator.", &labels),
+                    "annotations": strings(
+                        "Annotations of the pods, beside those of the operator.",
+                        &[annotations],
+                    ),
+                },
+            },
+            "spec": {
+                "description": "As in a pod template: kubectl explain daemonset.spec.template.spec",
+                "type": "object",
+                "nullable": true,
+                "x-kubernetes-preserve-unknown-fields": true,
+                "properties": FORBIDDEN.iter().map(must_not_be_there).collect::<Map<_, _>>(),
+                "x-kubernetes-validations": fields,
+            },
+        },
+    })
+}
+
+/// The rule that refuses a field for `reason`, in the words of [`must_not_be_set`].
+fn forbidden(rule: String, reason: &str) -> Rule {
+    let message = format!("must not be set: {reason}");
+    Rule::new(rule).message(message.as_str()).reason(Reason::FieldValueForbidden)
+}
+
+/// The schema of a map of strings.
+fn strings(description: &str, rules: &[Rule]) -> Value {
+    json!({
+        "description": description,
+        "type": "object",
+        "nullable": true,
+        "additionalProperties": {"type": "string", "nullable": true},
+        "x-kubernetes-validations": rules,
+    })
+}
+
+/// The schema of a field that a rule refuses: rules know no fields that have none.
+fn must_not_be_there((field, type_, reason): &(&str, &str, &str)) -> (String, Value) {
+    let mut schema = json!({
+        "description": format!("Must not be set: {reason}."),
+        "type": type_,
+        "nullable": true,
+    });
+    if *type_ == "array" {
+        schema["items"] = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        schema["x-kubernetes-list-type"] = json!("atomic");
+    }
+    ((*field).to_owned(), schema)
+}
 
 /// What is wrong with a template.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -39,8 +122,9 @@ pub fn parse(template: &Value) -> Result<PodTemplateSpec, Refusal> {
     if let Some(path) = lost(template, &kept, String::new()) {
         return Err(Refusal { path, message: "unknown field".to_owned() });
     }
-    for (field, reason) in FORBIDDEN {
-        if template.get("spec").is_some_and(|spec| spec.get(field).is_some()) {
+    for (field, _, reason) in FORBIDDEN {
+        let is_set = |spec: &Value| spec.get(field).is_some_and(|value| !value.is_null());
+        if template.get("spec").is_some_and(is_set) {
             return Err(must_not_be_set(format!("spec.{field}"), reason));
         }
     }
@@ -48,12 +132,13 @@ pub fn parse(template: &Value) -> Result<PodTemplateSpec, Refusal> {
     Ok(parsed)
 }
 
-/// Only labels and annotations make sense on a template, and ours are not for the taking.
+/// Only labels and annotations make sense on a template, and ours are not for the taking. Null, which
+/// tools write for the time of a creation that was not yet, says nothing.
 fn metadata(template: &Value) -> Result<(), Refusal> {
     let Some(metadata) = template.get("metadata").and_then(Value::as_object) else {
         return Ok(());
     };
-    for (field, value) in metadata {
+    for (field, value) in metadata.iter().filter(|(_, value)| !value.is_null()) {
         let is_ours: fn(&str) -> bool = match field.as_str() {
             "labels" => |key| names::LABELS.contains(&key),
             "annotations" => |key| key.starts_with(names::GROUP),
@@ -65,7 +150,7 @@ fn metadata(template: &Value) -> Result<(), Refusal> {
         let ours = value.as_object().and_then(|map| map.keys().find(|key| is_ours(key)));
         if let Some(key) = ours {
             let path = format!("metadata.{field}[{key}]");
-            return Err(must_not_be_set(path, "it belongs to the operator"));
+            return Err(must_not_be_set(path, OURS));
         }
     }
     Ok(())
@@ -102,7 +187,9 @@ mod tests {
     #[test]
     fn what_pods_know_is_accepted() {
         let template = json!({
-            "metadata": {"labels": {"team": "a"}, "annotations": {"a": "b"}},
+            "metadata": {
+                "labels": {"team": "a"}, "annotations": {"a": "b"}, "creationTimestamp": null,
+            },
             "spec": {
                 "nodeSelector": {"disk": "ssd"},
                 "tolerations": [],
@@ -118,6 +205,7 @@ mod tests {
                 "volumes": [{"name": "v", "emptyDir": {}}],
                 "imagePullSecrets": [{"name": "s"}],
                 "serviceAccountName": null,
+                "nodeName": null,
             },
         });
         let parsed = parse(&template).unwrap();

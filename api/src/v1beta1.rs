@@ -1,20 +1,27 @@
-//! The custom resource `daemonset.darkowlzz.space/v1beta1` `Job`.
+//! The custom resource `daemonset.darkowlzz.space/v1beta1` `Job`, and its schema.
 //!
-//! Only schema features that Kubernetes 1.20 knows are used: CEL rules and selectable fields would
-//! make `kubectl apply` of the CRD fail there.
+//! The API server refuses by the schema what it can; [`crate::validation`] has the same rules for
+//! Jobs that were stored under an older one.
 
-// clippy takes the fields of two printer columns for one attribute written twice.
-#![allow(clippy::duplicated_attributes)]
+// clippy takes the fields of two printer columns for one attribute written twice, and `KubeSchema` copies
+// structs, with what is public in them, into functions.
+#![allow(clippy::duplicated_attributes, unreachable_pub)]
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::CustomResource;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use std::borrow::Cow;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::{
+    JsonSchema, Schema, SchemaGenerator, json_schema,
+    transform::{RecursiveTransform, Transform as _},
+};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::node_set::NodeSet;
+use crate::{node_set::NodeSet, template, validation};
 
 /// A task that runs once on every node.
-#[derive(CustomResource, Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[kube(
     group = "daemonset.darkowlzz.space",
     version = "v1beta1",
@@ -26,7 +33,8 @@ use crate::node_set::NodeSet;
     status = "JobStatus",
     derive = "Default",
     derive = "PartialEq",
-    doc = "A task that runs once on every node of the cluster, backed by a DaemonSet.",
+    schema = "manual",
+    selectable = ".status.phase",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(
         name = "Completed",
@@ -41,32 +49,35 @@ use crate::node_set::NodeSet;
 #[serde(rename_all = "camelCase")]
 pub struct JobSpec {
     /// Image of the container that does the work on each node.
-    #[schemars(length(min = 1), regex(pattern = r"^\S+$"))]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = Rule::new(r"!self.matches('\\s')").message(validation::NO_WHITE_SPACE))]
     pub image: String,
 
     /// Entrypoint of the container, as in a container of a pod. Default: the image's ENTRYPOINT.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub command: Vec<String>,
 
     /// Arguments to the entrypoint, as in a container of a pod. Default: the image's CMD.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub args: Vec<String>,
 
     /// Absolute directory of the node that is mounted at /basetarget in the container. It may not
     /// hold the component "..". Default: nothing is mounted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 4096),
-        // A component is shorter than "..", longer than it, or not it.
-        regex(pattern = r"^(/([^/]?|[^/.][^/]|[^/][^/.]|[^/]{3,}))+$")
-    )]
+    #[schemars(length(max = 4096))]
+    #[x_kube(validation = Rule::new("self.startsWith('/')").message(validation::ABSOLUTE))]
+    #[x_kube(validation = Rule::new("!('..' in self.split('/'))").message(validation::NO_DOTS))]
     pub mount_path: Option<String>,
 
     /// The word that the container logs when the work on its node is done. It is matched as a whole
     /// word anywhere in a line: with "done", the lines "done" and "Job done." match, "abandoned"
     /// does not. Default: the terminator's TERMINATION_WORD, which is "done" unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256), regex(pattern = r"^[^\r\n]*\S[^\r\n]*$"))]
+    #[schemars(length(max = 256))]
+    #[x_kube(validation = Rule::new("self.trim() != ''").message(validation::NOT_EMPTY))]
+    #[x_kube(validation = Rule::new(r"!self.matches('[\\r\\n]')").message(validation::ONE_LINE))]
     pub termination_word: Option<String>,
 
     /// How the work on a node is known to be done. TerminationWord: when the container has logged
@@ -74,6 +85,7 @@ pub struct JobSpec {
     /// the container has exited with code 0, so that any ordinary image works.
     /// Default: TerminationWord.
     #[serde(default, skip_serializing_if = "CompletionMode::is_default")]
+    #[schemars(extend("default" = CompletionMode::default()))]
     pub completion_mode: CompletionMode,
 
     /// Pod template that is merged over the generated one, as a strategic merge: node selector,
@@ -82,13 +94,13 @@ pub struct JobSpec {
     /// container "job-container" in it stands for the one that does the work. Tolerations given
     /// here replace the default, which is to tolerate every taint. Default: nothing is merged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "any_object")]
-    pub template: Option<serde_json::Value>,
+    #[schemars(schema_with = "template::schema")]
+    pub template: Option<Value>,
 
     /// Number of failed runs on a node that are forgiven: the node has failed for good when one more
     /// run fails. Default: 6, which with the kubelet's growing waits takes over five minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0), extend("default" = DEFAULT_BACKOFF_LIMIT))]
     pub backoff_limit_per_node: Option<i32>,
 
     /// Number of failed nodes that are tolerated: one more ends the Job as failed at once. Default:
@@ -139,26 +151,55 @@ impl CompletionMode {
     }
 }
 
-/// A full pod schema would pass the 256 KiB that `kubectl apply` may put into an annotation: the
-/// operator checks the template instead, see [`crate::template`].
-///
-/// Nullable, for null is what a server-side apply leaves behind that takes the template away.
-fn any_object(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "object",
-        "nullable": true,
-        "x-kubernetes-preserve-unknown-fields": true,
-    })
+/// By hand, for a derived one would let a status be null.
+impl JsonSchema for Job {
+    fn schema_name() -> Cow<'static, str> {
+        "Job".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = json_schema!({
+            "description": "A task that runs once on every node of the cluster, backed by a DaemonSet.",
+            "type": "object",
+            "required": ["spec"],
+            "properties": {
+                "spec": generator.subschema_for::<JobSpec>(),
+                "status": generator.subschema_for::<JobStatus>(),
+            },
+        });
+        RecursiveTransform(tidy).transform(&mut schema);
+        schema
+    }
 }
 
+/// Brings what is made of the types into the shape that users see.
+///
+/// To leave a field out is to have no value: the API server drops a null that the schema does not
+/// allow, from what it has stored as well. Descriptions are broken into lines by who shows them.
+fn tidy(schema: &mut Schema) {
+    if let Some(Value::Array(types)) = schema.get_mut("type") {
+        types.retain(|name| name != "null");
+        if let [one] = types.as_mut_slice() {
+            let one = one.take();
+            schema.insert("type".to_owned(), one);
+        }
+    }
+    if let Some(Value::String(description)) = schema.get_mut("description") {
+        *description = description.replace('\n', " ");
+    }
+}
+
+/// The `observedGeneration` of a Job that the operator has never looked at.
+const NEVER: i64 = -1;
+
 /// What is known of a Job. Written by the operator only.
-// So its lists need no merge keys. With those, a server-side apply to Kubernetes 1.20 that drops the
-// last item leaves null behind, which the schema then refuses.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("default" = json!({"observedGeneration": NEVER})))]
 pub struct JobStatus {
     /// Where the Job is in its life: Pending, Running, Completed or Failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Phase")]
     pub phase: Option<Phase>,
 
     /// Nodes done / nodes wanted, for people: "2/3".
@@ -183,19 +224,21 @@ pub struct JobStatus {
 
     /// Nodes that hold a pod and are not done: at most 100, failed ones first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub nodes: Vec<NodeStatus>,
 
     /// The set of nodes that are done. It outlives pods: what is in it is never taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "String")]
     pub completed_nodes: Option<NodeSet>,
 
     /// The set of nodes that have failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "String")]
     pub failed_nodes: Option<NodeSet>,
 
-    /// The metadata.generation of the Job that this status describes.
+    /// The metadata.generation of the Job that this status describes. -1: no operator has looked at
+    /// the Job yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
@@ -217,7 +260,22 @@ pub struct JobStatus {
 
     /// Complete and Failed, as in batch/v1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
+}
+
+impl JobStatus {
+    /// Whether the operator has ever written it.
+    #[must_use]
+    pub fn is_observed(&self) -> bool {
+        self.observed_generation.is_some_and(|generation| generation != NEVER)
+    }
+
+    /// Whether it describes the Job with this metadata as it is now.
+    #[must_use]
+    pub fn is_current(&self, job: &ObjectMeta) -> bool {
+        self.observed_generation.is_some() && self.observed_generation == job.generation
+    }
 }
 
 /// Where a Job is in its life.
@@ -268,4 +326,134 @@ pub enum NodeState {
     Pending,
     /// It runs.
     Running,
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::CustomResourceExt as _;
+
+    use super::*;
+    use crate::work;
+
+    /// The schema of this property of a Job.
+    fn schema(of: &str) -> Value {
+        let definition = serde_json::to_value(Job::crd()).unwrap();
+        let path = format!("/spec/versions/0/schema/openAPIV3Schema/properties/{of}");
+        definition.pointer(&path).unwrap().clone()
+    }
+
+    /// Visits a schema and all that are in it, with their paths.
+    fn walk(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Value)) {
+        visit(path, schema);
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            walk(&format!("{path}.{name}"), property, visit);
+        }
+        for inner in ["items", "additionalProperties"] {
+            if let Some(schema) = schema.get(inner) {
+                walk(&format!("{path}[]"), schema, visit);
+            }
+        }
+    }
+
+    fn walk_all(visit: &mut impl FnMut(&str, &Value)) {
+        for of in ["spec", "status"] {
+            walk(of, &schema(of), visit);
+        }
+    }
+
+    #[test]
+    fn every_list_says_how_it_is_merged() {
+        let mut lists = Vec::new();
+        walk_all(&mut |path, schema| {
+            if schema["type"] == "array" {
+                let merge = &schema["x-kubernetes-list-type"];
+                lists.push(format!("{path}: {merge} {}", schema["x-kubernetes-list-map-keys"]));
+            }
+        });
+        let expected = [
+            "spec.args: \"atomic\" null",
+            "spec.command: \"atomic\" null",
+            "spec.template.spec.readinessGates: \"atomic\" null",
+            "status.conditions: \"map\" [\"type\"]",
+            "status.nodes: \"map\" [\"name\"]",
+        ];
+        assert_eq!(lists, expected);
+    }
+
+    /// Dropped from a stored template, null would change the hash of the work.
+    #[test]
+    fn null_is_kept_where_it_is_hashed_and_nowhere_else() {
+        walk_all(&mut |path, schema| {
+            let is_hashed = path.starts_with("spec.template.");
+            let is_item = path.ends_with("readinessGates[]");
+            assert_eq!(schema.get("nullable").is_some(), is_hashed && !is_item, "{path}");
+            let keeps_unknown = schema.get("x-kubernetes-preserve-unknown-fields").is_some();
+            let is_open =
+                schema["type"] == "object" && schema.get("additionalProperties").is_none();
+            let is_in_template = path.starts_with("spec.template") && is_open;
+            assert_eq!(keeps_unknown, is_in_template, "{path}");
+        });
+    }
+
+    /// Stored Jobs get defaults when they are read.
+    #[test]
+    fn defaults_change_nothing_of_a_job() {
+        let without = json!({"image": "busybox"});
+        let mut with = without.clone();
+        let schema = schema("spec");
+        for (name, property) in schema["properties"].as_object().unwrap() {
+            if let Some(default) = property.get("default") {
+                with[name] = default.clone();
+            }
+        }
+        assert_eq!(with["completionMode"], "TerminationWord");
+        assert_eq!(with["backoffLimitPerNode"], 6);
+        let [with, without] =
+            [with, without].map(|spec| serde_json::from_value::<JobSpec>(spec).unwrap());
+        assert_eq!(work::hash(&with), work::hash(&without));
+        assert_eq!(with.backoff_limit(), without.backoff_limit());
+        assert_eq!(JobSpec { backoff_limit_per_node: None, ..with }, without);
+    }
+
+    #[test]
+    fn a_job_that_nobody_has_looked_at_says_so() {
+        let status: JobStatus =
+            serde_json::from_value(schema("status")["default"].clone()).unwrap();
+        let job = |generation| ObjectMeta { generation, ..ObjectMeta::default() };
+        assert!(!status.is_observed() && !JobStatus::default().is_observed());
+        assert!(!status.is_current(&job(Some(1))) && !JobStatus::default().is_current(&job(None)));
+        let observed = JobStatus { observed_generation: Some(1), ..status };
+        assert!(observed.is_observed() && observed.is_current(&job(Some(1))));
+        assert!(!observed.is_current(&job(Some(2))));
+    }
+
+    #[test]
+    fn what_the_operator_refuses_in_words_is_refused_by_the_schema_in_the_same() {
+        let mut messages = Vec::new();
+        walk("spec", &schema("spec"), &mut |path, schema| {
+            for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+                let path = path.to_owned() + rule["fieldPath"].as_str().unwrap_or_default();
+                messages.push(format!("{path}: {}", rule["message"].as_str().unwrap()));
+            }
+        });
+        let expected = [
+            "spec.image: must not contain white space",
+            "spec.mountPath: must be an absolute path",
+            "spec.mountPath: must not contain \"..\"",
+            "spec.template.metadata.annotations: must not be set: what begins with \
+             daemonset.darkowlzz.space belongs to the operator",
+            "spec.template.metadata.labels['daemonset']: must not be set: it belongs to the operator",
+            "spec.template.metadata.labels['job']: must not be set: it belongs to the operator",
+            "spec.template.metadata.labels['daemonset-job']: must not be set: it belongs to the \
+             operator",
+            "spec.template.spec.nodeName: must not be set: the DaemonSet gives each node a pod",
+            "spec.template.spec.readinessGates: must not be set: a pod of a Job is ready when its \
+             work is done",
+            "spec.template.spec.restartPolicy: must not be set: pods of a DaemonSet are always \
+             restarted",
+            "spec.terminationWord: must not be empty",
+            "spec.terminationWord: must be on one line",
+        ];
+        assert_eq!(messages, expected);
+    }
 }

@@ -1,5 +1,7 @@
-//! What the operator refuses. The CRD schema refuses most of it at `kubectl apply` already; this
-//! also covers Jobs that were stored under an older schema.
+//! Refuses the specs of Jobs that cannot be.
+//!
+//! The schema in [`crate::v1beta1`] lets the API server refuse most of it at `kubectl apply`, in the
+//! same words. Jobs that were stored under an older schema come here alone.
 
 use std::fmt;
 
@@ -7,6 +9,17 @@ use crate::{
     template::{self, Refusal},
     v1beta1::JobSpec,
 };
+
+/// Of an image.
+pub(crate) const NO_WHITE_SPACE: &str = "must not contain white space";
+/// Of a directory.
+pub(crate) const ABSOLUTE: &str = "must be an absolute path";
+/// Of a directory.
+pub(crate) const NO_DOTS: &str = "must not contain \"..\"";
+/// Of a word or an image.
+pub(crate) const NOT_EMPTY: &str = "must not be empty";
+/// Of a word.
+pub(crate) const ONE_LINE: &str = "must be on one line";
 
 /// A field of a Job that cannot be accepted, in the words of `kubectl`: path, then reason.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -77,20 +90,20 @@ fn at_least(minimum: i64, value: i64) -> Check {
 /// What is wrong with it.
 pub fn image(image: &str) -> Result<(), String> {
     if image.is_empty() {
-        return Err("must not be empty".into());
+        return Err(NOT_EMPTY.into());
     }
     if image.contains(char::is_whitespace) {
-        return Err(format!("must not contain white space: {image:?}"));
+        return Err(format!("{NO_WHITE_SPACE}: {image:?}"));
     }
     Ok(())
 }
 
 fn mount_path(path: &str) -> Check {
     if !path.starts_with('/') {
-        return Err(format!("must be an absolute path: {path:?}"));
+        return Err(format!("{ABSOLUTE}: {path:?}"));
     }
     if path.split('/').any(|component| component == "..") {
-        return Err(format!("must not contain \"..\": {path:?}"));
+        return Err(format!("{NO_DOTS}: {path:?}"));
     }
     Ok(())
 }
@@ -101,10 +114,10 @@ fn mount_path(path: &str) -> Check {
 /// What is wrong with it.
 pub fn termination_word(word: &str) -> Result<(), String> {
     if word.trim().is_empty() {
-        return Err("must not be empty".into());
+        return Err(NOT_EMPTY.into());
     }
     if word.contains(['\r', '\n']) {
-        return Err(format!("must be on one line: {word:?}"));
+        return Err(format!("{ONE_LINE}: {word:?}"));
     }
     Ok(())
 }

@@ -95,15 +95,33 @@ pub struct AffinityView {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct PodStatusView {
-    /// Ours, and the scheduler's.
+    /// `Failed`, or nothing.
+    #[serde(default, deserialize_with = "decode::failure")]
+    pub phase: Option<String>,
+    /// Why it is in this phase.
+    pub reason: Option<String>,
+    /// Ours, the scheduler's, and the kubelet's of the sandbox.
     #[serde(default, deserialize_with = "decode::conditions")]
     pub conditions: Vec<PodCondition>,
     /// State of the container that does the work, where it is an init container.
     #[serde(default, deserialize_with = "decode::job_container")]
     pub init_container_statuses: Vec<ContainerStatus>,
-    /// State of the container that does the work, where it is none.
-    #[serde(default, deserialize_with = "decode::job_container")]
+    /// State of the container that does the work, where it is none; else the name of one that has begun.
+    #[serde(default, deserialize_with = "decode::job_container_or_begun")]
     pub container_statuses: Vec<ContainerStatus>,
+}
+
+/// The kubelet's condition of a pod whose sandbox is ready.
+/// <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-has-network>
+const SANDBOX_READY: &str = "PodReadyToStartContainers";
+
+/// The sandbox of a pod, as its kubelet saw it when it told of the pod's containers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Sandbox {
+    /// Containers can run in it.
+    pub is_ready: bool,
+    /// When the kubelet noticed that it is, or is not any more.
+    pub since: Option<Timestamp>,
 }
 
 impl PodView {
@@ -148,8 +166,31 @@ impl PodView {
             .and_then(|condition| condition.message.as_deref())
     }
 
+    /// Its sandbox, if the kubelet tells of it.
+    #[must_use]
+    pub fn sandbox(&self) -> Option<Sandbox> {
+        let condition = self.condition(SANDBOX_READY)?;
+        Some(Sandbox {
+            is_ready: condition.status == "True",
+            since: condition.last_transition_time.as_ref().map(|time| time.0),
+        })
+    }
+
+    /// Whether a container has begun that waits for the init containers, and so for the work in `ExitCode`
+    /// mode, to have succeeded.
+    #[must_use]
+    pub fn is_initialized(&self) -> bool {
+        self.status.container_statuses.iter().any(|status| status.name != names::JOB_CONTAINER)
+    }
+
+    /// Its condition of this type.
+    #[must_use]
+    pub fn condition(&self, type_: &str) -> Option<&PodCondition> {
+        self.status.conditions.iter().find(|condition| condition.type_ == type_)
+    }
+
     fn completed(&self) -> Option<&PodCondition> {
-        self.status.conditions.iter().find(|condition| condition.type_ == names::POD_COMPLETED)
+        self.condition(names::POD_COMPLETED)
     }
 
     /// Status of the container that does the work, in this mode: in `ExitCode` mode it is an init

@@ -13,7 +13,7 @@ use kube::{Api, Client, ResourceExt as _};
 use serde::Deserialize;
 
 use crate::cluster::Cluster;
-use crate::fault::strike;
+use crate::kubectl;
 use crate::process::LogDir;
 use crate::wait::{State, Waiter};
 
@@ -36,7 +36,7 @@ pub type Restarts = BTreeMap<String, i32>;
 /// Applies `deploy/`.
 ///
 /// # Errors
-/// When kubectl fails or the manifests hold no Deployment, or more than one.
+/// When kubectl fails or warns, or the manifests hold no Deployment, or more than one.
 pub async fn apply(cluster: &Cluster, logs: &LogDir) -> Result<Deployed> {
     apply_from(cluster, "--filename", Path::new(MANIFESTS), logs).await
 }
@@ -44,7 +44,7 @@ pub async fn apply(cluster: &Cluster, logs: &LogDir) -> Result<Deployed> {
 /// Applies a kustomization.
 ///
 /// # Errors
-/// When kubectl fails or it holds no Deployment, or more than one.
+/// When kubectl fails or warns, or it holds no Deployment, or more than one.
 pub async fn apply_kustomization(
     cluster: &Cluster,
     folder: &Path,
@@ -59,12 +59,11 @@ async fn apply_from(
     path: &Path,
     logs: &LogDir,
 ) -> Result<Deployed> {
-    let output = cluster
+    let apply = cluster
         .kubectl(["apply", "--output", "json", option])
         .arg(path)
-        .name("kubectl-apply-deploy")
-        .run(logs)
-        .await?;
+        .name("kubectl-apply-deploy");
+    let output = kubectl::without_warning(apply, logs).await?;
     let applied: Applied = serde_json::from_slice(&output.stdout)
         .with_context(|| format!("kubectl printed no list, see {}", output.log.display()))?;
     applied.deployment()
@@ -84,20 +83,16 @@ impl Deployed {
         Ok(())
     }
 
-    /// Deletes the Deployment and its pods, and waits for no kubelet that would end them gently.
+    /// Deletes the Deployment, as users do. Its pods go meanwhile.
     ///
     /// # Errors
-    /// When kubectl fails or the API server refuses.
-    pub async fn delete(&self, cluster: &Cluster, client: &Client, logs: &LogDir) -> Result<()> {
-        let pods = self.all_pods(client).await?;
+    /// When kubectl fails.
+    pub async fn delete(&self, cluster: &Cluster, logs: &LogDir) -> Result<()> {
         cluster
             .kubectl(["delete", "deployment", &self.name, "--namespace", &self.namespace])
             .name("kubectl-delete-deployment")
             .run(logs)
             .await?;
-        for pod in &pods {
-            strike::delete_pod(client, pod).await?;
-        }
         Ok(())
     }
 
@@ -116,13 +111,18 @@ impl Deployed {
         .await
     }
 
-    /// The pods of the Deployment that stay. Those that are leaving can be there for a minute more,
-    /// with nothing that runs in them.
+    /// The pods of the Deployment that stay, without those that are leaving.
     ///
     /// # Errors
     /// When the API server refuses or does not answer.
     pub async fn pods(&self, client: &Client) -> Result<Vec<Pod>> {
-        let mut pods = self.all_pods(client).await?;
+        let deployments = Api::<Deployment>::namespaced(client.clone(), &self.namespace);
+        let deployment = deployments.get(&self.name).await?;
+        let selector = deployment.spec.unwrap_or_default().selector;
+        let selector = Selector::try_from(selector)?;
+        let pods = Api::<Pod>::namespaced(client.clone(), &self.namespace);
+        let parameters = ListParams::default().labels_from(&selector);
+        let mut pods = pods.list(&parameters).await?.items;
         pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
         Ok(pods)
     }
@@ -133,16 +133,6 @@ impl Deployed {
     /// When the API server refuses or does not answer.
     pub async fn restarts(&self, client: &Client) -> Result<Restarts> {
         Ok(self.pods(client).await?.iter().flat_map(restarts).collect())
-    }
-
-    async fn all_pods(&self, client: &Client) -> Result<Vec<Pod>> {
-        let deployments = Api::<Deployment>::namespaced(client.clone(), &self.namespace);
-        let deployment = deployments.get(&self.name).await?;
-        let selector = deployment.spec.unwrap_or_default().selector;
-        let selector = Selector::try_from(selector)?;
-        let pods = Api::<Pod>::namespaced(client.clone(), &self.namespace);
-        let parameters = ListParams::default().labels_from(&selector);
-        Ok(pods.list(&parameters).await?.items)
     }
 }
 

@@ -8,6 +8,7 @@ pub mod control_plane;
 pub mod deploy;
 pub mod fault;
 pub mod images;
+mod kubectl;
 pub mod kustomize;
 pub mod pages;
 pub mod paths;

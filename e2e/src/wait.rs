@@ -149,12 +149,15 @@ impl<'a> Waiter<'a> {
     ///
     /// # Errors
     /// A [`TimedOut`] when the deadline passes. An error of a check counts as not yet.
-    pub async fn poll<T>(
+    pub async fn poll<T, F>(
         &self,
         expected: &str,
         interval: Duration,
-        mut check: impl AsyncFnMut() -> Result<State<T>>,
-    ) -> Result<T> {
+        mut check: impl FnMut() -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<State<T>>>,
+    {
         let mut seen = Seen::default();
         let work = async {
             loop {

@@ -13,8 +13,8 @@ use k8s_openapi::{
     api::{
         apps::v1::{DaemonSet, DaemonSetSpec, DaemonSetUpdateStrategy, RollingUpdateDaemonSet},
         core::v1::{
-            Container, HostPathVolumeSource, PodReadinessGate, PodSpec, PodTemplateSpec,
-            Toleration, Volume, VolumeMount,
+            Capabilities, Container, HostPathVolumeSource, PodReadinessGate, PodSpec,
+            PodTemplateSpec, SeccompProfile, SecurityContext, Toleration, Volume, VolumeMount,
         },
     },
     apimachinery::pkg::{
@@ -26,6 +26,9 @@ use kube::{Resource, ResourceExt};
 
 /// The container that keeps a pod of an `ExitCode` Job there when its work is done.
 const IDLE_CONTAINER: &str = "idle";
+
+/// The user that it runs as, whatever the template sets for the pod: the one of our images.
+const IDLE_USER: i64 = 65532;
 
 /// The DaemonSet for `job`, as far as we have an opinion of it: made for server-side apply. Pods of
 /// `ExitCode` Jobs idle on `pause_image` when their work is done.
@@ -134,12 +137,28 @@ fn pod(job: &Job, pause_image: &str) -> PodSpec {
     }
 }
 
-/// The kubelet restarts what exits in a pod of a DaemonSet, so something has to stay.
+/// The kubelet restarts what exits in a pod of a DaemonSet, so something has to stay. It keeps to the
+/// restricted Pod Security Standard by itself, so that only the work decides whether a namespace takes the pod.
 fn idle(image: &str) -> Container {
     Container {
         name: IDLE_CONTAINER.to_owned(),
         image: Some(image.to_owned()),
         args: Some(vec!["pause".to_owned()]),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            capabilities: Some(Capabilities {
+                drop: Some(vec!["ALL".to_owned()]),
+                ..Capabilities::default()
+            }),
+            read_only_root_filesystem: Some(true),
+            run_as_non_root: Some(true),
+            run_as_user: Some(IDLE_USER),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                ..SeccompProfile::default()
+            }),
+            ..SecurityContext::default()
+        }),
         ..Container::default()
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     observed::{Observed, Ownership, Source, ownership},
     progress::{Progress, progress},
     status,
+    tally::PodTally,
 };
 
 /// A DaemonSet of which no pod was created for this long, though it lacks some, may have been refused them, of
@@ -48,6 +49,8 @@ pub enum Decision {
 pub struct Act {
     /// First the DaemonSet,
     pub daemon_set: DaemonSetAction,
+    /// then what pods are to say of their runs, for it may not be to be seen any more in a moment,
+    pub tallies: Vec<PodTally>,
     /// then events,
     pub notes: Vec<Note>,
     /// then the status, which makes them things of the past.
@@ -125,9 +128,10 @@ pub fn decide(observed: &Observed<'_>) -> Decision {
 /// The Job has its DaemonSet.
 fn running(observed: &Observed<'_>, base: JobStatus, daemon_set: &DaemonSetView) -> Decision {
     let Observed { job, pods, nodes, source, now, .. } = *observed;
-    let progress = progress(&job.spec, &base, daemon_set, pods, nodes, source, now);
+    let mut progress = progress(&job.spec, &base, daemon_set, pods, nodes, source, now);
+    let tallies = std::mem::take(&mut progress.tallies);
     let fails_at = progress.fails_at;
-    let lacks_pods = lacks_pods(daemon_set, &progress);
+    let lacks_pods = lacks_pods(&progress);
     if daemon_set.work_hash() != Some(&work::hash(&job.spec)) {
         let action = DaemonSetAction::Update(uid(daemon_set));
         return act(job, action, status::running(base, progress), now);
@@ -155,6 +159,7 @@ fn running(observed: &Observed<'_>, base: JobStatus, daemon_set: &DaemonSetView)
     let mut decision = act(job, DaemonSetAction::Keep, status::running(base, progress), now);
     if let Decision::Act(act) = &mut decision {
         let times = [fails_at.map(|at| until(at, now)), lacks_pods.then_some(REFUSAL)];
+        act.tallies = tallies;
         act.again_after = times.into_iter().flatten().chain(act.again_after).min();
         let lasted = lacks_pods.then(|| lacking_for(observed, daemon_set)).flatten();
         act.lacks_pods = lasted.map(|lasted| {
@@ -175,11 +180,9 @@ fn lacking_for(observed: &Observed<'_>, daemon_set: &DaemonSetView) -> Option<Du
     Some(lasted).filter(|lasted| *lasted >= REFUSAL)
 }
 
-/// Whether pods are wanted that are not there. When the first one is refused, the controller does
-/// not even come to write how many it wants.
-fn lacks_pods(daemon_set: &DaemonSetView, progress: &Progress) -> bool {
-    let observed = daemon_set.status.as_ref().and_then(|status| status.observed_generation);
-    observed.is_none() || progress.active + progress.succeeded + progress.failed < progress.desired
+/// Whether pods are wanted that are not there.
+fn lacks_pods(progress: &Progress) -> bool {
+    progress.active + progress.succeeded + progress.failed < progress.desired
 }
 
 /// How a Job went whose nodes have all ended.
@@ -252,7 +255,8 @@ fn act(job: &Job, daemon_set: DaemonSetAction, status: JobStatus, now: Timestamp
         // One that has passed woke whoever it concerns.
         .filter(|deadline| !is_finished && *deadline > now)
         .map(|deadline| until(deadline, now));
-    Decision::Act(Box::new(Act { daemon_set, notes, status, again_after, lacks_pods: None }))
+    let (tallies, lacks_pods) = (Vec::new(), None);
+    Decision::Act(Box::new(Act { daemon_set, tallies, notes, status, again_after, lacks_pods }))
 }
 
 fn until(time: Timestamp, now: Timestamp) -> Duration {

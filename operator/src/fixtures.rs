@@ -1,5 +1,7 @@
 //! Objects for tests, built in a chain.
 
+pub(crate) mod kubelet;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use api::{
@@ -175,6 +177,35 @@ impl PodBuilder {
     /// With this status of the working container in `ExitCode` mode.
     pub(crate) fn init_container(mut self, status: serde_json::Value) -> Self {
         self.0.status.init_container_statuses.push(serde_json::from_value(status).unwrap());
+        self
+    }
+
+    /// With a sandbox that has been ready, or gone, since then.
+    pub(crate) fn sandbox(mut self, is_ready: bool, since: Timestamp) -> Self {
+        self.0.status.conditions.push(PodCondition {
+            type_: "PodReadyToStartContainers".into(),
+            status: if is_ready { "True" } else { "False" }.into(),
+            last_transition_time: Some(Time(since)),
+            ..PodCondition::default()
+        });
+        self
+    }
+
+    /// With this record of its runs.
+    pub(crate) fn recorded(mut self, tally: &str) -> Self {
+        self.0.status.conditions.push(PodCondition {
+            type_: names::POD_SANDBOX_CHANGED.into(),
+            status: "True".into(),
+            message: Some(tally.into()),
+            ..PodCondition::default()
+        });
+        self
+    }
+
+    /// Failed for this reason, as its kubelet says.
+    pub(crate) fn failed(mut self, reason: &str) -> Self {
+        self.0.status.phase = Some("Failed".into());
+        self.0.status.reason = Some(reason.into());
         self
     }
 

@@ -24,6 +24,7 @@ mod recent;
 pub mod reconcile;
 mod run;
 pub mod status;
+pub mod tally;
 mod turn;
 mod write;
 

@@ -13,6 +13,7 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp
 use crate::{
     observed::{Nodes, Source},
     run::{Run, run},
+    tally::PodTally,
 };
 
 /// Nodes that are listed in a status: with messages of 256 bytes, some 40 KB.
@@ -39,8 +40,10 @@ pub struct Progress {
     pub failed_nodes: NodeSet,
     /// Whether there is nothing to wait for: every wanted node is done or has failed.
     pub has_ended: bool,
-    /// When the next node will have failed, unless the word is found in its log.
+    /// When the next node will have failed, unless the end of its last run turns out to be another one.
     pub fails_at: Option<Timestamp>,
+    /// What is to be recorded on pods of nodes that are neither done nor failed.
+    pub tallies: Vec<PodTally>,
 }
 
 /// How far `daemon_set` has come with the work of `spec` by `now`, given what `known` has recorded of it.
@@ -79,7 +82,7 @@ pub fn progress(
     let completed_before = completed_nodes.len();
     let (mut succeeded, mut active, mut failed) = (0, homeless, 0);
     let mut completed_before_with_pods = 0;
-    let mut unfinished = Vec::new();
+    let (mut unfinished, mut tallies) = (Vec::new(), Vec::new());
     for (name, held) in &held {
         let run = &held.run;
         let member = held.node.and_then(NodeView::member);
@@ -103,6 +106,7 @@ pub fn progress(
             continue;
         } else {
             active += 1;
+            tallies.extend(run.tally.clone());
         }
         let state = if has_failed {
             NodeState::Failed
@@ -140,6 +144,7 @@ pub fn progress(
             && active == 0
             && count(ended) >= desired.saturating_add(kept),
         fails_at: held.values().filter_map(|held| held.run.fails_at).min(),
+        tallies,
     }
 }
 

@@ -27,7 +27,7 @@ use tracing::{debug, info, warn};
 use crate::{
     daemon_set,
     decide::{self, Act, DaemonSetAction, Decision, LackingPods},
-    events,
+    events, mark,
     metrics::{Metrics, last_end},
     observe::Observer,
     pace::Pace,
@@ -114,7 +114,7 @@ impl Reconciler {
         let error = self.why_undecodable(&invalid.metadata).await?;
         let error = error.unwrap_or_else(|| invalid.error.clone());
         let status = status::undecodable(&invalid.metadata, &error);
-        Ok(match self.writer.write(&invalid.metadata, &status).await? {
+        Ok(match self.writer.write(&invalid.metadata, None, &status).await? {
             Written::Yes => {
                 warn!("Job cannot be decoded: {error}");
                 Action::await_change()
@@ -147,6 +147,8 @@ impl Reconciler {
         now: Timestamp,
     ) -> Result<Action, Error> {
         self.apply_daemon_set(job, &act.daemon_set).await?;
+        let namespace = job.namespace().unwrap_or_default();
+        mark::record(&self.client, &namespace, &act.tallies, now).await?;
         for note in &act.notes {
             events::publish(&self.client, job, note, now).await?;
         }
@@ -154,7 +156,6 @@ impl Reconciler {
         if let Some(LackingPods { daemon_set, ask_every }) = &act.lacks_pods
             && self.asked_why.since(daemon_set).is_none_or(|since| since >= *ask_every)
         {
-            let namespace = job.namespace().unwrap_or_default();
             match events::refused_pods(&self.client, &namespace, daemon_set).await {
                 Ok(Some(note)) => events::publish(&self.client, job, &note, now).await?,
                 Ok(None) => {}
@@ -167,7 +168,7 @@ impl Reconciler {
             match status::when_to_write(job.status.as_ref(), &act.status, since_last, now) {
                 Write::Never => recheck,
                 Write::After(rest) => rest.min(recheck),
-                Write::Now => match self.writer.write(&job.metadata, &act.status).await? {
+                Write::Now => match self.write(job, &act.status).await? {
                     Written::Yes => {
                         self.tell(job, &act.status, pods);
                         recheck
@@ -177,6 +178,10 @@ impl Reconciler {
                 },
             },
         ))
+    }
+
+    async fn write(&self, job: &Job, status: &JobStatus) -> kube::Result<Written> {
+        self.writer.write(&job.metadata, job.status.as_ref(), status).await
     }
 
     /// Tells of a status that was written.

@@ -10,19 +10,21 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 
+use crate::tally::{PodTally, has_succeeded, runs, terminated};
+
 /// Bytes of a message about a node: 100 of them stay small beside the set of completed nodes.
 const MAX_MESSAGE: usize = 256;
 
 /// Bytes of what a container said last; the rest of a message is for the reason.
 const MAX_LAST_WORDS: usize = 200;
 
-/// Reasons with which the kubelet reports a container that it has lost, most often for a reboot of
-/// the node. How its work ended is not known, so that is no failure.
-const LOST: [&str; 2] = ["ContainerStatusUnknown", "Unknown"];
-
 /// How long after its end the run counts as failed that is one too many, where a word tells that the work is
 /// done: by then the terminator has read the log. A log that cannot be read is tried some times within it.
 const LAST_WORD: SignedDuration = SignedDuration::from_secs(10);
+
+/// As this, where no word is waited for: by then the kubelet has noticed if the sandbox has ended as well. It looks
+/// once in a second, may see the one without the other, and start the container again in a sandbox that ends.
+const SANDBOX: SignedDuration = SignedDuration::from_secs(5);
 
 /// What the working container of a pod, or those of the pods of a node, have come to.
 #[derive(Clone, Debug, Default)]
@@ -31,8 +33,10 @@ pub(crate) struct Run {
     pub(crate) is_done: bool,
     /// It has failed more often than the Job forgives.
     pub(crate) has_failed: bool,
-    /// When it will have, unless the word is found in its log.
+    /// When it will have, unless the word is found in its log, or its sandbox turns out to have ended.
     pub(crate) fails_at: Option<Timestamp>,
+    /// What is to be recorded on the pod.
+    pub(crate) tally: Option<PodTally>,
     /// How it is, for people. The node is not named.
     pub(crate) report: NodeStatus,
 }
@@ -43,6 +47,7 @@ impl Run {
         self.is_done |= later.is_done;
         self.has_failed |= later.has_failed;
         self.fails_at = self.fails_at.into_iter().chain(later.fails_at).min();
+        self.tally = later.tally;
         self.report = later.report;
     }
 }
@@ -61,24 +66,28 @@ pub(crate) fn run(spec: &JobSpec, pod: &PodView, now: Timestamp) -> Run {
     let ended = last_ended(container);
     let is_done = match mode {
         CompletionMode::TerminationWord => pod.has_logged_word(),
-        CompletionMode::ExitCode => terminated(container).is_some_and(|run| run.exit_code == 0),
+        CompletionMode::ExitCode => has_succeeded(pod, container),
     };
     let running = container.state.as_ref().and_then(|state| state.running.as_ref());
     let is_running = running.is_some();
-    // The run that goes on is not among those that have ended.
-    let ended_runs = container.restart_count + i32::from(ended.is_some() && !is_running);
-    let is_known_end = ended
-        .is_some_and(|run| !run.reason.as_deref().is_some_and(|reason| LOST.contains(&reason)));
+    let runs = runs(mode, pod, container);
     // What ends because its pod is deleted has not failed.
     let is_leaving = pod.metadata.deletion_timestamp.is_some();
-    let fails = !is_done && !is_leaving && is_known_end && ended_runs > spec.backoff_limit();
-    let fails_at = ended
-        .filter(|_| fails && mode == CompletionMode::TerminationWord)
-        .and_then(|run| last_word(run, now));
+    // One that the kubelet has given up is about to be replaced.
+    let is_given_up = pod.status.phase.is_some();
+    let fails = !is_done && !is_leaving && runs.failed > spec.backoff_limit();
+    let settles = match mode {
+        CompletionMode::TerminationWord => Some(LAST_WORD),
+        CompletionMode::ExitCode => Some(SANDBOX).filter(|_| !is_given_up),
+    };
+    let fails_at =
+        ended.filter(|_| fails).zip(settles).and_then(|(run, settles)| settled(run, settles, now));
+    let to_record = runs.to_record.filter(|_| !is_leaving && !is_given_up);
     Run {
         is_done,
         has_failed: fails && fails_at.is_none(),
         fails_at,
+        tally: to_record.map(|tally| PodTally::new(pod, tally)),
         report: NodeStatus {
             name: String::new(),
             state: if is_running { NodeState::Running } else { NodeState::Pending },
@@ -92,17 +101,16 @@ pub(crate) fn run(spec: &JobSpec, pod: &PodView, now: Timestamp) -> Run {
     }
 }
 
-/// Until when the word of a run may still be found, if that is not past. Of a node whose clock is far ahead that
-/// cannot be told.
-fn last_word(run: &ContainerStateTerminated, now: Timestamp) -> Option<Timestamp> {
+/// Until when the end of a run may turn out to be another one, if that is not past. Of a node whose clock is far
+/// ahead that cannot be told.
+fn settled(
+    run: &ContainerStateTerminated,
+    settles: SignedDuration,
+    now: Timestamp,
+) -> Option<Timestamp> {
     let finished = run.finished_at.as_ref()?.0;
-    let until = finished.checked_add(LAST_WORD).ok()?;
-    (now < until && finished.duration_since(now) < LAST_WORD).then_some(until)
-}
-
-/// The run that is over and not followed by another one.
-fn terminated(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
-    container.state.as_ref()?.terminated.as_ref()
+    let until = finished.checked_add(settles).ok()?;
+    (now < until && finished.duration_since(now) < settles).then_some(until)
 }
 
 /// The last run that is over.
@@ -126,8 +134,7 @@ fn message(
 
 /// Why a pod without any container status is not there yet, in the scheduler's words.
 fn unscheduled(pod: &PodView) -> Option<String> {
-    let scheduled =
-        pod.status.conditions.iter().find(|condition| condition.type_ == "PodScheduled")?;
+    let scheduled = pod.condition("PodScheduled")?;
     (scheduled.status == "False")
         .then(|| told(scheduled.reason.as_deref(), scheduled.message.as_deref()))
 }
@@ -188,19 +195,22 @@ mod tests {
     }
 
     #[test]
-    fn a_word_in_the_log_of_the_last_run_is_waited_for() {
+    fn the_last_run_fails_its_node_when_it_is_known_how_it_ended() {
         let mut ended = exited(1);
         ended["terminated"]["finishedAt"] = json!(at(0).to_string());
-        let until = at(0) + LAST_WORD;
-        let word = CompletionMode::TerminationWord;
+        let (word, code) = (CompletionMode::TerminationWord, CompletionMode::ExitCode);
         for (mode, seconds, fails_at) in [
-            (word, 0, Some(until)),
-            (word, 9, Some(until)),
+            // Its word may be in the log.
+            (word, 0, Some(at(10))),
+            (word, 9, Some(at(10))),
             (word, 10, None),
+            // Its sandbox may have ended.
+            (code, 0, Some(at(5))),
+            (code, 4, Some(at(5))),
+            (code, 5, None),
             // Its clock is ahead of ours, by little and by much.
-            (word, -9, Some(until)),
+            (word, -9, Some(at(10))),
             (word, -10, None),
-            (CompletionMode::ExitCode, 0, None),
         ] {
             let status = container(0, ended.clone(), json!({}));
             let pod = match mode {
@@ -211,7 +221,7 @@ mod tests {
             assert_eq!(
                 (run.has_failed, run.fails_at),
                 (fails_at.is_none(), fails_at),
-                "{seconds} s"
+                "{mode:?} {seconds} s"
             );
         }
         let forgiven = by_word(1, container(0, ended, json!({})));
@@ -263,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_container_that_was_lost_in_a_reboot_has_not_failed() {
-        for reason in LOST {
+        for reason in ["ContainerStatusUnknown", "Unknown"] {
             let lost = json!({"terminated": {"exitCode": 255, "reason": reason}});
             assert!(!by_word(0, container(0, lost, json!({}))).has_failed);
         }

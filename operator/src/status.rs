@@ -1,6 +1,6 @@
 //! The status of a Job: how it is derived, and when it is worth a write.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use api::{
     conditions::{self, Reason},
@@ -38,6 +38,7 @@ pub fn kept(job: &Job, now: Timestamp) -> JobStatus {
 }
 
 fn acknowledged(mut status: JobStatus, job: &Job, now: Timestamp) -> JobStatus {
+    status.conditions.retain(conditions::is_ours);
     status.start_time.get_or_insert(Time(now));
     status.observed_generation = job.metadata.generation;
     status
@@ -129,6 +130,16 @@ fn told(duration: Duration) -> String {
     }
 }
 
+/// The part of a status that the operator writes: all but the conditions that others have added.
+pub(crate) fn ours(status: &JobStatus) -> Cow<'_, JobStatus> {
+    if status.conditions.iter().all(conditions::is_ours) {
+        return Cow::Borrowed(status);
+    }
+    let mut status = status.clone();
+    status.conditions.retain(conditions::is_ours);
+    Cow::Owned(status)
+}
+
 /// When a changed status is to be written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Write {
@@ -148,10 +159,10 @@ pub fn when_to_write(
     since_last: Option<Duration>,
     now: Timestamp,
 ) -> Write {
-    let Some(current) = current else {
+    let Some(current) = current.map(ours) else {
         return Write::Now;
     };
-    if current == next {
+    if *current == *next {
         return Write::Never;
     }
     let only_progress = current.phase == next.phase
@@ -170,6 +181,8 @@ pub fn when_to_write(
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
     use super::*;
     use crate::progress::MAX_NODES;
 
@@ -209,6 +222,33 @@ mod tests {
         let done = JobStatus { phase: Some(Phase::Completed), ..status(3) };
         assert_eq!(when_to_write(Some(&status(2)), &done, Some(Duration::ZERO), NOW), Write::Now);
         assert_eq!(when_to_write(None, &done, Some(Duration::ZERO), NOW), Write::Now);
+    }
+
+    #[test]
+    fn conditions_of_others_are_neither_taken_over_nor_a_change() {
+        let others = conditions::condition(Reason::InvalidSpec, String::new(), None, &[], NOW);
+        let others = Condition { type_: "Audited".to_owned(), ..others };
+        let hash = Some(work::hash(&Job::default().spec));
+        let status = JobStatus { conditions: vec![others], work_hash: hash, ..status(1) };
+        let job = Job { status: Some(status.clone()), ..Job::default() };
+        assert_eq!(base(&job, NOW).conditions, []);
+        let next = JobStatus { conditions: Vec::new(), ..status.clone() };
+        assert_eq!(when_to_write(Some(&status), &next, None, NOW), Write::Never);
+    }
+
+    #[test]
+    fn a_job_that_nobody_has_looked_at_is_written_to_at_once() {
+        let never = JobStatus { observed_generation: Some(-1), ..JobStatus::default() };
+        let job =
+            Job { status: Some(never.clone()), ..Job::new("j", api::v1beta1::JobSpec::default()) };
+        for next in [base(&job, NOW), kept(&job, NOW)] {
+            assert!(
+                next.start_time.is_some() && next.observed_generation == job.metadata.generation
+            );
+            let next = running(next, Progress::default());
+            let write = when_to_write(Some(&never), &next, Some(Duration::ZERO), NOW);
+            assert_eq!(write, Write::Now);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Writes the status of Jobs. The operator is its only writer.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use api::{
     names,
@@ -13,13 +13,21 @@ use kube::{
 };
 use serde_json::json;
 
-use crate::{recent::Recent, status::LONGEST_INTERVAL};
+use crate::{
+    recent::Recent,
+    status::{self, LONGEST_INTERVAL},
+};
+
+/// How long it is remembered that the nodes in a status are the operator's. Forgetting it costs a call.
+const OWNERSHIP: Duration = Duration::from_mins(10);
 
 /// Writes the status of Jobs, and remembers when it did.
 pub(crate) struct StatusWriter {
     client: Client,
     /// The writes of the last seconds, and the versions of the Jobs that came of them.
     recent: Recent<u64>,
+    /// The Jobs of whose status this process has written each node.
+    owned: Recent,
 }
 
 /// What came of a write.
@@ -36,7 +44,7 @@ pub(crate) enum Written {
 impl StatusWriter {
     pub(crate) fn new(client: Client) -> Self {
         // Older ones hold nothing back.
-        Self { client, recent: Recent::within(LONGEST_INTERVAL) }
+        Self { client, recent: Recent::within(LONGEST_INTERVAL), owned: Recent::within(OWNERSHIP) }
     }
 
     /// How long ago the status of `job` was written, if that was within the last seconds.
@@ -54,35 +62,90 @@ impl StatusWriter {
         version(job).is_some_and(|version| written.is_some_and(|written| version < written))
     }
 
-    /// Writes `status`, which was derived from `job` as it was observed.
+    /// Writes `status`, which was derived from `job` as it was observed with the status `known`.
     ///
     /// Its version is a precondition: what a later status has recorded must not be taken back by one
     /// that was derived from an earlier one, and a Job created anew has a status of its own.
+    ///
+    /// An apply takes an item out of a list only if the same manager has applied it as an item. Up to
+    /// 0.1.0 these lists were applied as wholes: such an item is applied once more before it is left
+    /// out, or a condition of earlier work would stay and seem to be one of the new work.
     pub(crate) async fn write(
         &self,
         job: &ObjectMeta,
+        known: Option<&JobStatus>,
         status: &JobStatus,
     ) -> kube::Result<Written> {
+        let uid = job.uid.as_deref().unwrap_or_default();
+        let mut version = job.resource_version.clone();
+        if let Some(known) = known.map(status::ours)
+            && (lacks_condition(status, &known)
+                || self.owned.since(uid).is_none() && lacks_node(status, &known))
+        {
+            match self.apply(job, version, &known).await? {
+                Applied::As(written) => version = written,
+                Applied::Not(written) => return Ok(written),
+            }
+        }
+        let written = match self.apply(job, version, status).await? {
+            Applied::As(version) => version,
+            Applied::Not(written) => return Ok(written),
+        };
+        let written = written.and_then(|version| version.parse().ok());
+        self.recent.done(uid, written.unwrap_or_default());
+        self.owned.done(uid, ());
+        Ok(Written::Yes)
+    }
+
+    /// Applies `status` to `job` if that is in this version.
+    async fn apply(
+        &self,
+        job: &ObjectMeta,
+        version: Option<String>,
+        status: &JobStatus,
+    ) -> kube::Result<Applied> {
         let name = job.name.as_deref().unwrap_or_default();
         let namespace = job.namespace.as_deref().unwrap_or_default();
         let patch = json!({
             "apiVersion": Job::api_version(&()),
             "kind": Job::kind(&()),
-            "metadata": {"uid": job.uid, "resourceVersion": job.resource_version},
+            "metadata": {"uid": job.uid, "resourceVersion": version},
             "status": status,
         });
         // Only metadata is decoded from the answer: the rest may be what cannot be.
         let api: Api<PartialObjectMeta<Job>> = Api::namespaced(self.client.clone(), namespace);
         let params = PatchParams::apply(names::OPERATOR).force();
-        let written = match api.patch_status(name, &params, &Patch::Apply(patch)).await {
-            Ok(written) => version(&written.metadata).unwrap_or_default(),
-            Err(kube::Error::Api(refusal)) if refusal.code == 404 => return Ok(Written::Gone),
-            Err(kube::Error::Api(refusal)) if refusal.code == 409 => return Ok(Written::Outdated),
-            Err(error) => return Err(error),
-        };
-        self.recent.done(job.uid.as_deref().unwrap_or_default(), written);
-        Ok(Written::Yes)
+        match api.patch_status(name, &params, &Patch::Apply(patch)).await {
+            Ok(written) => Ok(Applied::As(written.metadata.resource_version)),
+            Err(kube::Error::Api(refusal)) if refusal.code == 404 => {
+                Ok(Applied::Not(Written::Gone))
+            }
+            Err(kube::Error::Api(refusal)) if refusal.code == 409 => {
+                Ok(Applied::Not(Written::Outdated))
+            }
+            Err(error) => Err(error),
+        }
     }
+}
+
+/// What came of an apply.
+enum Applied {
+    /// The Job is in this version.
+    As(Option<String>),
+    /// It was not written.
+    Not(Written),
+}
+
+/// Whether a condition of `known` is not in `status`.
+fn lacks_condition(status: &JobStatus, known: &JobStatus) -> bool {
+    let has = |type_| status.conditions.iter().any(|condition| condition.type_ == type_);
+    known.conditions.iter().any(|condition| !has(&*condition.type_))
+}
+
+/// Whether a node of `known` is not in `status`.
+fn lacks_node(status: &JobStatus, known: &JobStatus) -> bool {
+    let names: HashSet<_> = status.nodes.iter().map(|node| &node.name).collect();
+    known.nodes.iter().any(|node| !names.contains(&node.name))
 }
 
 /// The version that an object is in, if it is a number.
@@ -92,8 +155,16 @@ fn version(metadata: &ObjectMeta) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use api::{
+        conditions::{self, Reason},
+        v1beta1::NodeStatus,
+    };
     use http::{Request, Response};
+    use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
     use kube::client::Body;
+    use serde_json::Value;
 
     use super::*;
 
@@ -107,20 +178,81 @@ mod tests {
         }
     }
 
+    type Patches = Arc<Mutex<Vec<Value>>>;
+
+    /// A writer, and what it sends to an API server that takes all of it, in versions from 10 on.
+    fn writer() -> (StatusWriter, Patches) {
+        let patches = Patches::default();
+        let taken = Arc::clone(&patches);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let taken = Arc::clone(&taken);
+            async move {
+                let patch = request.into_body().collect_bytes().await.unwrap();
+                let mut taken = taken.lock().unwrap();
+                let written = json!({
+                    "apiVersion": Job::api_version(&()), "kind": Job::kind(&()),
+                    "metadata": job(&(10 + taken.len()).to_string()),
+                });
+                taken.push(serde_json::from_slice(&patch).unwrap());
+                let body = Body::from(written.to_string().into_bytes());
+                Ok::<_, std::convert::Infallible>(Response::new(body))
+            }
+        });
+        (StatusWriter::new(Client::new(service, "default")), patches)
+    }
+
     #[tokio::test]
     async fn a_job_is_outdated_until_the_version_that_was_written_is_seen() {
-        let service = tower::service_fn(|_: Request<Body>| {
-            let written = json!({
-                "apiVersion": Job::api_version(&()), "kind": Job::kind(&()), "metadata": job("10"),
-            });
-            let body = Body::from(written.to_string().into_bytes());
-            std::future::ready(Ok::<_, std::convert::Infallible>(Response::new(body)))
-        });
-        let writer = StatusWriter::new(Client::new(service, "default"));
+        let (writer, _) = writer();
         assert!(!writer.is_outdated(&job("9")));
-        assert_eq!(writer.write(&job("9"), &JobStatus::default()).await.unwrap(), Written::Yes);
+        let written = writer.write(&job("9"), None, &JobStatus::default()).await;
+        assert_eq!(written.unwrap(), Written::Yes);
         let versions = ["9", "10", "11", "opaque"];
         let outdated = versions.map(|version| writer.is_outdated(&job(version)));
         assert_eq!(outdated, [true, false, false, false]);
+    }
+
+    /// What was sent: versions, reasons of conditions, and names of nodes.
+    fn sent(patches: &Patches) -> Vec<(String, Vec<Value>, Vec<Value>)> {
+        let all = |status: &Value, list: &str, field: &str| {
+            let items = status[list].as_array().cloned().unwrap_or_default();
+            items.iter().map(|item| item[field].clone()).collect()
+        };
+        let patches = std::mem::take(&mut *patches.lock().unwrap());
+        let sent = patches.iter().map(|patch| {
+            let status = &patch["status"];
+            let version = patch["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+            (version.to_owned(), all(status, "conditions", "reason"), all(status, "nodes", "name"))
+        });
+        sent.collect()
+    }
+
+    #[tokio::test]
+    async fn what_is_left_out_of_a_list_was_applied_by_item_before() {
+        let (writer, patches) = writer();
+        let node = |name: &str| NodeStatus { name: name.to_owned(), ..NodeStatus::default() };
+        let condition = |type_: &str| {
+            let (reason, now) = (Reason::NodesFailed, Timestamp::UNIX_EPOCH);
+            let condition = conditions::condition(reason, String::new(), None, &[], now);
+            Condition { type_: type_.to_owned(), ..condition }
+        };
+        let with_node = |name| JobStatus { nodes: vec![node(name)], ..JobStatus::default() };
+        let (failed, others) = (condition("Failed"), condition("Audited"));
+        let known = JobStatus { conditions: vec![failed, others], ..with_node("a") };
+        writer.write(&job("9"), Some(&known), &with_node("b")).await.unwrap();
+        let (reason, a, b) = (vec![json!("NodesFailed")], vec![json!("a")], vec![json!("b")]);
+        assert_eq!(
+            sent(&patches),
+            [("9".to_owned(), reason.clone(), a.clone()), ("10".to_owned(), vec![], b.clone())]
+        );
+        // By now its nodes are known to have been.
+        writer.write(&job("11"), Some(&with_node("b")), &with_node("a")).await.unwrap();
+        assert_eq!(sent(&patches), [("11".to_owned(), vec![], a.clone())]);
+        // A condition must never stay: that is not left to memory.
+        writer.write(&job("12"), Some(&known), &with_node("a")).await.unwrap();
+        assert_eq!(
+            sent(&patches),
+            [("12".to_owned(), reason, a.clone()), ("10".to_owned(), vec![], a)]
+        );
     }
 }

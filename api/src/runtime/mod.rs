@@ -14,6 +14,7 @@ mod pod_condition;
 mod process;
 mod server;
 mod stream;
+mod version;
 mod watch;
 
 pub use backoff::Backoff;

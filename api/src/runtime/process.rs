@@ -10,7 +10,7 @@ use tokio::{
 use tracing::{error, info};
 
 use super::{
-    Candidate, Clients, Election, Health, Options, Registry, client, log, metrics, server,
+    Candidate, Clients, Election, Health, Options, Registry, client, log, metrics, server, version,
 };
 
 /// How long work that is under way may take to end after SIGTERM.
@@ -103,8 +103,14 @@ where
     };
     let clients = Clients::infer(&registry.requests).await?;
     let context = Context { clients, health, shutdown: shutdown.clone() };
-    let work = elected(options.candidate(name), &registry.leadership, context, work)
-        .map(|result| result.map_err(|error| Error::Work(Box::new(error))));
+    let work = async {
+        tokio::select! {
+            checked = version::check(&context.clients.call) => checked?,
+            () = context.shutdown.clone() => return Ok(()),
+        }
+        let result = elected(options.candidate(name), &registry.leadership, context, work).await;
+        result.map_err(|error| Error::Work(Box::new(error)))
+    };
     let in_time = async {
         shutdown.await;
         info!("shutting down");
@@ -171,6 +177,8 @@ enum Error {
     Serve(std::io::Error),
     #[error(transparent)]
     Client(#[from] client::Error),
+    #[error(transparent)]
+    Version(#[from] version::TooOld),
     #[error("{0}")]
     Work(Box<dyn std::error::Error + Send + Sync>),
     #[error("work did not end within {} s of the signal", GRACE.as_secs())]

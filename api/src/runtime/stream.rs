@@ -51,8 +51,7 @@ const PROBES: u32 = 2;
 /// minute, and say so.
 const BEGINNING: Duration = Duration::from_secs(75);
 
-/// How long a connection without a stream is kept for the next one. API servers of before 1.22 never close
-/// them by themselves.
+/// How long a connection without a stream is kept for the next one.
 const IDLE: Duration = Duration::from_secs(30);
 
 type Transport = legacy::Client<HttpsConnector<HttpConnector>, Body>;

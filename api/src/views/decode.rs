@@ -13,6 +13,8 @@ use crate::names;
 
 /// The scheduler's condition, which tells why a pod is on no node.
 const SCHEDULED: &str = "PodScheduled";
+/// The phase of a pod that its kubelet has given up, or not taken.
+const FAILED: &str = "Failed";
 
 /// Without labels, foreign annotations, and managed fields.
 pub(super) fn metadata<'de, D: Deserializer<'de>>(decoder: D) -> Result<ObjectMeta, D::Error> {
@@ -57,14 +59,20 @@ pub(super) fn intention<'de, D: Deserializer<'de>>(
     }))
 }
 
-/// Ours, and the scheduler's.
+/// Ours, the scheduler's, and the kubelet's of the sandbox.
 pub(super) fn conditions<'de, D: Deserializer<'de>>(
     decoder: D,
 ) -> Result<Vec<PodCondition>, D::Error> {
     few(decoder, |condition: &PodCondition| {
-        condition.type_ == names::POD_COMPLETED
+        [names::POD_COMPLETED, names::POD_SANDBOX_CHANGED, super::SANDBOX_READY]
+            .contains(&condition.type_.as_str())
             || condition.type_ == SCHEDULED && condition.status != "True"
     })
+}
+
+/// The phase, if the pod has failed.
+pub(super) fn failure<'de, D: Deserializer<'de>>(decoder: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(decoder)?.filter(|phase| phase == FAILED))
 }
 
 /// The container that does the work, if it is among these.
@@ -72,6 +80,22 @@ pub(super) fn job_container<'de, D: Deserializer<'de>>(
     decoder: D,
 ) -> Result<Vec<ContainerStatus>, D::Error> {
     few(decoder, |status: &ContainerStatus| status.name == names::JOB_CONTAINER)
+}
+
+/// The container that does the work, or else the name of one that has begun.
+pub(super) fn job_container_or_begun<'de, D: Deserializer<'de>>(
+    decoder: D,
+) -> Result<Vec<ContainerStatus>, D::Error> {
+    let all = Option::<Vec<ContainerStatus>>::deserialize(decoder)?.unwrap_or_default();
+    let has_begun = |status: &ContainerStatus| {
+        let (state, last) = (status.state.as_ref(), status.last_state.as_ref());
+        state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+            || last.is_some_and(|last| last.terminated.is_some())
+    };
+    let begun = all.iter().find(|status| has_begun(status)).map(|status| status.name.clone());
+    let job_container = all.into_iter().find(|status| status.name == names::JOB_CONTAINER);
+    let named = |name| ContainerStatus { name, ..ContainerStatus::default() };
+    Ok(job_container.or_else(|| begun.map(named)).into_iter().collect())
 }
 
 /// Those of a list that are read, in a vector of their size. Some servers write null for no list.

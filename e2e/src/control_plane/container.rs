@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 use testcontainers::core::logs::LogFrame;
 use testcontainers::core::{ExecCommand, Host, IntoContainerPort as _, Mount};
 use testcontainers::runners::AsyncRunner as _;
@@ -124,16 +125,29 @@ impl Container {
 
     pub(super) async fn start_controllers(&self) -> Result<()> {
         let file = format!("{DATA}/start-controllers");
-        let touch = ExecCommand::new(["touch", &file]);
-        let mut result = self.container.exec(touch).await?;
-        // The exit code is there once the output has ended.
-        let output = result.stderr_to_vec().await?;
-        ensure!(
-            result.exit_code().await? == Some(0),
-            "cannot start the controllers: {}",
-            String::from_utf8_lossy(&output)
-        );
+        self.run(&["touch", &file]).await.context("cannot start the controllers")?;
         Ok(())
+    }
+
+    /// Asks etcd: `range` or `put`.
+    /// <https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/>
+    pub(super) async fn etcd(&self, call: &str, body: &Value) -> Result<Value> {
+        let url = format!("http://127.0.0.1:2379/v3/kv/{call}");
+        let header = "Content-Type: application/json";
+        let body = body.to_string();
+        let ask = ["wget", "-q", "-O", "-", "--header", header, "--post-data", &body, &url];
+        let answer = self.run(&ask).await.with_context(|| format!("etcd: {call}"))?;
+        serde_json::from_slice(&answer).context("etcd's answer is no JSON")
+    }
+
+    /// What a command in the container says.
+    async fn run(&self, command: &[&str]) -> Result<Vec<u8>> {
+        let mut result = self.container.exec(ExecCommand::new(command.iter().copied())).await?;
+        // The exit code is there once the output has ended.
+        let output = result.stdout_to_vec().await?;
+        let errors = result.stderr_to_vec().await?;
+        ensure!(result.exit_code().await? == Some(0), "{}", String::from_utf8_lossy(&errors));
+        Ok(output)
     }
 }
 

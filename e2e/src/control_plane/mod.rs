@@ -211,6 +211,23 @@ impl ControlPlane {
         AuditLog::new(self.container.audit().to_owned())
     }
 
+    /// Changes the text of an object where it is stored, into one that no API would let anybody write.
+    ///
+    /// # Errors
+    /// When etcd does not answer, has no such object, or there is nothing to change.
+    pub async fn rewrite(&self, key: &str, change: impl FnOnce(&str) -> String) -> Result<()> {
+        let base64 = base64::engine::general_purpose::STANDARD;
+        let encoded = base64.encode(key);
+        let found = self.container.etcd("range", &json!({"key": encoded})).await?;
+        let stored = found["kvs"][0]["value"].as_str().with_context(|| format!("no {key}"))?;
+        let stored = String::from_utf8(base64.decode(stored)?)?;
+        let changed = change(&stored);
+        ensure!(changed != stored, "nothing to change in {stored}");
+        let value = base64.encode(changed);
+        self.container.etcd("put", &json!({"key": encoded, "value": value})).await?;
+        Ok(())
+    }
+
     /// The API server's own metrics, in Prometheus' text format.
     ///
     /// # Errors

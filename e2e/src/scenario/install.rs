@@ -35,7 +35,7 @@ async fn replaced(
     work: impl AsyncFnOnce(&Deployed) -> Result<()>,
 ) -> Result<()> {
     let cx = scene.cx;
-    cx.deployed.delete(cx.cluster, cx.client, cx.logs).await?;
+    cx.deployed.delete(cx.cluster, cx.logs).await?;
     let deployed = deploy::apply_kustomization(cx.cluster, kustomization, cx.logs).await?;
     let wait = Waiter::new(cx.client, cx.phase, &deployed.namespace, Deadline::after(AVAILABLE));
     deployed.wait_until_available(cx.client, &wait).await?;

@@ -10,10 +10,10 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::watcher;
-use kube::{Api, Client, Resource, ResourceExt as _};
+use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
-use crate::wait::{Objects, State, Waiter};
+use crate::wait::{State, Waiter};
 
 /// Waits until no Job, DaemonSet, pod or ControllerRevision is left in a namespace of those that
 /// `is_meant` tells.
@@ -56,60 +56,6 @@ where
     kind_gone::<K>(client, wait, namespace, &|_: &ObjectMeta| true).await
 }
 
-/// Waits until no Job, DaemonSet or ControllerRevision is left in a namespace, and every pod is about to go
-/// with none of its containers running.
-///
-/// From then on it is a matter of the kubelet alone. Those of Kubernetes 1.20.0 to 1.20.2 remove such a pod
-/// up to 75 s later, when they next collect sandboxes: <https://github.com/kubernetes/kubernetes/issues/97288>.
-///
-/// # Errors
-/// When that takes longer than the waiter allows.
-pub(super) async fn wait_until_stopped(
-    client: &Client,
-    wait: &Waiter<'_>,
-    namespace: &str,
-) -> Result<()> {
-    tokio::try_join!(
-        wait_until_none_of::<Job>(client, wait, namespace),
-        wait_until_none_of::<DaemonSet>(client, wait, namespace),
-        wait_until_none_of::<ControllerRevision>(client, wait, namespace),
-        wait_until_pods_have_ended(client, wait, namespace),
-    )?;
-    Ok(())
-}
-
-/// Waits until every pod of a namespace is about to go with none of its containers running.
-///
-/// # Errors
-/// When that takes longer than the waiter allows.
-async fn wait_until_pods_have_ended(
-    client: &Client,
-    wait: &Waiter<'_>,
-    namespace: &str,
-) -> Result<()> {
-    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let expected = format!("no Pod at work in {namespace}");
-    wait.watch(api, watcher::Config::default(), &expected, |pods: &Objects<Pod>| {
-        let at_work: Vec<_> =
-            pods.values().filter(|pod| !has_ended(pod)).map(|pod| pod.name_any()).collect();
-        match at_work.is_empty() {
-            true => State::Reached(()),
-            false => State::Waiting(at_work.join(" ")),
-        }
-    })
-    .await
-}
-
-/// Whether a pod is about to go, and none of its containers runs.
-fn has_ended(pod: &Pod) -> bool {
-    let status = pod.status.iter();
-    let runs = status
-        .flat_map(|status| status.init_container_statuses.iter().chain(&status.container_statuses))
-        .flatten()
-        .any(|container| container.state.as_ref().is_some_and(|state| state.running.is_some()));
-    pod.metadata.deletion_timestamp.is_some() && !runs
-}
-
 async fn kind_gone<K>(
     client: &Client,
     wait: &Waiter<'_>,
@@ -149,8 +95,7 @@ pub(super) fn belongs(meta: &ObjectMeta, job: &str, owners: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
-    use serde_json::json;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
     use super::*;
 
@@ -163,37 +108,6 @@ mod tests {
             labels: job.map(|job| [("job".to_owned(), job.to_owned())].into()),
             ..ObjectMeta::default()
         }
-    }
-
-    #[test]
-    fn pod_has_ended_when_it_is_leaving_and_nothing_in_it_runs() {
-        let pod = |leaving: bool, init: &str, main: &str| -> Pod {
-            let mut pod: Pod = serde_json::from_value(json!({"status": {
-                "initContainerStatuses": [status(init)],
-                "containerStatuses": [status(main)],
-            }}))
-            .expect("a pod");
-            let now = || Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
-            pod.metadata.deletion_timestamp = leaving.then(now);
-            pod
-        };
-        assert!(has_ended(&pod(true, "terminated", "waiting")));
-        assert!(!has_ended(&pod(false, "terminated", "waiting")));
-        assert!(!has_ended(&pod(true, "running", "waiting")));
-        assert!(!has_ended(&pod(true, "terminated", "running")));
-        let unscheduled = Pod { metadata: pod(true, "", "").metadata, ..Pod::default() };
-        assert!(has_ended(&unscheduled));
-    }
-
-    fn status(state: &str) -> serde_json::Value {
-        let state = match state {
-            "running" => json!({"running": {}}),
-            "terminated" => json!({"terminated": {"exitCode": 0}}),
-            _ => json!({"waiting": {}}),
-        };
-        json!({
-            "name": "c", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state,
-        })
     }
 
     #[test]

@@ -31,12 +31,14 @@ const ROTATION: Duration = Duration::from_secs(60);
 /// kubelets may have rotated it already.
 const BEGINNING: Duration = Duration::from_secs(11);
 
-/// Within what time a word is to be noticed. A stream that the kubelet has lost its place in is
-/// replaced before the next rotation, ten seconds later; the rest is for a busy machine.
+/// Within what time a word is to be noticed, however far the stream lags. A file is read from its beginning
+/// within five seconds of being made, unless the log was silent before; the rest is for a busy machine.
 const NOTICED: Duration = Duration::from_secs(20);
 
-/// Kubelets before 1.27 lose their place when a log that they serve is rotated. A word that is logged
-/// after that is noticed all the same.
+/// A kubelet that serves a log goes over to the next file when that is made, but loses its place when this was
+/// before it first came to the end of the log: it looks for new files from then on. A word that is logged after
+/// that is noticed all the same.
+/// <https://github.com/kubernetes/cri-client/blob/v0.37.2/pkg/logs/logs.go>
 pub(super) async fn word_after_it_is_noticed(scene: &Scene<'_>) -> Result<()> {
     let script = format!(
         r"

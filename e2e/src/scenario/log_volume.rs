@@ -14,12 +14,12 @@ pub(super) async fn word_is_found_after_200_mb(scene: &Scene<'_>) -> Result<()> 
 }
 
 /// 200 MB in 20 parts. Kubelets look for logs of more than 10 MiB every ten seconds, and rotate them:
-/// this one several times while it is followed.
+/// this one at least twice while it is followed.
 pub(super) async fn word_is_found_after_200_mb_that_rotate(scene: &Scene<'_>) -> Result<()> {
     let script = r#"
         for part in $(seq 20); do
             yes "$(printf %0999d "$part")" | head -c 10000000
-            sleep 2
+            sleep 1
         done
     "#;
     is_done_in_little_memory(scene, script).await

@@ -11,13 +11,19 @@ use crate::images::BUSYBOX;
 /// A Job that runs a shell script on every node, with the scene's folder at `/basetarget`. It is done
 /// by the word unless `spec.completionMode` is set.
 pub(super) fn shell(scene: &Scene<'_>, name: &str, script: &str) -> Value {
+    let mut job = plain_shell(name, script);
+    job["spec"]["mountPath"] = scene.folder().into();
+    job
+}
+
+/// The same with nothing mounted.
+pub(super) fn plain_shell(name: &str, script: &str) -> Value {
     json!({
         "apiVersion": Job::api_version(&()),
         "kind": Job::kind(&()),
         "metadata": {"name": name},
         "spec": {
             "image": BUSYBOX,
-            "mountPath": scene.folder(),
             "command": ["sh", "-c"],
             "args": [script],
         },

@@ -17,12 +17,13 @@ mod log_content;
 mod log_rotation;
 mod log_volume;
 mod manifest;
+mod manifests;
 mod many_jobs;
 mod memory;
-mod migration;
 mod missing_image;
 mod names;
 mod namespaced;
+mod network_policy;
 mod node_selector;
 mod nodes_kept_free;
 mod recreated_job;
@@ -41,6 +42,9 @@ pub const ALL: &[Scenario] = &[
     // First of those that run beside one another, for they take the longest.
     Scenario::shared("missing-image-is-told-of-every-node", |scene| {
         Box::pin(missing_image::is_told_of_every_node(scene))
+    }),
+    Scenario::shared("cordoned-and-tainted-nodes-run-a-job-too", |scene| {
+        Box::pin(nodes_kept_free::run_a_job_too(scene))
     }),
     Scenario::shared("twenty-jobs-in-five-namespaces-complete", |scene| {
         Box::pin(many_jobs::twenty_in_five_namespaces_complete(scene))
@@ -104,6 +108,14 @@ pub const ALL: &[Scenario] = &[
         Box::pin(crash::before_the_word_is_made_good_by_the_next_run(scene))
     })
     .ci(),
+    Scenario::shared("stopped-sandbox-has-not-failed", |scene| Box::pin(faults::stopped(scene)))
+        .ci(),
+    Scenario::shared("sandbox-whose-process-dies-has-not-failed", |scene| {
+        Box::pin(faults::dead(scene))
+    }),
+    Scenario::shared("failure-before-a-stopped-sandbox-counts", |scene| {
+        Box::pin(faults::failed_before(scene))
+    }),
     Scenario::shared("node-selector-that-matches-no-node-is-told", |scene| {
         Box::pin(node_selector::that_matches_no_node_is_told(scene))
     })
@@ -116,16 +128,21 @@ pub const ALL: &[Scenario] = &[
     })
     .ci(),
     Scenario::shared("our-own-pods-are-restricted", |scene| {
-        Box::pin(rights::keep_our_pods_restricted(scene))
+        Box::pin(rights::keeps_our_pods_restricted(scene))
+    })
+    .ci(),
+    Scenario::shared("restricted-namespace-runs-jobs-that-comply", |scene| {
+        Box::pin(rights::allows_jobs_that_comply(scene))
+    })
+    .ci(),
+    Scenario::shared("manifests-apply-without-a-warning", |scene| {
+        Box::pin(manifests::apply_without_a_warning(scene))
     })
     .ci(),
     Scenario::shared("editors-see-jobs-and-change-none", |scene| {
         Box::pin(rights::of_editors_end_at_jobs(scene))
     })
     .ci(),
-    Scenario::exclusive("cordoned-and-tainted-nodes-run-a-job-too", |scene| {
-        Box::pin(nodes_kept_free::run_a_job_too(scene))
-    }),
     Scenario::exclusive("upgrade-loses-no-job", |scene| Box::pin(upgrade::loses_no_job(scene)))
         .restarts_ours(),
     Scenario::exclusive("word-lost-to-a-rotation-is-reported", |scene| {
@@ -140,12 +157,13 @@ pub const ALL: &[Scenario] = &[
         Box::pin(namespaced::keeps_to_its_namespace(scene))
     })
     .restarts_ours(),
+    Scenario::exclusive("network-policy-lets-through-what-is-needed", |scene| {
+        Box::pin(network_policy::lets_through_what_is_needed(scene))
+    })
+    .restarts_ours()
+    .needs_network_policies(),
     Scenario::exclusive("tour-goes-as-written", |scene| Box::pin(tour::goes_as_written(scene)))
         .restarts_ours(),
-    Scenario::exclusive("migration-ends-jobs-of-the-first-implementation", |scene| {
-        Box::pin(migration::ends_the_jobs_of_the_first_implementation(scene))
-    })
-    .restarts_ours(),
     Scenario::exclusive("ha-leaders-that-are-killed-are-replaced", |scene| {
         Box::pin(ha::killed_leaders_are_replaced(scene))
     })

@@ -16,7 +16,7 @@ const JOB: &str = "everywhere";
 const TAINT: &str = "e2e.daemonset.darkowlzz.space/kept-free";
 
 /// Cordoned and tainted nodes run a Job as all others do, and lifting that while it runs, or beginning
-/// it, changes nothing.
+/// it, changes nothing. Pods of other Jobs bear it as well.
 pub(super) async fn run_a_job_too(scene: &Scene<'_>) -> Result<()> {
     // An interrupted run may have left some.
     open_all(scene).await?;

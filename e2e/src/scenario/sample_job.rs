@@ -11,6 +11,7 @@ use kube::api::DeleteParams;
 use super::job::WatchedJob;
 use super::{Context, leftovers};
 use crate::cluster::Node;
+use crate::kubectl;
 use crate::wait::{Deadline, Waiter};
 
 /// The manifest, in the workspace.
@@ -67,11 +68,11 @@ pub async fn run(cx: Context<'_>) -> Result<Measured> {
 
     let apply = async {
         let start = Start::now();
-        cx.cluster
+        let apply = cx
+            .cluster
             .kubectl(["apply", "--namespace", NAMESPACE, "--filename", MANIFEST])
-            .name("kubectl-apply-sample")
-            .run(cx.logs)
-            .await?;
+            .name("kubectl-apply-sample");
+        kubectl::without_warning(apply, cx.logs).await?;
         Ok(start)
     };
     let deletion = async {

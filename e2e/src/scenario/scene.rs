@@ -15,8 +15,9 @@ use super::job::WatchedJob;
 use super::{Context, leftovers};
 use crate::afterwards::leftover::LABEL_SCENARIO;
 use crate::cluster::Node;
-use crate::deploy;
+use crate::process::Cmd;
 use crate::wait::{Deadline, Objects, State, Waiter};
+use crate::{deploy, kubectl};
 
 /// How long a scenario may take. Beside a dozen others on two processors, starting a pod takes half
 /// a minute and removing one nearly as long.
@@ -28,9 +29,8 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// How long each step may take that leaves the cluster as it was, after a scenario that took too long.
 const CLEANUP: Duration = Duration::from_secs(60);
 
-/// How long our Deployment may take to be as it was. A new pod waits for the old one to be gone, which a
-/// kubelet of Kubernetes 1.20.0 to 1.20.2 removes up to 75 s after its end.
-const REDEPLOY: Duration = Duration::from_secs(150);
+/// How long our Deployment may take to be as it was. A new pod waits for the old one to be gone.
+const REDEPLOY: Duration = Duration::from_secs(120);
 
 /// The finalizer with which a scenario keeps a DaemonSet for as long as it wants.
 pub(super) const HOLD: &str = "e2e.daemonset.darkowlzz.space/hold";
@@ -61,13 +61,12 @@ impl<'a> Scene<'a> {
         Ok(scene)
     }
 
-    /// Deletes the Jobs that are left, sees that all that is of them ends, and asks for the removal of all
-    /// that [`Scene::open`] made. Nobody waits for kubelets to remove pods that have ended: the checks
-    /// after the run see that nothing is left.
+    /// Deletes the Jobs that are left, sees that all that is of them goes, and asks for the removal of all
+    /// that [`Scene::open`] made. Nobody waits for that: the checks after the run see that nothing is left.
     pub(super) async fn close(self) -> Result<()> {
         let jobs: Api<api::v1beta1::Job> = self.api();
         jobs.delete_collection(&DeleteParams::default(), &Default::default()).await?;
-        leftovers::wait_until_stopped(self.cx.client, &self.wait, self.namespace).await?;
+        self.until_none_of_jobs().await?;
         let namespaces: Api<Namespace> = Api::all(self.cx.client.clone());
         namespaces.delete(self.namespace, &DeleteParams::default()).await?;
         self.remove_folder().await
@@ -155,23 +154,29 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    /// Applies a manifest as users do.
+    /// Applies a manifest as users do, who are warned of nothing.
     pub(super) async fn apply(&self, manifest: &str) -> Result<()> {
-        self.kubectl(&["apply", "--filename", "-"], manifest).await
+        let apply = self.kubectl_command(&["apply", "--filename", "-"]).stdin(manifest);
+        kubectl::without_warning(apply, self.cx.logs).await?;
+        Ok(())
     }
 
     /// Runs kubectl in the namespace.
     pub(super) async fn kubectl(&self, args: &[&str], stdin: &str) -> Result<()> {
+        self.kubectl_command(args).stdin(stdin).run(self.cx.logs).await?;
+        Ok(())
+    }
+
+    /// A command of kubectl in the namespace.
+    pub(super) fn kubectl_command(&self, args: &[&str]) -> Cmd {
         let verb = args.first().copied().unwrap_or_default();
+        // What follows a double dash is for somebody else.
+        let namespace = ["--namespace", self.namespace];
         self.cx
             .cluster
-            .kubectl(args.iter().chain(&["--namespace", self.namespace]))
-            .stdin(stdin)
+            .kubectl(namespace.iter().chain(args))
             .timeout(self.wait.deadline().remaining().max(CLEANUP))
             .name(format!("kubectl-{verb}-{}", self.namespace))
-            .run(self.cx.logs)
-            .await?;
-        Ok(())
     }
 
     /// Runs kubectl in the namespace of our own Deployment.
@@ -264,6 +269,11 @@ impl<'a> Scene<'a> {
         self.cx.phase.detail(format_args!("{path} gone from every node"));
         try_join_all(self.nodes.iter().map(|node| node.wait_gone(&path, deadline))).await?;
         Ok(())
+    }
+
+    /// Waits until no Job is left, nor anything of one.
+    async fn until_none_of_jobs(&self) -> Result<()> {
+        leftovers::wait_until_gone(self.cx.client, &self.wait, self.namespace, |_| true).await
     }
 
     /// Waits until nothing runs any more, whether the Job stays or not, and until the pods are gone.

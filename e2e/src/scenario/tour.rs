@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::install;
 use super::scene::Scene;
 use crate::pages::{self, Block, Page, TRANSCRIPT};
-use crate::paths;
 use crate::process::Cmd;
+use crate::{kubectl, paths};
 
 /// The page.
 const PAGE: &str = "docs/tour.md";
@@ -20,8 +20,8 @@ const NODES: &str = "demo-";
 /// What is installed on the way, and may be left when the tour is broken off.
 const REPLICAS: &str = "deploy/kustomize/ha";
 
-/// How long any command may take: the longest waits for pods, which some kubelets remove once a minute.
-const LIMIT: Duration = Duration::from_secs(240);
+/// How long any command may take: the longest wait for pods.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// How long a watch is looked at that has no end.
 const LOOK: &str = "timeout --preserve-status --signal INT 5";
@@ -140,6 +140,8 @@ fn is_as_shown(said: Result<(String, bool)>, shown: &str) -> Result<()> {
     let first = shown.lines().next().unwrap_or_default();
     let refusal = first.split(": ").next().filter(|_| is_refusal(first));
     ensure!(is_well == refusal.is_none(), "{said}");
+    let is_warned = |text: &str| text.lines().any(kubectl::is_warning);
+    ensure!(is_warned(shown) || !is_warned(&said), "kubectl warns: {said}");
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     let said: Vec<_> = said.lines().map(|line| words(&settled(line))).collect();
     let table = first.starts_with("NAME ") || first.starts_with("LAST SEEN ");
@@ -171,18 +173,26 @@ fn is_deed(line: &str) -> bool {
         " created",
         " configured",
         " unchanged",
-        " deleted",
+        "\" deleted",
         " condition met",
         " cordoned",
         " drained",
         " successfully rolled out",
     ];
+    let line = settled(line);
     DEEDS.iter().any(|deed| line.ends_with(deed))
 }
 
-/// What is `configured` for one version of kubectl or API server is `unchanged` for another.
+/// The line in the words of any version: what is `configured` for one kubectl or API server is `unchanged` for
+/// another, and since 1.34 kubectl says which namespace it deletes from, which is another one here.
 fn settled(line: &str) -> String {
-    line.replace(" configured", " unchanged")
+    let line = line.replace(" configured", " unchanged");
+    match line.split_once("\" deleted from ") {
+        Some((object, namespace)) if namespace.ends_with(" namespace") => {
+            format!("{object}\" deleted")
+        }
+        _ => line,
+    }
 }
 
 fn steps(page: &Page) -> Result<Vec<Step<'_>>> {
@@ -251,14 +261,19 @@ mod tests {
     #[test]
     fn deeds_and_refusals_are_compared_and_what_is_drawn_is_not() {
         let deed = "job/a created\npod/x-4fzh evicted";
+        let deletion = "job \"a\" deleted from default namespace";
         let table = "NAME   PHASE\na      Running";
         let refusal = "The Job \"bad\" is invalid: spec.mountPath: Invalid value";
         for (shown, said, is_well, is_as_shown) in [
             (deed, "job/a created\npod/x-8q2c evicted", true, true),
             (deed, "job/b created", true, false),
             (deed, "job/a created", false, false),
+            (deletion, "job \"a\" deleted from another namespace", true, true),
+            (deletion, "job \"a\" deleted", true, true),
+            (deletion, "job \"b\" deleted from default namespace", true, false),
             (table, "NAME PHASE\na Completed", true, true),
             (table, "NAME", true, false),
+            (deed, "job/a created\nWarning: it is old", true, false),
             (refusal, "The Job \"bad\" is invalid: another", false, true),
             (refusal, "The Job \"bad\" is invalid: another", true, false),
             (refusal, "connection refused", false, false),

@@ -54,8 +54,8 @@ async fn logs(
         .ok_or_else(|| LogError::NotFound("pod does not exist".to_owned()))?;
     let chunks = pod.read_log(&container, &query)?;
     let body = Body::from_stream(chunks.map(move |chunk| {
-        pods.serve(chunk.len());
-        Ok::<_, std::convert::Infallible>(chunk)
+        pods.serve(chunk.logged);
+        Ok::<_, std::convert::Infallible>(chunk.bytes)
     }));
     Ok(([("content-type", "text/plain")], body).into_response())
 }

@@ -1,6 +1,7 @@
 //! The log of one run of a container, read as a kubelet reads it for `/containerLogs`.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
@@ -16,8 +17,10 @@ pub(super) struct Log(watch::Sender<Content>);
 #[derive(Debug, Default)]
 struct Content {
     entries: Vec<Entry>,
-    /// How many of the entries are in files that have been rotated away, and are served no more.
-    rotated: usize,
+    /// With which entry each file begins but the first one. Only the last file is served to those who come.
+    rotated: Vec<usize>,
+    /// How long those who follow wait for each entry.
+    lag: Duration,
     /// The container runs no more: nothing can follow.
     ended: bool,
     /// How many times readers have been thrown out.
@@ -71,9 +74,15 @@ impl Log {
         self.0.send_modify(|content| content.ended = true);
     }
 
-    /// Rotates the log: those who come from now on read only what is logged from now on.
+    /// Rotates the log: those who come from now on read only what is logged from now on. Those who follow
+    /// it go on if they have come to its end, and lose their place otherwise.
     pub(super) fn rotate(&self) {
-        self.0.send_modify(|content| content.rotated = content.entries.len());
+        self.0.send_modify(|content| content.rotated.push(content.entries.len()));
+    }
+
+    /// Lets those who follow the log wait so long for each entry.
+    pub(super) fn slow_down(&self, lag: Duration) {
+        self.0.send_modify(|content| content.lag = lag);
     }
 
     /// Ends the streams that follow the log now, though the log goes on.
@@ -82,14 +91,22 @@ impl Log {
     }
 
     /// Reads the log: one item for each entry. With `follow` the stream ends when the log does.
-    pub(super) fn read(&self, query: &Query) -> impl Stream<Item = Bytes> + Send + 'static {
+    pub(super) fn read(&self, query: &Query) -> impl Stream<Item = Chunk> + Send + 'static {
         let content = self.0.subscribe();
         let reader = Reader::new(query, &content.borrow(), Timestamp::now());
         futures::stream::unfold((reader, content), async |(mut reader, mut content)| {
             loop {
-                let next = reader.next(&content.borrow_and_update());
+                let (next, lag) = {
+                    let content = content.borrow_and_update();
+                    (reader.next(&content), content.lag)
+                };
                 match next {
-                    Next::Chunk(chunk) => return Some((chunk, (reader, content))),
+                    Next::Chunk(chunk) => {
+                        if reader.follow && !lag.is_zero() {
+                            tokio::time::sleep(lag).await;
+                        }
+                        return Some((chunk, (reader, content)));
+                    }
                     Next::End => return None,
                     // Fails when the pod is gone, which ends its log too.
                     Next::Wait => content.changed().await.ok()?,
@@ -99,12 +116,24 @@ impl Log {
     }
 }
 
+/// What is served of an entry.
+pub(super) struct Chunk {
+    pub(super) bytes: Bytes,
+    /// How many of the bytes the container has logged: the time stamp is none of them.
+    pub(super) logged: usize,
+}
+
 /// A stream of log chunks whose type can be named.
-pub(super) type Chunks = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
+pub(super) type Chunks = Pin<Box<dyn Stream<Item = Chunk> + Send>>;
 
 /// The place that a reader has got to.
 struct Reader {
     next: usize,
+    /// Which of the files it reads.
+    file: usize,
+    /// How many had been made when it came to the end of the first one, and those of which it has noticed
+    /// since that they were made: it watches for them only then, as kubelets do.
+    noticed: Option<usize>,
     since: Option<Timestamp>,
     remaining: Option<usize>,
     timestamps: bool,
@@ -113,9 +142,16 @@ struct Reader {
 }
 
 enum Next {
-    Chunk(Bytes),
+    Chunk(Chunk),
     Wait,
     End,
+}
+
+impl Content {
+    /// With which entry a file begins.
+    fn begins(&self, file: usize) -> usize {
+        file.checked_sub(1).and_then(|before| self.rotated.get(before)).copied().unwrap_or_default()
+    }
 }
 
 impl Reader {
@@ -124,10 +160,12 @@ impl Reader {
         // and before the time is looked at.
         let skipped =
             query.tail_lines.map_or(0, |lines| content.entries.len().saturating_sub(lines));
-        let skipped = skipped.max(content.rotated);
+        let skipped = skipped.max(content.begins(content.rotated.len()));
         let seconds = query.since_seconds.map(SignedDuration::from_secs);
         Self {
             next: skipped,
+            file: content.rotated.len(),
+            noticed: None,
             since: query.since_time.or_else(|| seconds.map(|seconds| now - seconds)),
             remaining: query.limit_bytes,
             timestamps: query.timestamps,
@@ -140,11 +178,10 @@ impl Reader {
         if self.follow && self.cuts != content.cuts {
             return Next::End;
         }
-        while let Some(entry) = content.entries.get(self.next) {
+        while let Some(entry) = self.advance(content) {
             if self.remaining == Some(0) {
                 return Next::End;
             }
-            self.next += 1;
             if self.since.is_none_or(|since| entry.time >= since) {
                 return Next::Chunk(self.render(entry));
             }
@@ -156,18 +193,41 @@ impl Reader {
         }
     }
 
-    fn render(&mut self, entry: &Entry) -> Bytes {
-        let mut chunk = entry.bytes.clone();
+    /// The entry that comes next, if it has been written.
+    fn advance<'c>(&mut self, content: &'c Content) -> Option<&'c Entry> {
+        loop {
+            let made = content.rotated.len();
+            let end = content.rotated.get(self.file).copied();
+            if self.next < end.unwrap_or(content.entries.len()) {
+                self.next += 1;
+                return content.entries.get(self.next - 1);
+            }
+            let noticed = self.noticed.get_or_insert(made);
+            if !self.follow || *noticed == made {
+                return None;
+            }
+            // It opens what has the name by now, which need not be the one that was made then.
+            *noticed += 1;
+            self.file = made;
+            self.next = content.begins(made);
+        }
+    }
+
+    fn render(&mut self, entry: &Entry) -> Chunk {
+        let mut bytes = entry.bytes.clone();
+        let mut stamp = 0;
         if self.timestamps && entry.starts_line {
             let mut line = format!("{:.9} ", entry.time).into_bytes();
-            line.extend_from_slice(&chunk);
-            chunk = line.into();
+            stamp = line.len();
+            line.extend_from_slice(&bytes);
+            bytes = line.into();
         }
         if let Some(remaining) = &mut self.remaining {
-            chunk.truncate(*remaining);
-            *remaining -= chunk.len();
+            bytes.truncate(*remaining);
+            *remaining -= bytes.len();
         }
-        chunk
+        let logged = bytes.len().saturating_sub(stamp);
+        Chunk { bytes, logged }
     }
 }
 
@@ -182,8 +242,8 @@ mod tests {
     }
 
     fn all(log: &Log, json: serde_json::Value) -> String {
-        let chunks: Vec<Bytes> =
-            log.read(&query(json)).collect().now_or_never().expect("a stream that ends");
+        let chunks = log.read(&query(json)).map(|chunk| chunk.bytes);
+        let chunks: Vec<Bytes> = chunks.collect().now_or_never().expect("a stream that ends");
         String::from_utf8(chunks.concat()).expect("text")
     }
 
@@ -239,13 +299,13 @@ mod tests {
     async fn follower_gets_what_comes_and_ends_with_the_log() {
         let log = log(&["one\n"]);
         let mut stream = Box::pin(log.read(&query(serde_json::json!({"follow": true}))));
-        assert_eq!(stream.next().await.expect("a chunk"), "one\n");
+        assert_eq!(stream.next().await.expect("a chunk").bytes, "one\n");
         assert!(stream.next().now_or_never().is_none(), "nothing yet");
         log.write("tw".into());
-        assert_eq!(stream.next().await.expect("a chunk"), "tw");
+        assert_eq!(stream.next().await.expect("a chunk").bytes, "tw");
         log.write("o\n".into());
         log.end();
-        assert_eq!(stream.next().await.expect("a chunk"), "o\n");
+        assert_eq!(stream.next().await.expect("a chunk").bytes, "o\n");
         assert!(stream.next().await.is_none(), "ended");
     }
 
@@ -254,12 +314,65 @@ mod tests {
         let log = log(&["one\n"]);
         let follow = query(serde_json::json!({"follow": true}));
         let mut stream = Box::pin(log.read(&follow));
-        assert_eq!(stream.next().await.expect("a chunk"), "one\n");
+        assert_eq!(stream.next().await.expect("a chunk").bytes, "one\n");
         log.cut();
         assert!(stream.next().await.is_none(), "cut");
         log.write("two\n".into());
         let mut stream = Box::pin(log.read(&follow));
-        assert_eq!(stream.next().await.expect("a chunk"), "one\n");
-        assert_eq!(stream.next().await.expect("a chunk"), "two\n");
+        assert_eq!(stream.next().await.expect("a chunk").bytes, "one\n");
+        assert_eq!(stream.next().await.expect("a chunk").bytes, "two\n");
+    }
+
+    /// What a stream says without waiting.
+    async fn said(stream: &mut (impl Stream<Item = Chunk> + Unpin)) -> String {
+        let mut said = Vec::new();
+        while let Some(Some(chunk)) = stream.next().now_or_never() {
+            said.extend_from_slice(&chunk.bytes);
+        }
+        String::from_utf8(said).expect("text")
+    }
+
+    #[tokio::test]
+    async fn follower_goes_on_in_the_next_file_only_if_it_has_come_to_the_end() {
+        let log = log(&["one\n", "two\n"]);
+        let follow = query(serde_json::json!({"follow": true}));
+        let mut prompt = Box::pin(log.read(&follow));
+        assert_eq!(said(&mut prompt).await, "one\ntwo\n");
+        let mut slow = Box::pin(log.read(&follow));
+        assert_eq!(slow.next().await.expect("a chunk").bytes, "one\n");
+        log.rotate();
+        log.write("three\n".into());
+        assert_eq!(said(&mut prompt).await, "three\n");
+        assert_eq!(said(&mut slow).await, "two\n", "it waits for the old file");
+        assert_eq!(all(&log, serde_json::json!({})), "three\n");
+        log.rotate();
+        log.write("four\n".into());
+        assert_eq!(said(&mut prompt).await, "four\n");
+        assert_eq!(said(&mut slow).await, "four\n", "the third one was lost");
+    }
+
+    #[tokio::test]
+    async fn follower_that_is_slow_passes_over_files() {
+        let log = log(&["one\n"]);
+        let mut stream = Box::pin(log.read(&query(serde_json::json!({"follow": true}))));
+        assert_eq!(said(&mut stream).await, "one\n");
+        for line in ["two\n", "three\n"] {
+            log.rotate();
+            log.write(line.into());
+        }
+        // The second of the two files that it notices is the one that it has opened for the first.
+        assert_eq!(said(&mut stream).await, "three\nthree\n");
+    }
+
+    #[tokio::test]
+    async fn followers_of_a_slow_log_wait_for_each_entry() {
+        let log = log(&["one\ntwo\n"]);
+        log.slow_down(Duration::from_millis(20));
+        let began = std::time::Instant::now();
+        let mut stream = Box::pin(log.read(&query(serde_json::json!({"follow": true}))));
+        assert_eq!(stream.next().await.expect("a chunk").bytes, "one\n");
+        assert_eq!(stream.next().await.expect("a chunk").bytes, "two\n");
+        assert!(began.elapsed() >= Duration::from_millis(40));
+        assert_eq!(all(&log, serde_json::json!({})), "one\ntwo\n", "at once");
     }
 }

@@ -153,9 +153,15 @@ impl SimPod {
         self.for_each_log(Log::cut);
     }
 
-    /// Rotates the logs of this pod: who comes from now on reads only what is logged from now on.
+    /// Rotates the logs of this pod: who comes from now on reads only what is logged from now on. Whoever
+    /// has not come to the end of a log loses his place in it.
     pub fn rotate_logs(&self) {
         self.for_each_log(Log::rotate);
+    }
+
+    /// Lets all who follow a log of this pod wait so long for each line, as of a node that is busy.
+    pub fn slow_log_streams(&self, lag: Duration) {
+        self.for_each_log(|log| log.slow_down(lag));
     }
 
     fn for_each_log(&self, act: impl Fn(&Log)) {

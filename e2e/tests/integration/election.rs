@@ -170,7 +170,8 @@ fn replica_that_stands_by_changes_nothing() {
         );
         let looked = tokio::time::timeout(Duration::from_secs(5), operator).await;
         ensure!(looked.is_err(), "it goes on in spite of what it may not do");
-        ensure!(job.get().await?.status.is_none());
+        let status = job.get().await?.status;
+        ensure!(!status.is_some_and(|status| status.is_observed()));
         let daemon_sets = cx.api::<DaemonSet>();
         ensure!(daemon_sets.get_opt(&job.daemon_set_name()).await?.is_none());
         Ok(())

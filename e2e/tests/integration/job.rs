@@ -72,6 +72,24 @@ impl Test {
     }
 }
 
+impl Test {
+    /// Sees whether the API server would create a Job with this spec, as `kubectl create` does.
+    pub(crate) async fn dry_run(&self, spec: &Value) -> kube::Result<()> {
+        let mut job = manifest("dry-run");
+        job["spec"] = spec.clone();
+        let path = format!(
+            "/apis/daemonset.darkowlzz.space/v1beta1/namespaces/{}/jobs?dryRun=All&fieldValidation=Strict",
+            self.namespace
+        );
+        let body = job.to_string().into_bytes();
+        let request = http::Request::post(path).header("Content-Type", "application/json");
+        let request = request.body(body).map_err(kube::core::request::Error::BuildRequest);
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        self.client.request::<Value>(request).await?;
+        Ok(())
+    }
+}
+
 impl JobHandle<'_> {
     fn client(&self) -> Client {
         self.test.client.clone()

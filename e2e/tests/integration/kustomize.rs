@@ -57,17 +57,10 @@ async fn render_own(kustomization: &Kustomization<'_>, name: &str) -> Result<Vec
     render(&folder).await
 }
 
-/// Sees that the API server takes all of it. Kubernetes 1.20 alone lacks one kind of what is optional.
+/// Sees that the API server takes all of it.
 async fn is_taken(cx: &Test, objects: Vec<DynamicObject>, what: &Path) -> Result<()> {
-    let version = cx.client.apiserver_version().await?;
-    let lacks_budgets = (version.major.as_str(), version.minor.as_str()) == ("1", "20");
-    let has_budget = kinds(&objects).contains("PodDisruptionBudget");
     let refused = cx.cluster.control_plane.dry_run(objects).await?;
-    let kinds: Vec<_> = refused.iter().map(|(kind, _)| kind.as_str()).collect();
-    match has_budget && lacks_budgets {
-        true => ensure!(kinds == ["PodDisruptionBudget"], "{}: {refused:?}", what.display()),
-        false => ensure!(kinds.is_empty(), "{}: {refused:?}", what.display()),
-    }
+    ensure!(refused.is_empty(), "{}: {refused:?}", what.display());
     Ok(())
 }
 

@@ -54,7 +54,7 @@ fn what_the_operator_does_not_allow_is_refused_and_nothing_created() {
         until_refused(cx, "bad", message).await?;
         // Mended, it runs; and so does another one.
         bad["spec"]["mountPath"] = json!("/var/log");
-        bad["spec"]["template"] = Value::Null;
+        bad["spec"].as_object_mut().expect("a spec").remove("template");
         let mended = cx.apply(&bad).await?;
         ensure!(mended.pods().await?.len() == 3);
         Ok(())

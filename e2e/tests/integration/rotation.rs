@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Result, ensure};
+use e2e::sim::SimPod;
 use k8s_openapi::api::core::v1::Event;
 use kube::api::ListParams;
 
@@ -68,5 +69,45 @@ fn log_that_is_whole_is_not_suspected_however_late_it_is_opened() {
             pod.log("done\n")?;
         }
         job.until_gone().await
+    });
+}
+
+/// So many lines, which take twenty seconds to be followed at this lag.
+const FLOOD: usize = 4000;
+const LAG: Duration = Duration::from_millis(5);
+
+/// Lets a pod log more than fits into a file, and lets that be rotated before it is read.
+fn flood(pod: &SimPod) -> Result<()> {
+    pod.slow_log_streams(LAG);
+    pod.log("a line of a file that is rotated before it is read\n".repeat(FLOOD))
+}
+
+#[test]
+fn word_in_the_next_file_is_noticed_however_slow_the_reader() {
+    shared(async |cx| {
+        let _operator = cx.operator().await?;
+        let _terminator = cx.terminator().await?;
+        let job = cx.apply(&manifest("lagging")).await?;
+        let pods = job.pods().await?;
+        for pod in &pods {
+            pod.until_log_requests(1).await?;
+            flood(pod)?;
+        }
+        // What says as much as one that was rotated, and was not, is read once.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let [first, second, third] = &pods;
+        for pod in [first, second] {
+            pod.rotate_logs();
+        }
+        first.log("done\n")?;
+        job.until_completed("1/3").await?;
+        // The kubelet has lost its place by now, and says nothing more.
+        tokio::time::sleep(LAG * FLOOD as u32 + Duration::from_secs(5)).await;
+        let asked: Vec<_> = pods.iter().map(SimPod::log_requests).collect();
+        second.log("done\n")?;
+        third.log("done\n")?;
+        job.until_gone().await?;
+        ensure!(asked.iter().all(|asked| *asked < 30), "they are asked for {asked:?} times");
+        Ok(())
     });
 }

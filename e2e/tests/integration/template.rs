@@ -169,22 +169,6 @@ fn refused() -> Vec<(&'static str, Value, &'static str)> {
             "spec.template.spec.hostPID: invalid type: string \"yes\", expected a boolean",
         ),
         (
-            "restart-policy",
-            json!({"spec": {"restartPolicy": "Never"}}),
-            "spec.template.spec.restartPolicy: must not be set: pods of a DaemonSet are always \
-             restarted",
-        ),
-        (
-            "node-name",
-            json!({"spec": {"nodeName": "worker-1"}}),
-            "spec.template.spec.nodeName: must not be set: the DaemonSet gives each node a pod",
-        ),
-        (
-            "our-label",
-            json!({"metadata": {"labels": {"job": "another"}}}),
-            "spec.template.metadata.labels[job]: must not be set: it belongs to the operator",
-        ),
-        (
             "own-name",
             json!({"metadata": {"name": "mine"}}),
             "spec.template.metadata.name: must not be set: only labels and annotations can be",

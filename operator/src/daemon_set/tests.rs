@@ -102,7 +102,17 @@ fn the_pods_of_a_job_carry_its_word() {
 fn in_exit_code_mode_the_work_comes_first_and_the_pod_idles_afterwards() {
     let pod = pod_spec(json!({"completionMode": "ExitCode"}));
     assert_eq!(pod["initContainers"], json!([worker()]));
-    let idle = json!([{"name": "idle", "image": PAUSE, "args": ["pause"]}]);
+    let restricted = json!({
+        "allowPrivilegeEscalation": false,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": true,
+        "runAsNonRoot": true,
+        "runAsUser": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    });
+    let idle = json!([{
+        "name": "idle", "image": PAUSE, "args": ["pause"], "securityContext": restricted,
+    }]);
     assert_eq!(pod["containers"], idle);
     assert_eq!(pod["readinessGates"], Value::Null);
 }

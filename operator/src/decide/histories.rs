@@ -25,6 +25,10 @@ enum Event {
     PodDone(usize),
     /// The container of a pod crashes, which is once more than this Job forgives.
     PodFails(usize),
+    /// The sandbox of a pod ends, and with it what runs in it.
+    SandboxEnds(usize),
+    /// The kubelet creates another one, and starts the container again.
+    SandboxStarts(usize),
     /// A pod begins to go away.
     PodDeleted(usize),
     /// Pods that were going away are gone.
@@ -70,6 +74,8 @@ fn world_event() -> impl Strategy<Value = Event> {
         8 => Just(Event::Sync),
         8 => index().prop_map(Event::PodDone),
         1 => index().prop_map(Event::PodFails),
+        2 => index().prop_map(Event::SandboxEnds),
+        3 => index().prop_map(Event::SandboxStarts),
         1 => index().prop_map(Event::PodDeleted),
         2 => Just(Event::PodsGone),
         1 => Just(Event::PodsCollected),

@@ -379,7 +379,7 @@ fn an_invalid_edit_keeps_the_results_for_when_it_is_mended() {
 #[test]
 fn a_daemon_set_that_stays_without_pods_is_asked_why_and_less_often_with_time() {
     let job = job();
-    let mut daemon_set = daemon_set().of(&job).observed_generation(None).build();
+    let mut daemon_set = daemon_set().of(&job).scheduled(2, 0).build();
     let ago = |age| Timestamp::UNIX_EPOCH - k8s_openapi::jiff::SignedDuration::from_secs(age);
     for (age, expected) in
         [(-1, None), (0, None), (4, None), (5, Some(5)), (20, Some(10)), (3600, Some(60))]

@@ -224,6 +224,25 @@ fn a_failed_node_is_not_waited_for_and_stays_failed() {
 }
 
 #[test]
+fn what_is_known_of_runs_is_recorded_where_work_goes_on() {
+    let killed = || {
+        let mut status = crashed();
+        status["state"]["terminated"]["exitCode"] = json!(137);
+        status
+    };
+    let gone = |pod: crate::fixtures::PodBuilder| pod.container(killed()).sandbox(false, NOW);
+    let pods = pods([
+        gone(mine("a").identity("uid-a", "1")),
+        gone(mine("b")).done(),
+        gone(mine("c")).deleted(),
+    ]);
+    let recorded = of(&ds(3, 3), &pods).tallies;
+    let told: Vec<_> = recorded.iter().map(|it| (it.uid.as_str(), it.tally.to_string())).collect();
+    let since = "startedAt=1970-01-01T00:00:00Z";
+    assert_eq!(told, [("uid-a", format!("failedRuns=0 restartCount=0 {since}"))]);
+}
+
+#[test]
 fn what_was_done_before_it_failed_stays_done() {
     let spec = JobSpec {
         completion_mode: CompletionMode::ExitCode,

@@ -7,6 +7,7 @@ mod api_server;
 mod history;
 mod nodes;
 mod ours;
+mod sandboxes;
 pub(super) mod work;
 
 pub(super) use self::api_server::{hanging, killed, out};
@@ -14,3 +15,4 @@ pub(super) use self::nodes::{
     deleted, frozen, joining, kubelet_frozen, ours_rebooted, partitioned, rebooted,
 };
 pub(super) use self::ours::{both_killed, operator_killed, pod_deleted, terminator_killed};
+pub(super) use self::sandboxes::{dead, failed_before, stopped};

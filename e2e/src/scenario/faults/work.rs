@@ -41,12 +41,25 @@ impl<'a> Work<'a> {
         scene: &'a Scene<'a>,
         pairs: usize,
     ) -> Result<Self> {
+        // What is asked to end says so.
+        Self::start_ending(scene, pairs, 143).await
+    }
+
+    /// As [`Work::start`], with containers that exit with this code when they are asked to end.
+    pub(in crate::scenario) async fn start_that_ends_with(
+        scene: &'a Scene<'a>,
+        code: u8,
+    ) -> Result<Self> {
+        Self::start_ending(scene, 1, code).await
+    }
+
+    async fn start_ending(scene: &'a Scene<'a>, pairs: usize, code: u8) -> Result<Self> {
         let history = History::record(scene).await?;
         let mut jobs = Vec::new();
         for number in 1..=pairs {
             for mode in [WORD, EXIT] {
                 let name = format!("{mode}-{number}");
-                scene.apply(&manifest(scene, mode, &name)).await?;
+                scene.apply(&manifest(scene, mode, &name, code)).await?;
                 jobs.push(name);
             }
         }
@@ -188,7 +201,7 @@ impl<'a> Work<'a> {
 pub(in crate::scenario) type Containers = BTreeMap<String, String>;
 
 /// The id of the pod's working container if that runs and the pod is to stay.
-fn running_container(pod: &Pod) -> Option<&str> {
+pub(super) fn running_container(pod: &Pod) -> Option<&str> {
     let status = pod.status.as_ref()?;
     let statuses = status.init_container_statuses.iter().chain(&status.container_statuses);
     let is_running = |container: &&ContainerStatus| {
@@ -200,14 +213,15 @@ fn running_container(pod: &Pod) -> Option<&str> {
     running.container_id.as_deref().filter(|_| stays)
 }
 
-fn manifest(scene: &Scene<'_>, mode: &str, name: &str) -> String {
+fn manifest(scene: &Scene<'_>, mode: &str, name: &str, code: u8) -> String {
     let work = format!(
-        "until [ -e /basetarget/{GATE}{name} ]; do sleep 0.2; done\n\
+        "trap 'exit {code}' TERM\n\
+         until [ -e /basetarget/{GATE}{name} ]; do sleep 0.2; done\n\
          [ -e /basetarget/{PROOF}{name} ] || touch /basetarget/{PROOF}{name}\n"
     );
     let script = match mode {
-        WORD => format!("trap 'exit 0' TERM\n{work}echo done\nwhile :; do sleep 1; done\n"),
-        _ => format!("trap 'exit 143' TERM\n{work}"),
+        WORD => format!("{work}echo done\nwhile :; do sleep 1; done\n"),
+        _ => work,
     };
     let mut job = manifest::shell(scene, name, &script);
     job["spec"]["backoffLimitPerNode"] = 0.into();

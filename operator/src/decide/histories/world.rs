@@ -12,7 +12,7 @@ use std::{
 use api::{conditions, v1beta1::Job};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use self::objects::{Objects, PodState, Result, Uid};
+use self::objects::{End, Objects, PodState, Result, Uid};
 use super::{Event, Lags};
 use crate::fixtures;
 
@@ -74,7 +74,7 @@ impl World {
                         if pod.is_done {
                             self.done.insert(pod.result());
                         }
-                        if pod.failed.is_some() {
+                        if pod.has_failed {
                             self.failed.insert(pod.result());
                         }
                     }
@@ -97,9 +97,20 @@ impl World {
             Event::PodFails(index) => {
                 let pod = self.now.pods.values_mut().nth(*index);
                 let goes_on = |pod: &&mut PodState| !pod.is_done && !pod.is_leaving;
-                if let Some(pod) = pod.filter(goes_on) {
-                    pod.failed = Some(self.time);
+                if let Some(pod) = pod.filter(|pod| goes_on(pod) && pod.run.is_running()) {
+                    pod.has_failed = true;
+                    pod.run.ended = Some(End { code: 1, at: self.time });
                     self.failed.insert(pod.result());
+                }
+            }
+            Event::SandboxEnds(index) => {
+                if let Some(pod) = self.now.pods.values_mut().nth(*index) {
+                    pod.run.lose_sandbox(self.time);
+                }
+            }
+            Event::SandboxStarts(index) => {
+                if let Some(pod) = self.now.pods.values_mut().nth(*index) {
+                    pod.run.create_sandbox(self.time);
                 }
             }
             Event::PodDeleted(index) => {
@@ -147,6 +158,7 @@ impl World {
             self.happen(&Event::PodsCollected);
             self.happen(&Event::Sync);
             for index in 0..self.now.pods.len() {
+                self.happen(&Event::SandboxStarts(index));
                 self.happen(&Event::PodDone(index));
             }
             self.happen(&Event::Terminate(0));

@@ -13,11 +13,12 @@ use api::{
 
 use super::{
     Event, Lags, World,
-    objects::{DaemonSetState, PodState, nodes, pods, view},
+    objects::{DaemonSetState, PodState, Run, Uid, nodes, pods, view},
 };
 use crate::{
     decide::{Act, DaemonSetAction, Decision, decide},
     observed::{Observed, Source, asks_for_nodes},
+    tally::PodTally,
 };
 
 impl World {
@@ -46,7 +47,8 @@ impl World {
                 node_uid: *node_uid,
                 work_hash: daemon_set.work_hash.clone(),
                 is_done: false,
-                failed: None,
+                has_failed: false,
+                run: Run::default(),
                 is_leaving: false,
             };
             let uid = self.new_uid();
@@ -143,6 +145,11 @@ impl World {
             }
             _ => {}
         }
+        for PodTally { uid, tally, .. } in &act.tallies {
+            let pod = uid.parse().ok().and_then(|uid: Uid| self.now.pods.get_mut(&uid));
+            pod.into_iter().for_each(|pod| pod.run.recorded = Some(tally.to_string()));
+        }
+        self.check_failures(job, &act.status);
         let Some(current) = self.now.job.clone().filter(|current| is_same(current, job)) else {
             return;
         };

@@ -78,6 +78,19 @@ impl World {
         }
     }
 
+    /// No node has failed whose container has not crashed, whatever became of its sandbox.
+    pub(super) fn check_failures(&self, job: &Job, status: &JobStatus) {
+        let Some(failed) = &status.failed_nodes else {
+            return;
+        };
+        let uid = job.metadata.uid.clone().unwrap_or_default();
+        let work_hash = work::hash(&job.spec);
+        for node in (0..=self.last_uid).filter(|node| failed.contains(&node_uid(*node))) {
+            let result = (uid.clone(), node, work_hash.clone());
+            assert!(self.failed.contains(&result), "node {node} is said to have failed");
+        }
+    }
+
     /// What is recorded of some work is never taken back.
     pub(super) fn check_kept(&self, old: Option<&JobStatus>, new: &JobStatus) {
         let Some(old) = old.filter(|old| old.work_hash == new.work_hash) else {

@@ -15,7 +15,10 @@ use k8s_openapi::{
 };
 use serde_json::json;
 
-use crate::{fixtures, observed::Nodes};
+use crate::{
+    fixtures::{self, PodBuilder},
+    observed::Nodes,
+};
 
 /// Name of a node.
 pub(super) type Name = u32;
@@ -47,9 +50,84 @@ pub(super) struct PodState {
     pub(super) node_uid: Uid,
     pub(super) work_hash: String,
     pub(super) is_done: bool,
-    /// When it failed. The word may be found in its log all the same.
-    pub(super) failed: Option<Timestamp>,
+    /// Its container has crashed. The word may be found in its log all the same.
+    pub(super) has_failed: bool,
+    pub(super) run: Run,
     pub(super) is_leaving: bool,
+}
+
+/// The working container of a pod, and its sandbox.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Run {
+    restarts: i32,
+    /// How the run before ended, and this one, if it has.
+    before: Option<End>,
+    pub(super) ended: Option<End>,
+    /// Since when the sandbox is there, or not any more; that of the first one does not matter.
+    sandbox: Option<(bool, Timestamp)>,
+    /// What the operator has recorded.
+    pub(super) recorded: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    pub(super) code: i32,
+    pub(super) at: Timestamp,
+}
+
+impl Run {
+    pub(super) fn is_running(&self) -> bool {
+        self.ended.is_none()
+    }
+
+    /// What runs is killed.
+    pub(super) fn lose_sandbox(&mut self, now: Timestamp) {
+        if self.has_sandbox() {
+            self.ended.get_or_insert(End { code: 137, at: now });
+            self.sandbox = Some((false, now));
+        }
+    }
+
+    pub(super) fn create_sandbox(&mut self, now: Timestamp) {
+        if !self.has_sandbox() {
+            self.sandbox = Some((true, now));
+            self.restarts += 1;
+            self.before = self.ended.take();
+        }
+    }
+
+    fn has_sandbox(&self) -> bool {
+        self.sandbox.is_none_or(|(is_ready, _)| is_ready)
+    }
+
+    /// As the kubelet tells of it; of the first run only when it has ended.
+    fn show(&self, pod: PodBuilder) -> PodBuilder {
+        let terminated = |end: End, restarts: i32| {
+            json!({"terminated": {
+                "exitCode": end.code, "finishedAt": end.at.to_string(),
+                "containerID": format!("containerd://{restarts}"),
+            }})
+        };
+        if self.is_running() && self.restarts == 0 {
+            return pod;
+        }
+        let running = || json!({"running": {}});
+        let before = self.before.map(|end| terminated(end, self.restarts - 1));
+        let pod = pod.container(json!({
+            "name": "job-container", "image": "", "imageID": "", "ready": false,
+            "containerID": format!("containerd://{}", self.restarts), "restartCount": self.restarts,
+            "state": self.ended.map_or_else(running, |end| terminated(end, self.restarts)),
+            "lastState": before,
+        }));
+        let pod = match self.sandbox {
+            Some((is_ready, since)) => pod.sandbox(is_ready, since),
+            None => pod,
+        };
+        match &self.recorded {
+            Some(recorded) => pod.recorded(recorded),
+            None => pod,
+        }
+    }
 }
 
 /// What the API server holds.
@@ -98,13 +176,7 @@ pub(super) fn pods(pods: &BTreeMap<Uid, PodState>) -> Vec<Arc<PodView>> {
         let mut pod = fixtures::pod(&name).owner(&state.owner).work_hash(&state.work_hash);
         pod = pod.identity(&uid.to_string(), "1");
         pod = pod.created(created(*uid));
-        if let Some(failed) = state.failed {
-            let ended = json!({"exitCode": 1, "finishedAt": failed.to_string()});
-            pod = pod.container(json!({
-                "name": "job-container", "image": "", "imageID": "", "ready": false,
-                "restartCount": 0, "state": {"terminated": ended},
-            }));
-        }
+        pod = state.run.show(pod);
         if state.is_done {
             pod = pod.done();
         }
