@@ -31,7 +31,9 @@ pub const POD_COMPLETED: &str = "daemonset.darkowlzz.space/Completed";
 /// Condition of a pod at which the operator looked, with all others of its Job, when that came to its end.
 pub const POD_OBSERVED: &str = "daemonset.darkowlzz.space/Observed";
 
-/// Condition of a pod that has lost a sandbox: how many runs of its working container had failed by then.
+/// Condition of a pod that has lost a sandbox.
+///
+/// It holds how many runs of the working container had failed by then.
 pub const POD_SANDBOX_CHANGED: &str = "daemonset.darkowlzz.space/SandboxChanged";
 
 /// Reason of the condition [`POD_COMPLETED`] of a pod whose log is missing its beginning, and of the

@@ -106,7 +106,9 @@ pub struct PodStatusView {
     /// State of the container that does the work, where it is an init container.
     #[serde(default, deserialize_with = "decode::job_container")]
     pub init_container_statuses: Vec<ContainerStatus>,
-    /// State of the container that does the work, where it is none; else the name of one that has begun.
+    /// State of the container that does the work, where it is none.
+    ///
+    /// Otherwise the name of one that has begun.
     #[serde(default, deserialize_with = "decode::job_container_or_begun")]
     pub container_statuses: Vec<ContainerStatus>,
 }
@@ -115,7 +117,7 @@ pub struct PodStatusView {
 /// <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-has-network>
 const SANDBOX_READY: &str = "PodReadyToStartContainers";
 
-/// The sandbox of a pod, as its kubelet saw it when it told of the pod's containers.
+/// The sandbox of a pod, as its kubelet saw it with the pod's containers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Sandbox {
     /// Containers can run in it.
@@ -176,8 +178,9 @@ impl PodView {
         })
     }
 
-    /// Whether a container has begun that waits for the init containers, and so for the work in `ExitCode`
-    /// mode, to have succeeded.
+    /// Whether a container has begun that waits for the init containers.
+    ///
+    /// In `ExitCode` mode the work is one of these.
     #[must_use]
     pub fn is_initialized(&self) -> bool {
         self.status.container_statuses.iter().any(|status| status.name != names::JOB_CONTAINER)
@@ -349,6 +352,61 @@ mod tests {
         assert!(pod.has_logged_word());
         assert_eq!(pod.status.container_statuses.len(), 1);
         assert!(pod.job_container(CompletionMode::TerminationWord).is_some());
+    }
+
+    fn status(status: serde_json::Value) -> PodView {
+        serde_json::from_value(json!({"metadata": {}, "status": status})).unwrap()
+    }
+
+    #[test]
+    fn of_the_sandbox_the_kubelet_tells_whether_it_is_ready_and_since_when() {
+        let pod = |status: &str| {
+            self::status(json!({"conditions": [
+                {"type": SANDBOX_READY, "status": status, "lastTransitionTime": "2026-01-01T00:00:00Z"},
+                {"type": names::POD_SANDBOX_CHANGED, "status": "True", "message": "m"},
+            ]}))
+        };
+        let since = "2026-01-01T00:00:00Z".parse().ok();
+        assert_eq!(pod("True").sandbox(), Some(Sandbox { is_ready: true, since }));
+        assert_eq!(pod("False").sandbox(), Some(Sandbox { is_ready: false, since }));
+        assert_eq!(status(json!({})).sandbox(), None);
+        let recorded = pod("True").condition(names::POD_SANDBOX_CHANGED).cloned();
+        assert_eq!(recorded.and_then(|it| it.message).as_deref(), Some("m"));
+    }
+
+    #[test]
+    fn of_other_containers_it_is_known_whether_one_has_begun() {
+        let containers = |state, last| {
+            let of = |name, state, last| {
+                json!({
+                    "name": name, "image": "long", "imageID": "", "ready": false, "restartCount": 0,
+                    "state": state, "lastState": last,
+                })
+            };
+            let waiting = json!({"waiting": {"reason": "PodInitializing"}});
+            let all = [of("a", waiting, json!({})), of("b", state, last)];
+            status(json!({"containerStatuses": all}))
+        };
+        let (ended, none) = (json!({"terminated": {"exitCode": 137}}), json!({}));
+        let waiting = json!({"waiting": {}});
+        for (state, last, has_begun) in [
+            (json!({"running": {}}), none.clone(), true),
+            (ended.clone(), none.clone(), true),
+            (waiting.clone(), ended, true),
+            (waiting, none, false),
+        ] {
+            let pod = containers(state, last);
+            assert_eq!(pod.is_initialized(), has_begun, "{pod:?}");
+            assert!(pod.status.container_statuses.iter().all(|it| it.image.is_empty()));
+        }
+    }
+
+    #[test]
+    fn the_phase_of_a_pod_is_kept_when_it_has_failed() {
+        let pod = status(json!({"phase": "Failed", "reason": "Evicted"}));
+        assert_eq!(pod.status.phase.as_deref(), Some("Failed"));
+        assert_eq!(pod.status.reason.as_deref(), Some("Evicted"));
+        assert_eq!(status(json!({"phase": "Running"})).status.phase, None);
     }
 
     #[test]

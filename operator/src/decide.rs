@@ -49,7 +49,7 @@ pub enum Decision {
 pub struct Act {
     /// First the DaemonSet,
     pub daemon_set: DaemonSetAction,
-    /// then what pods are to say of their runs, for it may not be to be seen any more in a moment,
+    /// then what pods are to say of their runs, while it is to be seen,
     pub tallies: Vec<PodTally>,
     /// then events,
     pub notes: Vec<Note>,

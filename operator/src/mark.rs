@@ -13,11 +13,14 @@ use kube::Client;
 
 use crate::tally::PodTally;
 
-/// Pods that are written to at a time: a rack that has lost its power boots at once.
+/// Pods that are written to at a time.
+///
+/// A rack that has lost its power boots at once.
 const AT_A_TIME: usize = 16;
 
-/// Sets the condition [`names::POD_OBSERVED`] of a pod to the time `now`, so that the watch of pods has something
-/// to tell, and returns the version that the pod is in then.
+/// Sets the condition [`names::POD_OBSERVED`] of a pod to the time `now`.
+///
+/// So the watch of pods has something to tell. Returns the version that the pod is in then.
 ///
 /// # Errors
 /// When the API server does not take it, most often because the pod is gone.
@@ -46,7 +49,9 @@ pub(crate) async fn mark(
     Ok(marked.resource_version.unwrap_or_default())
 }
 
-/// Sets the condition [`names::POD_SANDBOX_CHANGED`] of pods. Those that are gone need none.
+/// Sets the condition [`names::POD_SANDBOX_CHANGED`] of pods.
+///
+/// Those that are gone need none.
 ///
 /// # Errors
 /// When the API server does not take one; the others may not have been tried then.
@@ -85,7 +90,9 @@ mod tests {
     use super::*;
     use crate::tally::Tally;
 
-    /// What comes of it when the API server answers with this code, and for how many pods it was asked.
+    /// What comes of it when the API server answers with this code.
+    ///
+    /// And for how many pods it was asked.
     async fn recorded(code: u16) -> (kube::Result<()>, usize) {
         let asked = Arc::new(Mutex::new(0));
         let count = Arc::clone(&asked);

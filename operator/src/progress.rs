@@ -40,7 +40,9 @@ pub struct Progress {
     pub failed_nodes: NodeSet,
     /// Whether there is nothing to wait for: every wanted node is done or has failed.
     pub has_ended: bool,
-    /// When the next node will have failed, unless the end of its last run turns out to be another one.
+    /// When the next node will have failed.
+    ///
+    /// Unless the end of its last run turns out to be another one.
     pub fails_at: Option<Timestamp>,
     /// What is to be recorded on pods of nodes that are neither done nor failed.
     pub tallies: Vec<PodTally>,

@@ -22,8 +22,10 @@ const MAX_LAST_WORDS: usize = 200;
 /// done: by then the terminator has read the log. A log that cannot be read is tried some times within it.
 const LAST_WORD: SignedDuration = SignedDuration::from_secs(10);
 
-/// As this, where no word is waited for: by then the kubelet has noticed if the sandbox has ended as well. It looks
-/// once in a second, may see the one without the other, and start the container again in a sandbox that ends.
+/// As this, where no word is waited for.
+///
+/// By then the kubelet has noticed if the sandbox has ended as well. It looks once in a second, may see the one without
+/// the other, and start the container again in a sandbox that ends.
 const SANDBOX: SignedDuration = SignedDuration::from_secs(5);
 
 /// What the working container of a pod, or those of the pods of a node, have come to.
@@ -33,7 +35,9 @@ pub(crate) struct Run {
     pub(crate) is_done: bool,
     /// It has failed more often than the Job forgives.
     pub(crate) has_failed: bool,
-    /// When it will have, unless the word is found in its log, or its sandbox turns out to have ended.
+    /// When it will have.
+    ///
+    /// Unless the word is found in its log, or its sandbox turns out to have ended.
     pub(crate) fails_at: Option<Timestamp>,
     /// What is to be recorded on the pod.
     pub(crate) tally: Option<PodTally>,
@@ -101,8 +105,9 @@ pub(crate) fn run(spec: &JobSpec, pod: &PodView, now: Timestamp) -> Run {
     }
 }
 
-/// Until when the end of a run may turn out to be another one, if that is not past. Of a node whose clock is far
-/// ahead that cannot be told.
+/// Until when the end of a run may turn out to be another one, if that is not past.
+///
+/// Of a node whose clock is far ahead that cannot be told.
 fn settled(
     run: &ContainerStateTerminated,
     settles: SignedDuration,

@@ -22,8 +22,10 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 
-/// Reasons with which container runtime and kubelet report a container that they have lost, most often for a
-/// reboot of the node. How its work ended is not known, so that is no failure.
+/// Reasons with which a container is reported whose status is lost.
+///
+/// That happens to the container runtime and to the kubelet, most often when a node boots. How the work ended is not
+/// known, so it has not failed.
 const LOST: [&str; 2] = ["ContainerStatusUnknown", "Unknown"];
 
 /// Reason of a pod that its kubelet has ended for the shutdown of the node.
@@ -32,13 +34,15 @@ const NODE_SHUTDOWN: &str = "Terminated";
 /// Reason of a run that was killed for its own use of memory.
 const OUT_OF_MEMORY: &str = "OOMKilled";
 
-/// Exit codes of what could not be started, was killed, or was asked to end. They tell of a run that may have ended
-/// with its sandbox, where nothing else does: the kubelet does not show when the sandbox of a run ended that is not
-/// the last one.
+/// Exit codes of what could not be started, was killed, or was asked to end.
+///
+/// They tell of a run that may have ended with its sandbox, where nothing else does: the kubelet does not show when
+/// the sandbox of a run ended that is not the last one.
 const ENDED_BY_OTHERS: [i32; 3] = [128, 128 + 9, 128 + 15];
 
-/// How long after a container ran in a sandbox the kubelet may tell that the sandbox is ready: up to Kubernetes
-/// 1.34 it does so when it has started what there was to start.
+/// How long after a container ended its sandbox may be told to be ready.
+///
+/// Up to Kubernetes 1.34 the kubelet does so when it has started what there was to start.
 const TOLD_LATE: SignedDuration = SignedDuration::from_secs(10);
 
 /// What comes before something else, when only that is known.
@@ -49,7 +53,9 @@ const BEFORE: SignedDuration = SignedDuration::from_secs(1);
 pub struct Tally {
     /// Those that have failed.
     pub failed: i32,
-    /// How often the container had been restarted before the last one that is accounted for; -1 before the first.
+    /// How often the container had been restarted before the last one of all.
+    ///
+    /// -1: there is none yet.
     pub restarts: i32,
     /// That one's container.
     pub container: Option<String>,
@@ -93,7 +99,7 @@ struct Ended<'a> {
     is_over: bool,
 }
 
-/// What is known of the runs of `container`, the working container of `pod` in this mode.
+/// What is known of the runs of `container`, the working container of `pod`.
 pub(crate) fn runs(mode: CompletionMode, pod: &PodView, container: &ContainerStatus) -> Runs {
     let known = recorded(pod).unwrap_or_default();
     let ended = ended(container);
@@ -132,7 +138,7 @@ pub(crate) fn runs(mode: CompletionMode, pod: &PodView, container: &ContainerSta
     Runs { failed, to_record: Some(next).filter(|_| is_new && is_worth_it) }
 }
 
-/// Whether the work of `pod` is done, whose working container, an init container, is `container`.
+/// Whether the init container `container`, the working container of `pod`, is done.
 ///
 /// What is asked to end may end with 0, so an end that comes with that of the sandbox proves nothing.
 pub(crate) fn has_succeeded(pod: &PodView, container: &ContainerStatus) -> bool {
@@ -159,7 +165,7 @@ fn is_success(mode: CompletionMode, run: &ContainerStateTerminated) -> bool {
     mode == CompletionMode::ExitCode && run.exit_code == 0
 }
 
-/// Whether a run ended because its sandbox did, as far as that can be told from what is there.
+/// Whether a run ended because its sandbox did, as far as that can be told.
 fn is_end_of_sandbox(pod: &PodView, ended: &Ended<'_>) -> bool {
     let Ended { run, is_over, .. } = *ended;
     let reason = run.reason.as_deref();
@@ -206,7 +212,9 @@ fn finished(run: &ContainerStateTerminated) -> Option<Timestamp> {
     run.finished_at.as_ref().map(|time| time.0)
 }
 
-/// When it started. What could not be started did so at the beginning of time, and ended all the same.
+/// When it started.
+///
+/// What could not be started did so at the beginning of time, and ended all the same.
 fn started(run: &ContainerStateTerminated) -> Option<Timestamp> {
     let started = run.started_at.as_ref().map(|time| time.0);
     started.filter(|time| *time > Timestamp::UNIX_EPOCH).or_else(|| finished(run))
@@ -242,7 +250,9 @@ impl Tally {
         }
     }
 
-    /// Whether a run is not accounted for yet. The count of restarts may have begun anew, or stand still.
+    /// Whether a run is not accounted for yet.
+    ///
+    /// The kubelet's count of restarts may have begun anew, or stand still.
     fn is_before(&self, ended: &Ended<'_>) -> bool {
         let id = ended.run.container_id.as_ref().filter(|id| !id.is_empty());
         let is_it = id.is_some() && id == self.container.as_ref();

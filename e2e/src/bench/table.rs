@@ -302,11 +302,11 @@ mod tests {
     fn what_misses_its_promise_is_marked() {
         let slow = Figures {
             nodes: 1000,
-            detection: Some(Spread { p50: 0.2, p99: 1.2 }),
+            detection: Some(Spread { p50: 0.2, p99: 1.5 }),
             ..Figures::default()
         };
         let text = figures(&[("simulated".to_owned(), slow)]);
-        assert!(text.contains("**200 ms / 1.20 s**"), "{text}");
+        assert!(text.contains("**200 ms / 1.50 s**"), "{text}");
     }
 
     #[test]

@@ -16,14 +16,17 @@ done
 for killer in $killers; do wait "$killer" || exit 1; done
 "#;
 
-/// Stops the sandboxes of all pods of the namespace `$1`. On a busy machine one takes longer than the two seconds that
-/// crictl would wait.
+/// Stops the sandboxes of all pods of the namespace `$1`.
+///
+/// On a busy machine one takes longer than the two seconds that crictl would wait.
 const STOP_SANDBOXES: &str = r#"
 pods=$(crictl --timeout 30s pods --quiet --state ready --namespace "^$1\$")
 test -n "$pods" && crictl --timeout 30s stopp $pods
 "#;
 
-/// Kills their processes, which hold the namespaces of the pods. What runs in those runs on.
+/// Kills their processes, which hold the namespaces of the pods.
+///
+/// What runs in those runs on.
 const KILL_SANDBOXES: &str = r#"
 pods=$(crictl --timeout 30s pods --quiet --state ready --namespace "^$1\$")
 test -n "$pods" || exit 1
@@ -32,8 +35,9 @@ for pod in $pods; do
 done
 "#;
 
-/// Stops the sandboxes of all pods of a namespace on a node, and what runs in them. The kubelet creates others, and
-/// starts the pods' containers again, init containers as well.
+/// Stops the sandboxes of a namespace's pods on a node, and what runs in them.
+///
+/// The kubelet creates others, and starts the pods' containers again, init containers as well.
 ///
 /// # Errors
 /// When there are none.
@@ -42,8 +46,9 @@ pub async fn stop_sandboxes(cluster: &Cluster, node: &Node, namespace: &str) -> 
     Ok(())
 }
 
-/// Kills the sandboxes' own processes. The kubelet ends what has run in them, and goes on as with those that were
-/// stopped.
+/// Kills the processes of the sandboxes of a namespace's pods on a node.
+///
+/// The kubelet ends what has run in them, and goes on as with those that were stopped.
 ///
 /// # Errors
 /// When there are none.

@@ -37,7 +37,7 @@ fn refused_at_apply() -> Vec<(&'static str, Value, &'static str, &'static str)> 
         ("terminationWord", json!("a".repeat(257)), "spec.terminationWord", "256"),
         ("completionMode", json!("ExitCodes"), "spec.completionMode", "\"ExitCode\""),
         ("backoffLimitPerNode", json!(-1), "spec.backoffLimitPerNode", "equal to 0"),
-        ("backoffLimitPerNode", json!(1.5), "spec.backoffLimitPerNode", "int32"),
+        ("backoffLimitPerNode", json!(1.5), "spec.backoffLimitPerNode", "must be of type int"),
         ("backoffLimitPerNode", json!(3_000_000_000_i64), "spec.backoffLimitPerNode", "int32"),
         ("maxFailedNodes", json!(-1), "spec.maxFailedNodes", "equal to 0"),
         ("activeDeadlineSeconds", json!(0), "spec.activeDeadlineSeconds", "equal to 1"),

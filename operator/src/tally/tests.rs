@@ -42,7 +42,7 @@ impl Operator {
         Self { mode, limit, seen: 0, has_failed: false, is_done: false }
     }
 
-    /// Looks at everything that it has not seen yet, each twice: at once, and right before the next.
+    /// Looks at everything that is new, at once and right before the next.
     fn look(&mut self, kubelet: &mut Kubelet) {
         while self.seen < kubelet.published.len() {
             let (at, view) = kubelet.published[self.seen].clone();
@@ -88,7 +88,7 @@ fn crash(kubelet: &mut Kubelet) {
     kubelet.sync(0);
 }
 
-/// Whether the node has failed, with this limit, in the eyes of an operator that sees everything.
+/// Whether the node has failed in the eyes of an operator that sees everything.
 fn fails(mode: CompletionMode, limit: i32, mut kubelet: Kubelet) -> bool {
     kubelet.pass(20);
     let mut operator = Operator::new(mode, limit);
@@ -153,7 +153,7 @@ fn run_that_a_reboot_ended_has_not_failed_and_is_not_done() {
     }
 }
 
-/// The kubelet looks at containers and sandboxes once in a second, and may see the one end before the other.
+/// The kubelet looks once in a second, and may see the one end before the other.
 #[test]
 fn run_that_is_seen_to_end_before_its_sandbox_has_not_failed() {
     for (mode, mut kubelet) in kubelets() {
@@ -166,7 +166,7 @@ fn run_that_is_seen_to_end_before_its_sandbox_has_not_failed() {
     }
 }
 
-/// A node that is about to boot may end its containers before its kubelet, which tells of that and no more.
+/// A node that goes down may end its containers before its kubelet.
 #[test]
 fn run_of_whose_end_a_kubelet_tells_last_has_not_failed_until_the_kubelet_goes_on() {
     for (mode, mut kubelet) in kubelets() {
@@ -374,7 +374,7 @@ struct World {
     kubelet: Kubelet,
     /// Runs that ended by themselves.
     failed: i32,
-    /// Those of them that the kubelet told of before their sandbox ended, and will not forget about.
+    /// Those of them that the kubelet told of while their sandbox was there.
     told: i32,
     /// Whether the last one that ended is among these.
     is_last_told: bool,
@@ -467,8 +467,9 @@ proptest! {
         prop_assert!(operator.has_failed || !must_have, "{} {:#?}", world.told, world.kubelet);
     }
 
-    /// Who looks now and then takes nothing that ended with its sandbox for a failure. All that ended otherwise
-    /// can have been overlooked, but not for ever.
+    /// Who looks now and then takes no end of a sandbox for a failure.
+    ///
+    /// Failures can be overlooked, but not for ever.
     #[test]
     fn who_looks_now_and_then_fails_no_node_that_has_not_failed(
         mode in mode(),

@@ -1,5 +1,6 @@
-//! Sandboxes of pods end while Jobs run, and with them all that runs in them. The kubelet creates others, and starts
-//! the work again, which is no failure.
+//! Sandboxes of pods end while Jobs run, and with them all that runs in them.
+//!
+//! The kubelet creates others, and starts the work again, which is no failure.
 
 use anyhow::{Result, ensure};
 use api::names;
@@ -13,7 +14,7 @@ use crate::fault::strike;
 use crate::scenario::scene::Scene;
 use crate::scenario::{job, manifest};
 
-/// How often sandboxes end: more often than Jobs that forgive no failure could bear.
+/// How often sandboxes end: more often than a failure would be forgiven.
 const TIMES: usize = 2;
 
 /// They are stopped, as whoever keeps a node may do: what runs in them is killed.
@@ -39,7 +40,9 @@ pub(in crate::scenario) async fn stopped(scene: &Scene<'_>) -> Result<()> {
     work.until_gone(&all).await
 }
 
-/// Their own processes die, so that the kubelet asks what runs in them to end. What ends with 0 then is not done.
+/// Their own processes die, so that the kubelet asks what runs in them to end.
+///
+/// What ends with 0 then is not done.
 pub(in crate::scenario) async fn dead(scene: &Scene<'_>) -> Result<()> {
     let work = Work::start_that_ends_with(scene, 0).await?;
     let (node, _) = scene.special_node()?;
@@ -83,7 +86,9 @@ pub(in crate::scenario) async fn failed_before(scene: &Scene<'_>) -> Result<()> 
     Ok(())
 }
 
-/// Waits until a container of each Job runs on the node that is none of these, after one that failed.
+/// Waits until a container of each Job runs on the node that is none of these.
+///
+/// If there are none yet, it must be the second.
 async fn until_second_run(
     scene: &Scene<'_>,
     node: &Node,
@@ -118,8 +123,10 @@ fn restarts(pod: &Pod) -> i32 {
     of_work.map(|container| container.restart_count).max().unwrap_or_default()
 }
 
-/// A Job that forgives one failed run. On one node it fails at once the first time, and then when the file `fail` is
-/// there; on the others it is done when the file `go` is there.
+/// A Job that forgives one failed run.
+///
+/// On one node it fails at once the first time, and then when the file `fail` is there; on the others it is done when
+/// the file `go` is there.
 fn failing(scene: &Scene<'_>, name: &str, node: &Node) -> String {
     let node = node.name();
     let script = format!(

@@ -45,7 +45,7 @@ impl<'a> Work<'a> {
         Self::start_ending(scene, pairs, 143).await
     }
 
-    /// As [`Work::start`], with containers that exit with this code when they are asked to end.
+    /// As [`Work::start`], with containers that exit with this code on SIGTERM.
     pub(in crate::scenario) async fn start_that_ends_with(
         scene: &'a Scene<'a>,
         code: u8,

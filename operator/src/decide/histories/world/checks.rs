@@ -78,7 +78,7 @@ impl World {
         }
     }
 
-    /// No node has failed whose container has not crashed, whatever became of its sandbox.
+    /// No node has failed whose container has not crashed.
     pub(super) fn check_failures(&self, job: &Job, status: &JobStatus) {
         let Some(failed) = &status.failed_nodes else {
             return;

@@ -63,7 +63,7 @@ pub(super) struct Run {
     /// How the run before ended, and this one, if it has.
     before: Option<End>,
     pub(super) ended: Option<End>,
-    /// Since when the sandbox is there, or not any more; that of the first one does not matter.
+    /// Since when the sandbox is there, or not any more; unset, it is the first one.
     sandbox: Option<(bool, Timestamp)>,
     /// What the operator has recorded.
     pub(super) recorded: Option<String>,
