@@ -186,8 +186,8 @@ impl Run {
             Ok((image, kubectl, promtool)) => {
                 let integration = cargo()
                     .args(["test", "--workspace", "--no-fail-fast"])
-                    // The second makes cargo build the binaries, which the first starts.
-                    .args(["--test", "integration", "--test", "shutdown"])
+                    // The others make cargo build the binaries, which the first starts.
+                    .args(["--test", "integration", "--test", "shutdown", "--test", "version"])
                     .env(control_plane::ENVIRONMENT, image)
                     .env("KUBECTL", kubectl)
                     .env("PROMTOOL", promtool)
