@@ -143,7 +143,8 @@ async fn make_cluster(session: &Session, provision: &Provision) -> Result<(Clust
         && let Some(cluster) = Cluster::open(&session.cluster_folder, &session.logs).await?
     {
         let record = cluster.record();
-        let same_image = options.node_image.as_ref().is_none_or(|image| *image == record.image);
+        let same_image = options.node_image.as_ref().is_none_or(|image| *image == record.image)
+            && options.kubernetes.as_ref().is_none_or(|it| node_image::is_of(&record.image, it));
         ensure!(
             record.nodes == options.nodes && same_image && record.provider == options.provider,
             "the cluster that stays has {} nodes of {}, run by {}: `cargo xtask e2e down` deletes it, or ask for \

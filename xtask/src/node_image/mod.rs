@@ -237,6 +237,11 @@ pub(crate) fn is_built_here(reference: &str) -> bool {
     reference.starts_with(recipe::REPOSITORY)
 }
 
+/// Whether a node image is of a minor version of Kubernetes, for example `1.33`, by its tag.
+pub(crate) fn is_of(reference: &str, minor: &str) -> bool {
+    reference.contains(&format!(":v{minor}."))
+}
+
 /// Builds the image of kube-router, which enforces NetworkPolicies on nodes whose image was built here.
 ///
 /// # Errors
@@ -281,4 +286,25 @@ fn short(reference: &str) -> &str {
 fn reason(error: &CommandError) -> String {
     let last = error.tail.last();
     last.map_or_else(|| error.cause.to_string(), |line| line.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_of_a_node_image_is_read_from_its_tag() {
+        for image in ["kindest/node:v1.33.1@sha256:0", "daemonset-job/kind-node:v1.33.13-0e45"] {
+            assert!(is_of(image, "1.33"), "{image}");
+            assert!(!is_of(image, "1.3") && !is_of(image, "1.37"), "{image}");
+        }
+    }
+
+    #[test]
+    fn versions_that_are_none_or_too_old_are_refused() {
+        assert_eq!(parse_minor("1.33"), Ok("1.33".to_owned()));
+        for bad in ["1.30", "33", "v1.33", "1.33.1", "2.1", ""] {
+            assert!(parse_minor(bad).is_err(), "{bad}");
+        }
+    }
 }
