@@ -189,17 +189,7 @@ mod tests {
             std::future::ready(Ok::<_, std::io::Error>(http::Response::new(answer.to_owned())))
         });
         let clients = Clients::from(kube::Client::new(service, "n"));
-        let target = Target {
-            uid: "uid".into(),
-            namespace: "n".to_owned(),
-            name: "p".to_owned(),
-            daemon_set: "d".to_owned(),
-            node: "node".to_owned(),
-            word: "done".to_owned(),
-            run: "run".to_owned(),
-            started: Some(started),
-            is_over: false,
-        };
+        let target = Target { started: Some(started), ..Target::of_run("uid", "run") };
         let first_line = OnceLock::new();
         first.map(|first| first_line.set(first));
         let watched = Watched { target: &target, is_first: true, first_line: &first_line };

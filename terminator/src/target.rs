@@ -68,6 +68,24 @@ pub fn target(pod: &PodView, default_word: &str) -> Option<Target> {
 }
 
 #[cfg(test)]
+impl Target {
+    /// One of a pod and a run, of which the other fields say little.
+    pub(crate) fn of_run(uid: &str, run: &str) -> Self {
+        Self {
+            uid: uid.into(),
+            namespace: "n".to_owned(),
+            name: "p".to_owned(),
+            daemon_set: "d".to_owned(),
+            node: "node".to_owned(),
+            word: "done".to_owned(),
+            run: run.to_owned(),
+            started: None,
+            is_over: false,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;

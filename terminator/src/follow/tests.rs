@@ -10,17 +10,7 @@ mod kubelet;
 use kubelet::Kubelet;
 
 fn target() -> Target {
-    Target {
-        uid: "uid".into(),
-        namespace: "n".to_owned(),
-        name: "p".to_owned(),
-        daemon_set: "d".to_owned(),
-        node: "node".to_owned(),
-        word: "done".to_owned(),
-        run: "run".to_owned(),
-        started: None,
-        is_over: false,
-    }
+    Target::of_run("uid", "run")
 }
 
 fn seconds(seconds: u64) -> Duration {

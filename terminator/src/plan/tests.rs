@@ -5,17 +5,7 @@ use super::*;
 const LIMITS: Limits = Limits { followers: 2, retry: Duration::from_secs(10) };
 
 fn target(uid: &str, run: &str) -> Target {
-    Target {
-        uid: uid.into(),
-        namespace: "default".into(),
-        name: uid.into(),
-        daemon_set: "d".into(),
-        node: "n".into(),
-        word: "done".into(),
-        run: run.into(),
-        started: None,
-        is_over: false,
-    }
+    Target::of_run(uid, run)
 }
 
 fn over(uid: &str, run: &str) -> Target {
