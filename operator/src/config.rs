@@ -2,25 +2,26 @@
 
 use clap::Args;
 
-use crate::policy::{Features, HostPaths};
+use crate::job::{Features, HostPaths, Policy, Settings};
 
 /// Settings of the operator; each is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
-    /// Image that pods of ExitCode Jobs idle on when their work is done. It is run with the argument
-    /// `pause`, as the operator's own image can be.
+    /// Image that pods of ExitCode Jobs idle on when their work is done.
+    /// It runs with the argument `pause`, which the operator's own image accepts.
     #[arg(long, env = "PAUSE_IMAGE", default_value = PAUSE_IMAGE, value_parser = image)]
     pub pause_image: String,
 
-    /// Directories of nodes that Jobs may mount, separated by commas, /dir/** for all that is below one too;
-    /// empty: none. Of a namespace the annotation daemonset.darkowlzz.space/allowed-host-paths counts instead,
-    /// unless only one namespace is served.
+    /// Node directories that Jobs may mount, separated by commas; empty: none.
+    /// /dir/** allows /dir and everything below it. The annotation
+    /// daemonset.darkowlzz.space/allowed-host-paths of a namespace replaces this value for its Jobs,
+    /// unless the operator serves only one namespace.
     #[arg(long, env = "ALLOWED_HOST_PATHS", default_value = "/**")]
     pub allowed_host_paths: HostPaths,
 
-    /// What pods of Jobs may have, separated by commas; empty: nothing of it. Of a namespace the
-    /// annotation daemonset.darkowlzz.space/allowed-pod-features counts instead, unless only one namespace
-    /// is served.
+    /// Features that pods of Jobs may have, separated by commas; empty: none.
+    /// The annotation daemonset.darkowlzz.space/allowed-pod-features of a namespace replaces this value
+    /// for its Jobs, unless the operator serves only one namespace.
     #[arg(
         long,
         env = "ALLOWED_POD_FEATURES",
@@ -42,8 +43,16 @@ impl Default for Config {
     }
 }
 
+impl From<Config> for Settings {
+    fn from(config: Config) -> Self {
+        let Config { pause_image, allowed_host_paths, allowed_pod_features } = config;
+        let policy = Policy { host_paths: allowed_host_paths, features: allowed_pod_features };
+        Self { pause_image, policy }
+    }
+}
+
 fn image(value: &str) -> Result<String, String> {
-    api::validation::image(value).map(|()| value.to_owned())
+    api::job::validation::image(value).map(|()| value.to_owned())
 }
 
 #[cfg(test)]

@@ -1,33 +1,31 @@
 //! Turns Jobs into DaemonSets and reports their status.
 //!
-//! The way of the data: a change of a Job, of its DaemonSet or of one of its pods makes the
-//! [`controller`] observe all of them, [`decide`] what they mean (a pure function), and apply that.
+//! A change of a Job, of its DaemonSet or of one of its pods makes the controller observe all of them, decide what
+//! to do, which is a pure function, and apply that.
 
-pub mod config;
-pub mod controller;
-pub mod daemon_set;
-pub mod decide;
-pub mod events;
+mod config;
+mod job;
+mod metrics;
 #[cfg(test)]
-mod fixtures;
-mod mark;
-pub mod metrics;
-mod nodes;
-mod observe;
-pub mod observed;
-mod pace;
-mod pods;
-pub mod policy;
-pub mod progress;
-mod reachability;
-mod recent;
-pub mod reconcile;
-mod run;
-pub mod status;
-pub mod tally;
-mod turn;
-mod write;
+mod testing;
 
-pub use config::Config;
-pub use controller::run;
-pub use metrics::Metrics;
+use std::future::Future;
+
+use runtime::{client::Clients, controller::WatchEnded, http::Health};
+
+pub use self::{config::Config, metrics::Metrics};
+
+/// Reconciles the Jobs of `namespace`, or of all, until `shutdown` resolves.
+///
+/// # Errors
+/// When the watches have ended for good.
+pub async fn run(
+    clients: Clients,
+    namespace: Option<String>,
+    config: Config,
+    metrics: Metrics,
+    health: Health,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), WatchEnded> {
+    job::run(clients, namespace, config.into(), metrics, health, shutdown).await
+}

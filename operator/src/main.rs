@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use api::{
-    names,
-    runtime::{self, Options, Registry},
-};
+use api::labels;
 use clap::{Parser, Subcommand};
 use operator::{Config, Metrics};
+use runtime::{
+    metrics::Registry,
+    process::{self, Options},
+};
 
 /// Turns Jobs (daemonset.darkowlzz.space/v1beta1) into DaemonSets and reports their status.
 #[derive(Parser)]
@@ -30,11 +31,11 @@ enum Command {
 fn main() -> ExitCode {
     let Cli { options, config, command } = Cli::parse();
     if let Some(Command::Pause) = command {
-        return runtime::pause();
+        return process::pause();
     }
     let mut registry = Registry::new("operator");
     let metrics = Metrics::new(&mut registry);
-    runtime::run(names::OPERATOR, &options, registry, |context| {
+    process::run(labels::OPERATOR, &options, registry, |context| {
         let namespace = options.namespace().map(str::to_owned);
         operator::run(
             context.clients,

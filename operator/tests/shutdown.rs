@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use api::runtime::{Clients, Health};
 use http::{Request, Response};
 use kube::{Client, client::Body};
+use runtime::{client::Clients, http::Health};
 use serde_json::json;
 
 /// Knows of one Job, and does not answer to anything else.

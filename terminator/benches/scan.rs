@@ -1,4 +1,4 @@
-//! How fast the scanner goes through a log, a chunk at a time as the connection delivers it.
+//! Measures the scanner, a chunk at a time as a connection delivers it.
 //!
 //! `cargo bench --package terminator` runs it with the release profile, so with the code that the image
 //! holds. At least 2 GB/s are promised for lines without the word.
@@ -8,9 +8,9 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use terminator::scan::Scanner;
 
-/// What hyper hands on of a busy connection at a time.
+/// Bytes that hyper delivers of a busy connection at a time.
 const CHUNK: usize = 8 * 1024;
-/// Much more than the caches of a processor hold, so that the speed of the memory counts as well.
+/// Bytes of a log: more than a processor's caches hold, so that the memory counts.
 const LOG: usize = 64 * 1024 * 1024;
 
 fn log(line: &str) -> Vec<u8> {
@@ -24,7 +24,7 @@ fn scan(criterion: &mut Criterion) {
             "plain",
             "2026-01-31T14:25:36.123456Z INFO request served path=/healthz status=200 ms=3\n",
         ),
-        // Its letters, and words that it is part of: each match has to be looked at.
+        // Words that contain the word: each match must be checked.
         ("part of words", "10:25:36 the abandoned and undone items were overdone by the node\n"),
         ("lines of one byte", "\n"),
     ];

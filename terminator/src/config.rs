@@ -2,27 +2,28 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use api::names;
+use api::labels;
 use clap::Args;
 
 /// Settings of the terminator; each is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
-    /// Label selector of the pods whose logs are followed.
-    #[arg(long, env = "POD_LABEL_SELECTOR", default_value = names::POD_SELECTOR, value_parser = selector)]
+    /// Label selector of the pods whose logs the terminator follows.
+    #[arg(long, env = "POD_LABEL_SELECTOR", default_value = labels::POD_SELECTOR, value_parser = selector)]
     pub pod_label_selector: String,
 
-    /// Word that marks the work of a pod as done, for Jobs that name none.
+    /// Termination word of Jobs that name none.
     #[arg(long, env = "TERMINATION_WORD", default_value = "done", value_parser = word)]
     pub termination_word: String,
 
-    /// The longest wait, in seconds, before a log that broke off is opened again. A completion is
-    /// noticed at once, whatever this is.
+    /// Longest wait, in seconds, before the terminator reopens a log that broke off.
+    /// It is no polling interval: the terminator notices a word at once.
     #[arg(long, env = "TICKER_DURATION", default_value = "10", value_parser = seconds)]
     pub ticker_duration: Duration,
 
-    /// Logs that are followed at the same time; when there are more pods, they take turns. Each is a
-    /// stream from the API server, which share connections where it has HTTP/2.
+    /// Number of logs that the terminator follows at the same time.
+    /// More pods take turns. Each log is a stream from the API server; streams share connections
+    /// where the API server supports HTTP/2.
     #[arg(long, env = "MAX_FOLLOWERS", default_value = "500")]
     pub max_followers: NonZeroUsize,
 }
@@ -30,7 +31,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            pod_label_selector: names::POD_SELECTOR.to_owned(),
+            pod_label_selector: labels::POD_SELECTOR.to_owned(),
             termination_word: "done".to_owned(),
             ticker_duration: Duration::from_secs(10),
             max_followers: NonZeroUsize::MIN.saturating_add(499),
@@ -39,7 +40,7 @@ impl Default for Config {
 }
 
 fn word(value: &str) -> Result<String, String> {
-    api::validation::termination_word(value).map(|()| value.to_owned())
+    api::job::validation::termination_word(value).map(|()| value.to_owned())
 }
 
 fn seconds(value: &str) -> Result<Duration, String> {
@@ -50,7 +51,9 @@ fn seconds(value: &str) -> Result<Duration, String> {
     }
 }
 
-/// The rest is for the API server to judge, see [`Error::Selector`](crate::Error::Selector).
+/// Refuses an empty selector, which would select the pods of the whole cluster.
+///
+/// The API server checks the rest, see [`Error::Selector`](crate::Error::Selector).
 fn selector(value: &str) -> Result<String, String> {
     if value.trim().is_empty() {
         return Err("must not be empty: that would select the pods of the whole cluster".to_owned());

@@ -1,25 +1,23 @@
-//! Notices when the work of a pod is done, records that on the pod, and deletes finished Jobs.
+//! Finds termination words in logs, records them, and deletes finished Jobs.
 //!
-//! The way of the data: a change of a pod makes the [`plan`] (pure) ask for its log to be
-//! [followed](follow); its bytes are [scanned](scan) (pure) for the termination word, and finding
-//! it is [recorded](record) as a condition of the pod. The operator derives the Job's status from
-//! these conditions, and [`finish`] deletes a Job whose status says that it is complete.
+//! ```text
+//!  watch of pods ──▶ follow::scheduler (pure) ──▶ follow::reader ──▶ scan (pure) ──▶ record
+//!  watch of Jobs ──▶ finish::ttl (pure) ──▶ finish::delete
+//! ```
+//!
+//! The operator derives the status of a Job from the recorded conditions, and that status makes `finish`
+//! delete the Job.
 
 pub mod config;
-mod entry;
-pub mod finish;
-pub mod follow;
+mod error;
+mod finish;
+mod follow;
 pub mod metrics;
-pub mod plan;
-pub mod record;
-mod reopen;
-mod rotation;
-pub mod scan;
-mod stamps;
-pub mod target;
-
+mod record;
 mod run;
+pub mod scan;
 
 pub use config::Config;
+pub use error::Error;
 pub use metrics::Metrics;
-pub use run::{Error, run};
+pub use run::run;

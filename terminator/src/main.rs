@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use api::{
-    names,
-    runtime::{self, Options, Registry},
-};
+use api::labels;
 use clap::Parser;
+use runtime::{
+    metrics::Registry,
+    process::{self, Options},
+};
 use terminator::{Config, Metrics};
 
 /// Notices when every node of a Job (daemonset.darkowlzz.space/v1beta1) is done, and ends the Job.
@@ -23,7 +24,7 @@ fn main() -> ExitCode {
     let Cli { options, config } = Cli::parse();
     let mut registry = Registry::new("terminator");
     let metrics = Metrics::new(&mut registry);
-    runtime::run(names::TERMINATOR, &options, registry, |context| {
+    process::run(labels::TERMINATOR, &options, registry, |context| {
         let namespace = options.namespace().map(str::to_owned);
         terminator::run(
             context.clients,

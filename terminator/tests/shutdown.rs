@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use api::runtime::{Clients, Health};
 use http::{Request, Response};
 use kube::{Client, client::Body};
+use runtime::{client::Clients, http::Health};
 
 async fn an_api_server_that_hangs(_: Request<Body>) -> Result<Response<Body>, std::io::Error> {
     std::future::pending().await

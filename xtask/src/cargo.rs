@@ -1,47 +1,28 @@
 //! Cargo called from a program that cargo itself runs.
 
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt as _;
 
-use e2e::paths;
-use e2e::process::Cmd;
+use harness::paths;
+use harness::process::Cmd;
 
 /// A cargo command in the workspace, with the environment that a shell would give it.
 ///
 /// `cargo run` hands its program variables about the package it runs. Passed on, they make build
 /// scripts that watch them (ring's does) run again, and the next plain `cargo build` once more.
 pub(crate) fn cargo() -> Cmd {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let own = std::env::vars_os()
-        .map(|(name, _)| name)
-        .filter(|name| is_set_by_cargo(&name.to_string_lossy()));
-    own.fold(Cmd::new(cargo).cwd(paths::workspace()), Cmd::env_remove)
+    let cargo = Cmd::new(program()).cwd(paths::workspace());
+    set_by_cargo().fold(cargo, Cmd::env_remove)
 }
 
-/// Goes on as the same command of this program, built with optimizations: what generates load and takes
-/// times must not be what is waited for. Returns only if that is not possible.
-pub(crate) fn go_on_optimized() -> std::io::Error {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut command = std::process::Command::new(cargo);
-    command
-        .args([
-            "run",
-            "--quiet",
-            "--profile",
-            "quick",
-            "--package",
-            "xtask",
-            "--bin",
-            "xtask",
-            "--",
-        ])
-        .args(std::env::args_os().skip(1));
-    for (name, _) in std::env::vars_os() {
-        if is_set_by_cargo(&name.to_string_lossy()) {
-            command.env_remove(name);
-        }
-    }
-    command.exec()
+/// The cargo that runs this program, or the one on `PATH`.
+pub(crate) fn program() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"))
+}
+
+/// The names of the variables that are not for other commands of cargo.
+pub(crate) fn set_by_cargo() -> impl Iterator<Item = OsString> {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    names.filter(|name| is_set_by_cargo(&name.to_string_lossy()))
 }
 
 fn is_set_by_cargo(name: &str) -> bool {

@@ -1,19 +1,20 @@
-//! `cargo xtask codegen`: the files that are derived from the code.
+//! `cargo xtask codegen` writes the files that are generated from the code.
 
 mod api_reference;
+mod deploy;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::paths;
+use harness::paths;
 use kube::CustomResourceExt;
 
-use crate::context::Verdict;
+use harness::command::Verdict;
 
-/// Write the generated manifests.
+/// Write the generated files.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Change nothing; fail when a generated file is not what it would be.
+    /// Change nothing; fail when a generated file is out of date.
     #[arg(long)]
     check: bool,
 }
@@ -39,14 +40,14 @@ pub(crate) fn run(args: &Args) -> Result<Verdict> {
     Ok(Verdict::Passed)
 }
 
-/// Fails when a generated file is not what the code would make it.
+/// Fails when a generated file is out of date.
 pub(crate) fn check() -> Result<()> {
     let stale: Vec<_> = stale()?.into_iter().map(|file| file.path.display().to_string()).collect();
     ensure!(stale.is_empty(), "stale: {}; run `cargo xtask codegen`", stale.join(", "));
     Ok(())
 }
 
-/// The generated files that are not what they should be.
+/// The generated files that are out of date.
 fn stale() -> Result<Vec<Generated>> {
     let mut stale = Vec::new();
     for file in generated()? {
@@ -58,7 +59,9 @@ fn stale() -> Result<Vec<Generated>> {
 }
 
 fn generated() -> Result<Vec<Generated>> {
-    let definition = api::v1beta1::Job::crd();
+    let mut definition = api::job::Job::crd();
+    let labels = deploy::LABELS.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    definition.metadata.labels = Some(labels.into());
     let reference = Generated {
         path: paths::workspace().join("docs/api.md"),
         content: api_reference::render(&definition)?,
@@ -73,11 +76,14 @@ fn generated() -> Result<Vec<Generated>> {
         content: install(&deploy, &crd)?,
         path: deploy.join("kustomize/base/install.yaml"),
     };
-    Ok(vec![crd, install, reference])
+    let mut files = deploy::files(&deploy, &crd)?;
+    files.extend([crd, install, reference]);
+    Ok(files)
 }
 
-/// All manifests of a folder as one, in the order of their names: kustomize reads no file from outside of
-/// its own folder.
+/// All manifests of a folder as one, in the order of their names.
+///
+/// kustomize reads no file from outside its own folder.
 fn install(deploy: &Path, crd: &Generated) -> Result<String> {
     let entries = std::fs::read_dir(deploy)
         .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)

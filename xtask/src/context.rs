@@ -1,20 +1,9 @@
-//! What every subcommand gets: the global options, where its logs go, and the news of an interrupt.
+//! What every subcommand gets: the global options, its logs, and the news of an interrupt.
 
 use anyhow::{Context as _, Result};
-use e2e::paths;
-use e2e::process::LogDir;
+use harness::paths;
+use harness::process::LogDir;
 use tokio_util::sync::CancellationToken;
-
-/// How a subcommand ended that had nothing to stop it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Everything it checked is as it should be.
-    Passed,
-    /// A check, a test or a scenario failed; what failed was printed.
-    Failed,
-    /// The infrastructure failed before there was anything to judge; how was printed.
-    Broken,
-}
 
 /// Options and services that all subcommands share.
 #[derive(Clone, Debug)]

@@ -8,14 +8,17 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
-use e2e::process::{Cmd, LogDir};
-use e2e::progress::{Phase, Progress};
-use e2e::{images, paths};
+use harness::process::{Cmd, LogDir};
+use harness::progress::{Phase, Progress};
+use harness::provide::Profile;
+use harness::{images, paths};
 
 pub(crate) use self::binaries::{Binaries, build as build_binaries};
-use crate::context::{Context, Verdict};
-use crate::node_image;
-use crate::provision::{self, Provision};
+use harness::command::Verdict;
+
+use crate::context::Context;
+use crate::offline::node_image;
+use crate::offline::provision::{self, Provision};
 
 /// The most that an image with one of our binaries may weigh, in bytes.
 const BINARY_IMAGE_LIMIT: u64 = 8 << 20;
@@ -25,19 +28,19 @@ const DOCKER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// Build only this image; may be given several times. Default: all.
+    /// Build only this image; repeatable. Default: all images.
     #[arg(long, value_name = "NAME")]
     only: Vec<Image>,
 
-    /// Tag of the images. Default: what the manifests under deploy/ use.
+    /// Tag of the images. Default: the tag in the manifests under deploy/.
     #[arg(long)]
     tag: Option<String>,
 
-    /// Registry, with the path in it, that the names start with.
+    /// Registry and path with which the image names start.
     #[arg(long, default_value = images::REGISTRY)]
     registry: String,
 
-    /// Push the images once they are built.
+    /// Push the images after the build.
     #[arg(long)]
     push: bool,
 }
@@ -96,25 +99,6 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
         progress.phase("push", async |phase| push(&built, &logs, phase).await).await?;
     }
     Ok(Verdict::Passed)
-}
-
-/// What the binaries are built for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Profile {
-    /// Small images, which users get.
-    Release,
-    /// A short wait after a change.
-    Quick,
-}
-
-impl Profile {
-    /// Its name in `Cargo.toml`, and that of its folder.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Release => "release",
-            Self::Quick => "quick",
-        }
-    }
 }
 
 /// How the images are called.

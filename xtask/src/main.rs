@@ -1,6 +1,8 @@
 //! `cargo xtask`: builds, tests and runs daemonset-job end to end.
 //!
-//! This file is the command line only; every subcommand lives in the module of its name.
+//! This file is the command line only; every subcommand lives in the module of its name. Scenarios and
+//! benchmarks are programs of their own, which [`runner`] starts. [`offline`] is for machines that reach
+//! no registry.
 
 #![allow(
     clippy::print_stdout,
@@ -8,38 +10,27 @@
     reason = "a command-line program talks to its user"
 )]
 
-mod bench;
-mod capabilities;
+#[cfg(test)]
+mod architecture;
 mod cargo;
 mod codegen;
 mod context;
-mod control_plane;
 mod digest;
 mod doctor;
-mod e2e;
 mod image;
-mod node_image;
-mod output;
-#[cfg(test)]
-mod pages;
-mod provision;
+mod offline;
+mod provide;
 mod release;
+mod runner;
 mod test;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
+use harness::command::{self, Verdict};
 
-use crate::context::{Context, Verdict};
-
-/// A scenario or a test failed.
-const EXIT_FAILED: u8 = 1;
-/// Something that the work needs is missing or broken: Docker, the network, the cluster.
-const EXIT_INFRASTRUCTURE: u8 = 2;
-/// Ended by Ctrl-C or SIGTERM, as a shell would report it.
-const EXIT_INTERRUPTED: u8 = 130;
+use crate::context::Context;
+use crate::offline::node_image;
 
 /// Builds, tests and runs daemonset-job end to end.
 ///
@@ -48,7 +39,7 @@ const EXIT_INTERRUPTED: u8 = 130;
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", disable_help_subcommand = true)]
 struct Cli {
-    /// Change nothing on this machine outside the repository: install nothing, start no daemon.
+    /// Change nothing outside the repository: install nothing, start no daemon.
     #[arg(long, global = true)]
     no_provision: bool,
 
@@ -58,91 +49,84 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Check what this machine has of what the other commands need; changes nothing.
+    /// Check this machine for the tools that the other commands need; changes nothing.
     Doctor(doctor::Args),
-    /// Provide the image of a kind node: pull the official one, or build one from Debian packages.
+    /// Pull the kind node image, or build it from Go modules and Debian packages.
     NodeImage(node_image::Args),
     /// Build the container images.
     Image(image::Args),
-    /// Write the manifests that are derived from the code.
+    /// Write the files that are generated: CRD, install.yaml, API reference.
     Codegen(codegen::Args),
     /// Run the main job end to end on a kind cluster of its own.
-    E2e(e2e::Args),
-    /// Measure how fast a finished Job is noticed and what that costs, from 3 to 5,000 nodes.
-    Bench(bench::Args),
-    /// Make everything that users of a version get, in dist/.
+    E2e(runner::Args),
+    /// Measure the delay and the cost of noticing a finished Job on 3 to 5,000 nodes.
+    Bench(runner::Args),
+    /// Write a release to dist/: images, manifests, checksums, SBOM.
     Release(release::Args),
-    /// Run the checks (format, lints, generated files, licences), the unit and integration tests, and the
-    /// scenarios tagged `ci`.
+    /// Run all checks and tests, and the scenarios tagged `ci`.
+    ///
+    /// The checks are format, lints, generated files and licences.
     Test(test::Args),
+    /// Provide images and programs to the runners, as JSON.
+    #[command(hide = true)]
+    Provide(provide::Args),
 }
 
 impl Command {
     async fn run(self, cx: &Context) -> anyhow::Result<Verdict> {
         match self {
-            Self::Doctor(args) => until_interrupted(cx, doctor::run(args, cx)).await,
-            Self::NodeImage(args) => until_interrupted(cx, node_image::run(args, cx)).await,
-            Self::Image(args) => until_interrupted(cx, image::run(args, cx)).await,
+            Self::Doctor(args) => doctor::run(args, cx).await,
+            Self::NodeImage(args) => node_image::run(args, cx).await,
+            Self::Image(args) => image::run(args, cx).await,
             Self::Codegen(args) => codegen::run(&args),
-            Self::Release(args) => until_interrupted(cx, release::run(args, cx)).await,
-            // These clean up after themselves, so they mind interrupts themselves.
-            Self::E2e(args) => e2e::run(args, cx).await,
-            Self::Bench(args) => bench::run(args, cx).await,
+            Self::Release(args) => release::run(args, cx).await,
+            Self::E2e(args) => runner::SCENARIOS.exec(&args, cx).await,
+            Self::Bench(args) => runner::BENCH.exec(&args, cx).await,
             Self::Test(args) => test::run(args, cx).await,
+            Self::Provide(args) => provide::run(args, cx).await,
         }
-    }
-}
-
-/// Drops the work, and with it every child process, at the first interrupt.
-async fn until_interrupted(
-    cx: &Context,
-    work: impl Future<Output = anyhow::Result<Verdict>>,
-) -> anyhow::Result<Verdict> {
-    tokio::select! {
-        result = work => result,
-        () = cx.interrupted.cancelled() => anyhow::bail!("interrupted"),
     }
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let cx = Context { provision: !cli.no_provision, interrupted: CancellationToken::new() };
-    if let Err(error) = listen(cx.interrupted.clone()) {
-        eprintln!("error: cannot listen for signals: {error}");
-        return ExitCode::from(EXIT_INFRASTRUCTURE);
-    }
-    let result = cli.command.run(&cx).await;
-    if let Err(error) = &result {
-        eprintln!("error: {error:#}");
-    }
-    if cx.interrupted.is_cancelled() {
-        return ExitCode::from(EXIT_INTERRUPTED);
-    }
-    match result {
-        Ok(Verdict::Passed) => ExitCode::SUCCESS,
-        Ok(Verdict::Failed) => ExitCode::from(EXIT_FAILED),
-        Ok(Verdict::Broken) | Err(_) => ExitCode::from(EXIT_INFRASTRUCTURE),
-    }
+    command::run(async |interrupted| {
+        let cx = Context { provision: !cli.no_provision, interrupted };
+        match cli.command {
+            // It ends its runner in order.
+            Command::Test(args) => test::run(args, &cx).await,
+            command => command::until_interrupted(&cx.interrupted, command.run(&cx)).await,
+        }
+    })
+    .await
 }
 
-/// The first signal asks for an orderly end, the second ends the process at once.
-fn listen(interrupted: CancellationToken) -> std::io::Result<()> {
-    let mut int = signal(SignalKind::interrupt())?;
-    let mut term = signal(SignalKind::terminate())?;
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = int.recv() => {}
-                _ = term.recv() => {}
+#[cfg(test)]
+mod tests {
+    use harness::pages;
+
+    use super::*;
+
+    #[test]
+    fn every_command_of_this_program_on_a_page_is_one_that_it_knows() {
+        let commands = pages::commands_of("cargo xtask").expect("pages");
+        assert!(commands.len() > 10, "only {} were found", commands.len());
+        for (place, words) in commands {
+            let words = std::iter::once("xtask").chain(words.iter().map(String::as_str));
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("{place}: {error}");
             }
-            if interrupted.is_cancelled() {
-                ::e2e::process::kill_all();
-                std::process::exit(EXIT_INTERRUPTED.into());
-            }
-            ::e2e::progress::interject("interrupted: cleaning up (again to exit at once)");
-            interrupted.cancel();
         }
-    });
-    Ok(())
+    }
+
+    #[test]
+    fn options_of_the_runners_are_left_to_them() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' ')).expect("parsed");
+        for line in ["xtask e2e --help", "xtask e2e run --filter x", "xtask e2e --nodes 1 up"] {
+            let Command::E2e(args) = parse(line).command else { panic!("{line}") };
+            assert_eq!(args.words(), line.split(' ').skip(2).collect::<Vec<_>>());
+        }
+        assert!(parse("xtask --no-provision e2e up").no_provision);
+    }
 }

@@ -6,27 +6,29 @@ mod version;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::kustomize::{self, Kustomization};
-use e2e::process::{Cmd, LogDir};
-use e2e::progress::{Phase, Progress};
-use e2e::{images, paths};
+use harness::command::Verdict;
+use harness::kustomize::{self, Kustomization};
+use harness::process::{Cmd, LogDir};
+use harness::progress::{Phase, Progress};
+use harness::provide::Profile;
+use harness::{images, paths};
 
-use crate::context::{Context, Verdict};
+use crate::context::Context;
 use crate::digest::sha256;
-use crate::image::{self, Built, Image, Names, Profile};
-use crate::node_image;
-use crate::provision::{self, Provision};
+use crate::image::{self, Built, Image, Names};
+use crate::offline::node_image;
+use crate::offline::provision::{self, Provision};
 
 /// What a release holds beside the sample: its image is built from a Dockerfile, for everyone to change.
 const RELEASED: [Image; 2] = [Image::Operator, Image::Terminator];
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// Make everything and push nothing. Sources that are not committed or not tagged will do.
+    /// Write everything and push nothing; accepts uncommitted or untagged sources.
     #[arg(long)]
     dry_run: bool,
 
-    /// Registry, with the path in it, that the images are pushed to and the manifests name.
+    /// Registry and path of the images, which the manifests name.
     #[arg(long, default_value = images::REGISTRY)]
     registry: String,
 }

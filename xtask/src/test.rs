@@ -3,25 +3,31 @@
 mod deny;
 mod libtest;
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
-use e2e::process::{Cmd, LogDir};
-use e2e::progress::{Progress, Tally};
+use anyhow::{Context as _, Result, anyhow};
+use harness::command::{self, Verdict};
+use harness::process::{Cmd, LogDir};
+use harness::progress::{Progress, Tally};
+use harness::provide::XTASK;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cargo::cargo;
-use crate::context::{Context, Verdict};
-use crate::provision::{self, Provision};
+use crate::codegen;
+use crate::context::Context;
+use crate::offline::provision::{self, Provision};
+use crate::offline::{control_plane, node_image};
+use crate::runner;
 use crate::test::deny::Advisories;
-use crate::{codegen, control_plane, e2e as end_to_end, node_image};
 
 /// A build of everything on a small machine, and then the tests.
 const TIMEOUT: Duration = Duration::from_secs(45 * 60);
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// Fail where the database of known vulnerabilities cannot be reached. Without this, the output
-    /// says that they were not checked.
+    /// Fail if the database of known vulnerabilities is unreachable.
+    /// Without this, the output says that vulnerabilities were not checked.
     #[arg(long)]
     require_advisories: bool,
 }
@@ -34,17 +40,12 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
         tally: Tally::default(),
         failures: Vec::new(),
     };
-    tokio::select! {
-        () = run.checks(&args, cx) => {}
-        () = cx.interrupted.cancelled() => return Err(anyhow!("interrupted")),
-    }
-    // It cleans up after itself, so it minds interrupts itself.
-    let (tally, verdict) = end_to_end::run_scenarios(
-        end_to_end::Options::default(),
-        Some(end_to_end::Selection::ci()),
-        cx,
-    )
-    .await?;
+    let checks = async {
+        run.checks(&args, cx).await;
+        Ok(())
+    };
+    command::until_interrupted(&cx.interrupted, checks).await?;
+    let (tally, verdict) = scenarios(cx).await?;
     run.tally += tally;
     if verdict != Verdict::Passed {
         run.failures.push("e2e: see above".to_owned());
@@ -59,6 +60,45 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
         (_, Verdict::Broken) if run.failures.len() == 1 => Verdict::Broken,
         _ => Verdict::Failed,
     })
+}
+
+/// Runs the scenarios tagged `ci`. They clean up after themselves, so an interrupt is passed on and waited
+/// for.
+async fn scenarios(cx: &Context) -> Result<(Tally, Verdict)> {
+    let program = command::until_interrupted(&cx.interrupted, runner::SCENARIOS.build()).await?;
+    let child = tokio::process::Command::new(&program)
+        .args(["run", "--tag", "ci"])
+        .args((!cx.provision).then_some("--no-provision"))
+        .env(XTASK, this_program()?)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        // Its own group: Ctrl-C reaches only us.
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    let output = child.wait_with_output();
+    tokio::pin!(output);
+    let output = tokio::select! {
+        output = &mut output => output,
+        () = cx.interrupted.cancelled() => {
+            if let Some(id) = id {
+                kill_process(id, Signal::TERM).context("cannot end the scenarios")?;
+            }
+            output.await
+        }
+    };
+    let output = output.context("the scenarios cannot be waited for")?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let tally = printed.lines().last().and_then(Tally::parse);
+    // Without a last line it ended before it began.
+    let tally = tally.unwrap_or(Tally { passed: 0, failed: 1 });
+    Ok((tally, command::verdict(output.status.code())))
+}
+
+/// The path of this program, which runners ask for images and programs.
+fn this_program() -> Result<std::path::PathBuf> {
+    std::env::current_exe().context("this program has no path")
 }
 
 /// One run of all checks; one that fails does not keep the others from running.
@@ -84,8 +124,13 @@ impl Run {
         let doc = cargo().args(["test", "--workspace", "--no-fail-fast", "--doc"]);
         self.tests("doc tests", doc).await;
         self.integration(cx).await;
-        let endings = cargo().args(["test", "--package", "xtask", "--test", "endings"]);
-        self.tests("endings of runs", endings).await;
+        match this_program() {
+            Ok(program) => {
+                let endings = cargo().args(["test", "--package", "scenarios", "--test", "endings"]);
+                self.tests("endings of runs", endings.env(XTASK, program)).await;
+            }
+            Err(error) => self.count("endings of runs", Err(error)),
+        }
     }
 
     /// Runs a command that either passes or fails.
@@ -179,11 +224,12 @@ impl Run {
                 phase.outcome(&image);
                 let kubectl = node_image::kubectl(&provision).await?;
                 let promtool = provision::PROMTOOL.ensure(&provision).await?;
-                anyhow::Ok((image, kubectl, promtool))
+                let helm = provision::HELM.ensure(&provision).await?;
+                anyhow::Ok((image, kubectl, promtool, helm))
             })
             .await;
         match image {
-            Ok((image, kubectl, promtool)) => {
+            Ok((image, kubectl, promtool, helm)) => {
                 let integration = cargo()
                     .args(["test", "--workspace", "--no-fail-fast"])
                     // The others make cargo build the binaries, which the first starts.
@@ -191,6 +237,7 @@ impl Run {
                     .env(control_plane::ENVIRONMENT, image)
                     .env("KUBECTL", kubectl)
                     .env("PROMTOOL", promtool)
+                    .env("HELM", helm)
                     .env("RUST_TEST_THREADS", control_plane::TEST_THREADS);
                 self.tests("integration", integration).await;
             }

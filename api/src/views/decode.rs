@@ -1,4 +1,4 @@
-//! Decodes of an object what is read, and passes over the rest.
+//! Decodes the fields of an object that are read, and skips the rest.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,22 @@ use k8s_openapi::{
 };
 use serde::{Deserialize, Deserializer};
 
-use super::AffinityView;
-use crate::names;
+use super::affinity::{AffinityView, intended_node};
+use crate::labels;
 
-/// The scheduler's condition, which tells why a pod is on no node.
+/// Condition by which the scheduler says why a pod has no node.
 const SCHEDULED: &str = "PodScheduled";
-/// The phase of a pod that its kubelet has given up, or not taken.
+/// Condition by which the kubelet says whether a pod's sandbox is ready.
+/// <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-has-network>
+pub(super) const SANDBOX_READY: &str = "PodReadyToStartContainers";
+/// Phase of a pod that its kubelet has given up or refused.
 const FAILED: &str = "Failed";
 
-/// Without labels, foreign annotations, and managed fields.
+/// Decodes metadata without labels, foreign annotations and managed fields.
 pub(super) fn metadata<'de, D: Deserializer<'de>>(decoder: D) -> Result<ObjectMeta, D::Error> {
     let read = Metadata::deserialize(decoder)?;
     let mut annotations = read.annotations.unwrap_or_default();
-    annotations.retain(|key, _| key.starts_with(names::GROUP));
+    annotations.retain(|key, _| key.starts_with(labels::GROUP));
     Ok(ObjectMeta {
         name: read.name,
         namespace: read.namespace,
@@ -49,40 +52,39 @@ struct Metadata {
     annotations: Option<BTreeMap<String, String>>,
 }
 
-/// The affinity that names a node; one that names none says nothing of where a pod runs.
+/// Decodes an affinity if it names a node; others do not say where a pod runs.
 pub(super) fn intention<'de, D: Deserializer<'de>>(
     decoder: D,
 ) -> Result<Option<AffinityView>, D::Error> {
     let affinity = Option::<AffinityView>::deserialize(decoder)?;
-    Ok(affinity.filter(|affinity| {
-        affinity.node_affinity.as_ref().and_then(super::intended_node).is_some()
-    }))
+    Ok(affinity
+        .filter(|affinity| affinity.node_affinity.as_ref().and_then(intended_node).is_some()))
 }
 
-/// Ours, the scheduler's, and the kubelet's of the sandbox.
+/// Decodes our conditions, the scheduler's, and the kubelet's of the sandbox.
 pub(super) fn conditions<'de, D: Deserializer<'de>>(
     decoder: D,
 ) -> Result<Vec<PodCondition>, D::Error> {
     few(decoder, |condition: &PodCondition| {
-        [names::POD_COMPLETED, names::POD_SANDBOX_CHANGED, super::SANDBOX_READY]
+        [labels::POD_COMPLETED, labels::POD_SANDBOX_CHANGED, SANDBOX_READY]
             .contains(&condition.type_.as_str())
             || condition.type_ == SCHEDULED && condition.status != "True"
     })
 }
 
-/// The phase, if the pod has failed.
+/// Decodes the phase if the pod has failed.
 pub(super) fn failure<'de, D: Deserializer<'de>>(decoder: D) -> Result<Option<String>, D::Error> {
     Ok(Option::<String>::deserialize(decoder)?.filter(|phase| phase == FAILED))
 }
 
-/// The container that does the work, if it is among these.
+/// Decodes the status of the job container, if it is in the list.
 pub(super) fn job_container<'de, D: Deserializer<'de>>(
     decoder: D,
 ) -> Result<Vec<ContainerStatus>, D::Error> {
-    few(decoder, |status: &ContainerStatus| status.name == names::JOB_CONTAINER)
+    few(decoder, |status: &ContainerStatus| status.name == labels::JOB_CONTAINER)
 }
 
-/// The container that does the work, or else the name of one that has begun.
+/// Decodes the job container's status, or else the name of a begun container.
 pub(super) fn job_container_or_begun<'de, D: Deserializer<'de>>(
     decoder: D,
 ) -> Result<Vec<ContainerStatus>, D::Error> {
@@ -93,12 +95,14 @@ pub(super) fn job_container_or_begun<'de, D: Deserializer<'de>>(
             || last.is_some_and(|last| last.terminated.is_some())
     };
     let begun = all.iter().find(|status| has_begun(status)).map(|status| status.name.clone());
-    let job_container = all.into_iter().find(|status| status.name == names::JOB_CONTAINER);
+    let job_container = all.into_iter().find(|status| status.name == labels::JOB_CONTAINER);
     let named = |name| ContainerStatus { name, ..ContainerStatus::default() };
     Ok(job_container.or_else(|| begun.map(named)).into_iter().collect())
 }
 
-/// Those of a list that are read, in a vector of their size. Some servers write null for no list.
+/// Decodes the items that `is_read` selects, into a vector of their size.
+///
+/// Some servers write null for no list.
 fn few<'de, D, T>(decoder: D, is_read: impl FnMut(&T) -> bool) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,

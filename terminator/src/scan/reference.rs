@@ -1,10 +1,12 @@
-//! What the scanner must find, said as plainly as can be: for property tests and the fuzzer.
+//! The definition of the scanner, for property tests and the fuzzer.
 
-use super::{Scanner, is_word};
+use super::scanner::{Scanner, is_word};
 
-/// Whether the word is found in `log`: it stands at some place with no word character, in any valid
-/// reading as UTF-8, before or after it, what comes after it is known, and the end of its line is.
-pub(super) fn finds(word: &str, log: &[u8]) -> bool {
+/// Returns whether the word is found in `log`.
+///
+/// It stands at some place without a word character before or after it, in any valid reading as UTF-8. The
+/// character after it and the end of its line have come.
+fn finds(word: &str, log: &[u8]) -> bool {
     let word = word.as_bytes();
     let places = (0..log.len()).filter(|&start| log[start..].starts_with(word));
     places.into_iter().any(|start| {
@@ -27,7 +29,10 @@ pub(super) fn finds(word: &str, log: &[u8]) -> bool {
     })
 }
 
-/// Panics unless the scanner, given `log` in chunks of these sizes over and over, finds what it must.
+/// Checks that the scanner agrees for `log` in chunks of these sizes, repeated.
+///
+/// # Panics
+/// When it does not.
 pub fn check(word: &str, log: &[u8], chunks: &[usize]) {
     let mut scanner = Scanner::new(word);
     let mut rest = log;
@@ -44,8 +49,9 @@ pub fn check(word: &str, log: &[u8], chunks: &[usize]) {
     assert_eq!(found, finds(word, seen), "{word:?} in {:?}", String::from_utf8_lossy(seen));
 }
 
-/// As [`check`], for an input of the fuzzer: the length of the word, the size of a chunk, the word,
-/// the log. Input that is of no such form passes.
+/// Checks an input of the fuzzer.
+///
+/// It has the length of the word, the size of a chunk, the word, and the log. Input of another form passes.
 pub fn check_input(input: &[u8]) {
     let Some((&[length, chunk], rest)) = input.split_first_chunk() else {
         return;

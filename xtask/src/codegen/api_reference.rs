@@ -1,4 +1,4 @@
-//! The page of the resource's fields, from its schema: what `kubectl explain` says, in one place.
+//! Renders docs/api.md from the CRD's schema, as `kubectl explain` shows the fields.
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
@@ -16,8 +16,8 @@ pub(super) fn render(crd: &CustomResourceDefinition) -> Result<String> {
     let mut page = format!(
         "<!-- Generated from the api crate by `cargo xtask codegen`. -->\n\n# API reference\n\n\
          `{}/{}`, kind `{}`, namespaced, short name `{}`. {}\n\n\
-         `kubectl explain dsjob.spec` says the same. *Changing* the work (image, command, args, mountPath, \
-         completionMode, terminationWord, template) starts it again on every node; changing a limit restarts \
+         `kubectl explain dsjob.spec` shows the same text. A change of the work (image, command, args, mountPath, \
+         completionMode, terminationWord, template) starts it again on every node; a change of a limit restarts \
          nothing.\n",
         crd.spec.group,
         version.name,
@@ -36,7 +36,7 @@ pub(super) fn render(crd: &CustomResourceDefinition) -> Result<String> {
     Ok(page)
 }
 
-/// A table of an object's fields, and then those of the objects in it.
+/// Appends a table of an object's fields, and then those of its nested objects.
 fn section(page: &mut String, path: &str, object: &JSONSchemaProps) {
     *page += &format!("\n## `{path}`\n\n| field | type | meaning |\n| --- | --- | --- |\n");
     let required = object.required.as_deref().unwrap_or_default();
@@ -56,7 +56,7 @@ fn section(page: &mut String, path: &str, object: &JSONSchemaProps) {
     }
 }
 
-/// The type, with what the schema refuses.
+/// The type of a field, with the limits of its values.
 fn kind(field: &JSONSchemaProps) -> String {
     let name = field.format.as_deref().or(field.type_.as_deref()).unwrap_or("any");
     let mut kind = match items(field) {
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     fn schema(of: &str) -> JSONSchemaProps {
-        let crd = api::v1beta1::Job::crd();
+        let crd = api::job::Job::crd();
         let schema =
             crd.spec.versions[0].schema.clone().and_then(|schema| schema.open_api_v3_schema);
         schema.and_then(|schema| schema.properties).expect("properties")[of].clone()
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn page_has_nested_fields_and_escapes_what_ends_a_cell() {
-        let page = render(&api::v1beta1::Job::crd()).expect("a page");
+        let page = render(&api::job::Job::crd()).expect("a page");
         assert!(page.contains("## `status.nodes[]`"), "{page}");
         assert!(page.contains("| `backoffLimitPerNode` | int32, at least 0 |"), "{page}");
         assert!(page.contains("| `image` | string, at most 1024 characters, required |"), "{page}");

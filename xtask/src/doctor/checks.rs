@@ -2,7 +2,7 @@
 
 use super::facts::{Cgroups, Facts, Tool};
 use super::{Finding, State};
-use crate::provision::{KIND, KUBECTL, Program, docker, go};
+use crate::offline::provision::{KIND, KUBECTL, Program, docker, go};
 
 /// In MiB. Three nodes of a cluster take some 2 GiB; compiling beside them as much again.
 const MEMORY_NEEDED: u64 = 2 << 10;
@@ -214,8 +214,8 @@ fn packages(facts: &Facts) -> Option<Finding> {
 mod tests {
     use super::super::facts::{Disk, Docker, Inotify};
     use super::*;
-    use crate::provision::docker::Silence;
-    use crate::provision::host::Host;
+    use crate::offline::provision::docker::Silence;
+    use crate::offline::provision::host::Host;
 
     fn host(id: &str, root: bool) -> Host {
         Host { root, id: id.to_owned(), codename: String::new(), name: id.to_owned() }

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use e2e::paths;
-use e2e::process::{Cmd, LogDir};
+use harness::paths;
+use harness::process::{Cmd, LogDir};
 
-use crate::provision::docker::{Silence, server};
-use crate::provision::host::Host;
-use crate::provision::{KIND, KUBECTL, apt, go, shim};
+use crate::offline::provision::docker::{Silence, server};
+use crate::offline::provision::host::Host;
+use crate::offline::provision::{KIND, KUBECTL, apt, go, shim};
 
 /// Facts, without any judgement.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
-//! `cargo xtask doctor`: what this machine has of what the harness needs, and what to do about the rest.
+//! `cargo xtask doctor` reports the tools that this machine lacks, and how to get them.
 //!
-//! It looks and tells, and changes nothing.
+//! It changes nothing.
 
 mod checks;
 mod facts;
@@ -8,9 +8,10 @@ mod facts;
 use std::fmt;
 
 use anyhow::Result;
+use harness::command;
+use harness::command::Verdict;
 
-use crate::context::{Context, Verdict};
-use crate::output;
+use crate::context::Context;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {}
@@ -20,7 +21,7 @@ pub(crate) async fn run(_: Args, cx: &Context) -> Result<Verdict> {
     let facts = facts::gather(&logs).await;
     let findings = checks::all(&facts);
     let report: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
-    output::write(&report)?;
+    command::print(&report)?;
     let failed = findings.iter().any(|finding| finding.state == State::Bad);
     Ok(if failed { Verdict::Failed } else { Verdict::Passed })
 }

@@ -87,7 +87,7 @@ pub(crate) fn write(content: &Content<'_>) -> Result<Archive> {
     let mut descriptor = manifest.descriptor();
     descriptor["platform"] = json!({"architecture": architecture, "os": "linux"});
     descriptor["annotations"] = json!({
-        "io.containerd.image.name": e2e::images::full_name(reference),
+        "io.containerd.image.name": harness::images::full_name(reference),
         "org.opencontainers.image.ref.name": reference.rsplit(':').next(),
     });
     let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor]});

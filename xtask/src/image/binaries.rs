@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use e2e::paths;
-use e2e::process::{Cmd, LogDir};
+use harness::paths;
+use harness::process::{Cmd, LogDir};
+use harness::provide::Profile;
 
-use super::Profile;
 use crate::cargo::cargo;
 
 /// A build with fat LTO on a small machine, dependencies included.

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use e2e::paths;
-use e2e::process::Cmd;
-use e2e::progress::Phase;
+use harness::paths;
+use harness::process::Cmd;
+use harness::progress::Phase;
 
-use crate::provision::{CARGO_CYCLONEDX, Provision};
+use crate::offline::provision::{CARGO_CYCLONEDX, Provision};
 
 /// What cargo-cyclonedx calls the document of a binary; it puts it beside the package's manifest.
 const SUFFIX: &str = "_bin.cdx.json";

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::{images, paths};
+use harness::{images, paths};
 use regex::Regex;
 
 /// Files and folders that name our images.

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use e2e::paths;
-use e2e::process::{Cmd, CommandError, LogDir};
-use e2e::progress::Phase;
+use harness::paths;
+use harness::process::{Cmd, CommandError, LogDir};
+use harness::progress::Phase;
 
 use crate::cargo::cargo;
-use crate::provision::{CARGO_DENY, Provision};
+use crate::offline::provision::{CARGO_DENY, Provision};
 
 /// What needs no network. The first part of each name is cargo-deny's.
 const LOCAL: [&str; 3] = ["licenses", "bans", "sources"];

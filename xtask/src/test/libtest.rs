@@ -1,6 +1,6 @@
 //! Reads what libtest prints.
 
-use e2e::progress::Tally;
+use harness::progress::Tally;
 
 /// What the test binaries of one `cargo test` reported.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -1,0 +1,151 @@
+//! The spec of a Job, which users write.
+
+// clippy takes the fields of two printer columns for one attribute written twice, and `KubeSchema` copies
+// structs, with what is public in them, into functions.
+#![allow(clippy::duplicated_attributes, unreachable_pub)]
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{status::JobStatus, template, validation};
+
+/// A task that runs once on every node.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[kube(
+    group = "daemonset.darkowlzz.space",
+    version = "v1beta1",
+    kind = "Job",
+    plural = "jobs",
+    shortname = "dsjob",
+    category = "all",
+    namespaced,
+    status = "JobStatus",
+    derive = "Default",
+    derive = "PartialEq",
+    schema = "manual",
+    selectable = ".status.phase",
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(
+        name = "Completed",
+        type_ = "string",
+        json_path = ".status.completed",
+        description = "Nodes done / nodes wanted"
+    ),
+    printcolumn(name = "Failed", type_ = "integer", json_path = ".status.failed"),
+    printcolumn(name = "Duration", type_ = "string", json_path = ".status.duration"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct JobSpec {
+    /// Image of the container that does the work on each node.
+    /// It must not contain white space.
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = Rule::new(r"!self.matches('\\s')").message(validation::NO_WHITE_SPACE))]
+    pub image: String,
+
+    /// Entrypoint of the container, as in a container of a pod.
+    /// Default: the image's ENTRYPOINT.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub command: Vec<String>,
+
+    /// Arguments to the entrypoint, as in a container of a pod.
+    /// Default: the image's CMD.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub args: Vec<String>,
+
+    /// Absolute path of the node's directory that the container has at /basetarget.
+    /// The kubelet creates a missing directory. The path must not contain the component "..".
+    /// Default: nothing is mounted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    #[x_kube(validation = Rule::new("self.startsWith('/')").message(validation::ABSOLUTE))]
+    #[x_kube(validation = Rule::new("!('..' in self.split('/'))").message(validation::NO_DOTS))]
+    pub mount_path: Option<String>,
+
+    /// Word that the container logs when the work on its node is done.
+    /// It matches as a whole word anywhere in a line: "done" matches the lines "done" and
+    /// "Job done.", and does not match "abandoned". It must not be blank and must be on one line.
+    /// Default: the terminator's TERMINATION_WORD, which is "done" unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    #[x_kube(validation = Rule::new("self.trim() != ''").message(validation::NOT_EMPTY))]
+    #[x_kube(validation = Rule::new(r"!self.matches('[\\r\\n]')").message(validation::ONE_LINE))]
+    pub termination_word: Option<String>,
+
+    /// Signal that marks a node as done: TerminationWord or ExitCode.
+    /// TerminationWord: the container has logged the word; it then has to keep running, because a
+    /// DaemonSet restarts a container that exits. ExitCode: the container has exited with code 0,
+    /// so any ordinary image works. Default: TerminationWord.
+    #[serde(default, skip_serializing_if = "CompletionMode::is_default")]
+    #[schemars(extend("default" = CompletionMode::default()))]
+    pub completion_mode: CompletionMode,
+
+    /// Pod template that the operator merges over the generated one.
+    /// It is a strategic merge of the usual fields of a pod template: node selector, affinity,
+    /// tolerations, environment, resources, security context, pull secrets, service account, host
+    /// namespaces, further volumes and containers. The container "job-container" stands for the
+    /// container that does the work. Tolerations replace the default, which tolerates every taint.
+    /// Default: nothing is merged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "template::schema")]
+    pub template: Option<Value>,
+
+    /// Number of failed runs that are tolerated on each node.
+    /// One more failed run fails the node for good. Default: 6, which takes over five minutes
+    /// because the kubelet waits longer before each restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0), extend("default" = DEFAULT_BACKOFF_LIMIT))]
+    pub backoff_limit_per_node: Option<i32>,
+
+    /// Number of failed nodes that are tolerated until every node has ended.
+    /// One more failed node fails the Job at once. When every node has ended, any failed node fails
+    /// the Job. Default: no limit, so every node runs to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub max_failed_nodes: Option<i32>,
+
+    /// Seconds after status.startTime at which the Job fails and its pods are stopped.
+    /// Default: no deadline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub active_deadline_seconds: Option<i64>,
+
+    /// Seconds for which a finished Job stays before it is deleted.
+    /// Default: a completed Job is deleted at once; a Job that failed, or that no node matched, stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub ttl_seconds_after_finished: Option<i64>,
+}
+
+/// Default of [`JobSpec::backoff_limit_per_node`], as in batch/v1.
+const DEFAULT_BACKOFF_LIMIT: i32 = 6;
+
+impl JobSpec {
+    /// [`JobSpec::backoff_limit_per_node`], or its default.
+    #[must_use]
+    pub fn backoff_limit(&self) -> i32 {
+        self.backoff_limit_per_node.unwrap_or(DEFAULT_BACKOFF_LIMIT)
+    }
+}
+
+/// Signal that marks a node as done.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum CompletionMode {
+    /// The container logs the termination word.
+    #[default]
+    TerminationWord,
+    /// The container exits with code 0.
+    ExitCode,
+}
+
+impl CompletionMode {
+    /// Whether it is the default, which is not serialized.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}

@@ -1,0 +1,261 @@
+//! The partial pod template in a Job, which is merged over the generated one.
+//!
+//! A full pod schema would exceed the 256 KiB that `kubectl apply` may put into an annotation. So the
+//! schema of the CRD has only the fields that belong to the operator, and [`parse`] refuses the other
+//! fields that the schema of a pod would refuse: a field is unknown if it does not survive the round
+//! trip through the type of a pod template.
+
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use kube::core::{Reason, Rule};
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::{Map, Value, json};
+
+use crate::labels;
+
+/// Fields of a pod template's spec that belong to the operator, and their types.
+const FORBIDDEN: [(&str, &str, &str); 3] = [
+    ("nodeName", "string", "the DaemonSet gives each node a pod"),
+    ("readinessGates", "array", "a pod of a Job is ready when its work is done"),
+    ("restartPolicy", "string", "pods of a DaemonSet are always restarted"),
+];
+
+/// Reason for refusing the operator's own labels and annotations.
+const OURS: &str = "it belongs to the operator";
+
+/// The schema of the template.
+///
+/// It keeps null and unknown fields. A template that was stored under an older schema must keep its
+/// [work hash](crate::job::work_hash::hash). If the API server dropped a misspelled node selector,
+/// which [`parse`] refuses, the Job would run on all nodes.
+pub(crate) fn schema(_: &mut SchemaGenerator) -> Schema {
+    let labels = labels::LABELS.map(|key| {
+        let rule = format!("!('{key}' in self)");
+        forbidden(rule, OURS).field_path(format!("['{key}']"))
+    });
+    let annotations = format!("self.all(key, !key.startsWith('{}'))", labels::GROUP);
+    let reason = format!("what begins with {} belongs to the operator", labels::GROUP);
+    let annotations = forbidden(annotations, &reason);
+    let fields = FORBIDDEN.map(|(field, _, reason)| {
+        forbidden(format!("!has(self.{field})"), reason).field_path(format!(".{field}"))
+    });
+    json_schema!({
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": true,
+        "properties": {
+            "metadata": {
+                "description": "Metadata of the pods: labels and annotations only.",
+                "type": "object",
+                "nullable": true,
+                "x-kubernetes-preserve-unknown-fields": true,
+                "properties": {
+                    "labels": strings("Labels of the pods, besides the operator's own.", &labels),
+                    "annotations": strings(
+                        "Annotations of the pods, besides the operator's own.",
+                        &[annotations],
+                    ),
+                },
+            },
+            "spec": {
+                "description": "Spec of the pods: kubectl explain daemonset.spec.template.spec",
+                "type": "object",
+                "nullable": true,
+                "x-kubernetes-preserve-unknown-fields": true,
+                "properties": FORBIDDEN.iter().map(must_not_be_there).collect::<Map<_, _>>(),
+                "x-kubernetes-validations": fields,
+            },
+        },
+    })
+}
+
+/// A rule that refuses a field with the message of [`must_not_be_set`].
+fn forbidden(rule: String, reason: &str) -> Rule {
+    let message = format!("must not be set: {reason}");
+    Rule::new(rule).message(message.as_str()).reason(Reason::FieldValueForbidden)
+}
+
+/// The schema of a map of strings.
+fn strings(description: &str, rules: &[Rule]) -> Value {
+    json!({
+        "description": description,
+        "type": "object",
+        "nullable": true,
+        "additionalProperties": {"type": "string", "nullable": true},
+        "x-kubernetes-validations": rules,
+    })
+}
+
+/// The schema of a field that a rule refuses: a rule cannot name an unknown field.
+fn must_not_be_there((field, type_, reason): &(&str, &str, &str)) -> (String, Value) {
+    let mut schema = json!({
+        "description": format!("Must not be set: {reason}."),
+        "type": type_,
+        "nullable": true,
+    });
+    if *type_ == "array" {
+        schema["items"] = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        schema["x-kubernetes-list-type"] = json!("atomic");
+    }
+    ((*field).to_owned(), schema)
+}
+
+/// A field of a template that cannot be accepted.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal {
+    /// Path of the field below the template; empty for the template itself.
+    pub path: String,
+    /// Description of the error in its value.
+    pub message: String,
+}
+
+/// Parses the template of a Job.
+///
+/// # Errors
+/// The first field that is unknown, of the wrong type, or belongs to the operator.
+pub fn parse(template: &Value) -> Result<PodTemplateSpec, Refusal> {
+    let parsed: PodTemplateSpec =
+        serde_path_to_error::deserialize(template).map_err(|error| Refusal {
+            path: error.path().to_string().trim_matches('.').to_owned(),
+            message: error.inner().to_string(),
+        })?;
+    // Both are JSON, so this cannot fail.
+    let kept = serde_json::to_value(&parsed).unwrap_or_default();
+    if let Some(path) = lost(template, &kept, String::new()) {
+        return Err(Refusal { path, message: "unknown field".to_owned() });
+    }
+    for (field, _, reason) in FORBIDDEN {
+        let is_set = |spec: &Value| spec.get(field).is_some_and(|value| !value.is_null());
+        if template.get("spec").is_some_and(is_set) {
+            return Err(must_not_be_set(format!("spec.{field}"), reason));
+        }
+    }
+    metadata(template)?;
+    Ok(parsed)
+}
+
+/// Refuses metadata except labels and annotations, and the operator's own of these.
+///
+/// Null is accepted: tools write it for a creation timestamp that is not set yet.
+fn metadata(template: &Value) -> Result<(), Refusal> {
+    let Some(metadata) = template.get("metadata").and_then(Value::as_object) else {
+        return Ok(());
+    };
+    for (field, value) in metadata.iter().filter(|(_, value)| !value.is_null()) {
+        let is_ours: fn(&str) -> bool = match field.as_str() {
+            "labels" => |key| labels::LABELS.contains(&key),
+            "annotations" => |key| key.starts_with(labels::GROUP),
+            _ => {
+                let path = format!("metadata.{field}");
+                return Err(must_not_be_set(path, "only labels and annotations can be"));
+            }
+        };
+        let ours = value.as_object().and_then(|map| map.keys().find(|key| is_ours(key)));
+        if let Some(key) = ours {
+            let path = format!("metadata.{field}[{key}]");
+            return Err(must_not_be_set(path, OURS));
+        }
+    }
+    Ok(())
+}
+
+fn must_not_be_set(path: String, reason: &str) -> Refusal {
+    Refusal { path, message: format!("must not be set: {reason}") }
+}
+
+/// The path of the first value in `given` that `kept` lacks. Null is no value.
+fn lost(given: &Value, kept: &Value, path: String) -> Option<String> {
+    match (given, kept) {
+        (Value::Null, _) => None,
+        (Value::Object(given), Value::Object(kept)) => given.iter().find_map(|(key, value)| {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            lost(value, kept.get(key).unwrap_or(&Value::Null), path)
+        }),
+        (Value::Array(given), Value::Array(kept)) => {
+            given.iter().enumerate().find_map(|(index, value)| {
+                lost(value, kept.get(index).unwrap_or(&Value::Null), format!("{path}[{index}]"))
+            })
+        }
+        (Value::Object(_) | Value::Array(_), _) | (_, Value::Null) => Some(path),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_pods_know_is_accepted() {
+        let template = json!({
+            "metadata": {
+                "labels": {"team": "a"}, "annotations": {"a": "b"}, "creationTimestamp": null,
+            },
+            "spec": {
+                "nodeSelector": {"disk": "ssd"},
+                "tolerations": [],
+                "hostPID": true,
+                "containers": [{
+                    "name": "job-container",
+                    "env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
+                    "resources": {"limits": {"cpu": "100m"}},
+                    "securityContext": {"privileged": true},
+                    "ports": [{"containerPort": 80}],
+                    "livenessProbe": {"httpGet": {"path": "/", "port": "http"}},
+                }],
+                "volumes": [{"name": "v", "emptyDir": {}}],
+                "imagePullSecrets": [{"name": "s"}],
+                "serviceAccountName": null,
+                "nodeName": null,
+            },
+        });
+        let parsed = parse(&template).unwrap();
+        assert_eq!(parsed.spec.unwrap().host_pid, Some(true));
+    }
+
+    #[test]
+    fn what_pods_do_not_know_is_refused_with_its_path() {
+        let table = [
+            (json!({"spec": {"nodeSelectr": {}}}), "spec.nodeSelectr", "unknown field"),
+            (
+                json!({"spec": {"containers": [{"name": "a"}, {"name": "b", "imge": "x"}]}}),
+                "spec.containers[1].imge",
+                "unknown field",
+            ),
+            (json!({"sepc": {}}), "sepc", "unknown field"),
+            (
+                json!({"spec": {"hostPID": "yes"}}),
+                "spec.hostPID",
+                "invalid type: string \"yes\", expected a boolean",
+            ),
+            (
+                json!({"spec": {"containers": {}}}),
+                "spec.containers",
+                "invalid type: map, expected a sequence",
+            ),
+        ];
+        for (template, path, message) in table {
+            let refusal = Refusal { path: path.to_owned(), message: message.to_owned() };
+            assert_eq!(parse(&template), Err(refusal), "{template}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_the_operator_is_refused() {
+        let table = [
+            (json!({"spec": {"restartPolicy": "Never"}}), "spec.restartPolicy"),
+            (json!({"spec": {"nodeName": "a"}}), "spec.nodeName"),
+            (json!({"spec": {"readinessGates": []}}), "spec.readinessGates"),
+            (json!({"metadata": {"name": "a"}}), "metadata.name"),
+            (json!({"metadata": {"labels": {"job": "a"}}}), "metadata.labels[job]"),
+            (
+                json!({"metadata": {"annotations": {"daemonset.darkowlzz.space/work-hash": "a"}}}),
+                "metadata.annotations[daemonset.darkowlzz.space/work-hash]",
+            ),
+        ];
+        for (template, expected) in table {
+            let Refusal { path, message } = parse(&template).unwrap_err();
+            assert_eq!(path, expected);
+            assert!(message.starts_with("must not be set: "), "{message}");
+        }
+    }
+}

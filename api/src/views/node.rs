@@ -1,0 +1,61 @@
+//! The view of a node.
+
+use std::sync::OnceLock;
+
+use k8s_openapi::api::core::v1::Taint;
+use kube::{Resource, core::ObjectMeta};
+use serde::Deserialize;
+
+use super::decode;
+use crate::job::node_set::Member;
+
+/// A Node with its identity and its taints.
+#[derive(Clone, Debug, Default, Deserialize, Resource)]
+#[resource(inherit = k8s_openapi::api::core::v1::Node)]
+pub struct NodeView {
+    /// Object metadata, without the fields that nobody reads.
+    #[serde(deserialize_with = "decode::metadata")]
+    pub metadata: ObjectMeta,
+    /// Taints of the node.
+    #[serde(default)]
+    pub spec: NodeSpecView,
+    /// Cache of [`Self::member`].
+    #[serde(skip)]
+    member: OnceLock<Option<Member>>,
+}
+
+/// Spec of a node, with its taints only.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct NodeSpecView {
+    /// Taints, as in a Node.
+    #[serde(default)]
+    pub taints: Vec<Taint>,
+}
+
+/// Taint of a node whose kubelet has been silent for too long.
+///
+/// The control plane does not know the state of the node's pods.
+/// <https://kubernetes.io/docs/reference/labels-annotations-taints/#node-kubernetes-io-unreachable>
+const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+
+impl NodeView {
+    /// Creates the view of a node from its metadata and spec.
+    #[must_use]
+    pub fn new(metadata: ObjectMeta, spec: NodeSpecView) -> Self {
+        Self { metadata, spec, member: OnceLock::new() }
+    }
+
+    /// The node as a member of the sets in a Job's status.
+    #[must_use]
+    pub fn member(&self) -> Option<Member> {
+        *self.member.get_or_init(|| self.metadata.uid.as_ref().map(Member::from))
+    }
+
+    /// Whether the control plane has lost the node.
+    ///
+    /// Its pods may then be in another state than the API server shows.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        self.spec.taints.iter().any(|taint| taint.key == UNREACHABLE)
+    }
+}

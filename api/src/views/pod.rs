@@ -1,0 +1,282 @@
+//! The view of a pod.
+
+use k8s_openapi::{
+    api::core::v1::{ContainerStatus, PodCondition},
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+    jiff::Timestamp,
+};
+use kube::{Resource, core::ObjectMeta};
+use serde::Deserialize;
+
+use super::{
+    affinity::{AffinityView, intended_node},
+    decode::{self, SANDBOX_READY},
+    metadata::{annotation, controller},
+};
+use crate::{job::CompletionMode, labels};
+
+/// A Pod without the fields that only the kubelet needs.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Resource)]
+#[resource(inherit = k8s_openapi::api::core::v1::Pod)]
+pub struct PodView {
+    /// Object metadata, without the fields that nobody reads.
+    #[serde(deserialize_with = "decode::metadata")]
+    pub metadata: ObjectMeta,
+    /// Node of the pod.
+    #[serde(default)]
+    pub spec: PodSpecView,
+    /// State of the pod.
+    #[serde(default)]
+    pub status: PodStatusView,
+}
+
+/// Spec of a pod, with its node only.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PodSpecView {
+    /// Name of the node; absent until the scheduler has bound the pod.
+    pub node_name: Option<String>,
+    /// Affinity into which the DaemonSet controller writes the pod's intended node.
+    #[serde(default, deserialize_with = "decode::intention")]
+    pub affinity: Option<AffinityView>,
+}
+
+/// Status of a pod, with its job container and the conditions that are read.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PodStatusView {
+    /// `Failed`, or none for every other phase.
+    #[serde(default, deserialize_with = "decode::failure")]
+    pub phase: Option<String>,
+    /// Reason of the phase.
+    pub reason: Option<String>,
+    /// Our conditions, the scheduler's, and the kubelet's of the sandbox.
+    #[serde(default, deserialize_with = "decode::conditions")]
+    pub conditions: Vec<PodCondition>,
+    /// Status of the job container, if it is an init container.
+    #[serde(default, deserialize_with = "decode::job_container")]
+    pub init_container_statuses: Vec<ContainerStatus>,
+    /// Status of the job container, if it is no init container.
+    ///
+    /// Otherwise the name of a container that has begun.
+    #[serde(default, deserialize_with = "decode::job_container_or_begun")]
+    pub container_statuses: Vec<ContainerStatus>,
+}
+
+/// Sandbox of a pod, as its kubelet reported it together with the containers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Sandbox {
+    /// Whether containers can run in it.
+    pub is_ready: bool,
+    /// Time at which the kubelet noticed the change of `is_ready`.
+    pub since: Option<Timestamp>,
+}
+
+impl PodView {
+    /// Owner reference of the DaemonSet that controls the pod.
+    #[must_use]
+    pub fn daemon_set(&self) -> Option<&OwnerReference> {
+        controller(&self.metadata)
+            .filter(|owner| owner.kind == "DaemonSet" && owner.api_version == "apps/v1")
+    }
+
+    /// Hash of the work that the pod was created for.
+    #[must_use]
+    pub fn work_hash(&self) -> Option<&str> {
+        annotation(&self.metadata, labels::ANNOTATION_WORK_HASH)
+    }
+
+    /// The node of the pod; before the scheduler has bound it, its intended node.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        self.spec
+            .node_name
+            .as_deref()
+            .filter(|name| !name.is_empty())
+            .or_else(|| intended_node(self.spec.affinity.as_ref()?.node_affinity.as_ref()?))
+    }
+
+    /// Whether the terminator has recorded the termination word on the pod.
+    #[must_use]
+    pub fn has_logged_word(&self) -> bool {
+        self.completed().is_some_and(|condition| condition.status == "True")
+    }
+
+    /// The terminator's message about a log that has lost its beginning.
+    ///
+    /// It is that of the run that began at `started`, or of a later one.
+    #[must_use]
+    pub fn log_rotated(&self, started: Timestamp) -> Option<&str> {
+        self.completed()
+            .filter(|condition| condition.reason.as_deref() == Some(labels::LOG_ROTATED))
+            .filter(|condition| {
+                condition.last_transition_time.as_ref().is_some_and(|time| time.0 >= started)
+            })
+            .and_then(|condition| condition.message.as_deref())
+    }
+
+    /// The pod's sandbox, if the kubelet reports it.
+    #[must_use]
+    pub fn sandbox(&self) -> Option<Sandbox> {
+        let condition = self.condition(SANDBOX_READY)?;
+        Some(Sandbox {
+            is_ready: condition.status == "True",
+            since: condition.last_transition_time.as_ref().map(|time| time.0),
+        })
+    }
+
+    /// Whether a container has begun that waits for the init containers.
+    ///
+    /// In the mode `ExitCode` the job container is an init container.
+    #[must_use]
+    pub fn is_initialized(&self) -> bool {
+        self.status.container_statuses.iter().any(|status| status.name != labels::JOB_CONTAINER)
+    }
+
+    /// The pod's condition of this type.
+    #[must_use]
+    pub fn condition(&self, type_: &str) -> Option<&PodCondition> {
+        self.status.conditions.iter().find(|condition| condition.type_ == type_)
+    }
+
+    fn completed(&self) -> Option<&PodCondition> {
+        self.condition(labels::POD_COMPLETED)
+    }
+
+    /// Status of the job container.
+    ///
+    /// In the mode `ExitCode` it is an init container.
+    #[must_use]
+    pub fn job_container(&self, mode: CompletionMode) -> Option<&ContainerStatus> {
+        let statuses = match mode {
+            CompletionMode::TerminationWord => &self.status.container_statuses,
+            CompletionMode::ExitCode => &self.status.init_container_statuses,
+        };
+        statuses.iter().find(|status| status.name == labels::JOB_CONTAINER)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::collections::BTreeMap;
+
+    /// A pod as the DaemonSet controller creates it for the node `a`.
+    fn unbound() -> serde_json::Value {
+        let field = json!({"key": "metadata.name", "operator": "In", "values": ["a"]});
+        json!({
+            "metadata": {},
+            "spec": {"affinity": {"nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [{"matchFields": [field]}],
+                },
+            }}},
+        })
+    }
+
+    fn node(pod: serde_json::Value) -> Option<String> {
+        serde_json::from_value::<PodView>(pod).unwrap().node().map(str::to_owned)
+    }
+
+    #[test]
+    fn a_pod_that_is_not_bound_belongs_to_the_node_that_it_is_meant_for() {
+        assert_eq!(node(unbound()).as_deref(), Some("a"));
+        let mut elsewhere = unbound();
+        elsewhere["spec"]["nodeName"] = json!("b");
+        assert_eq!(node(elsewhere).as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn what_is_not_read_is_not_kept() {
+        let pod: PodView = serde_json::from_value(json!({
+            "metadata": {
+                "name": "p", "labels": {"a": "b"}, "managedFields": [{"fieldsV1": {"f:spec": {}}}],
+                "annotations": {"other": "x", labels::ANNOTATION_WORK_HASH: "h"},
+            },
+            "status": {
+                "conditions": [
+                    {"type": "Ready", "status": "True"},
+                    {"type": labels::POD_COMPLETED, "status": "True"},
+                ],
+                "containerStatuses": [
+                    {"name": "sidecar", "image": "", "imageID": "", "ready": true, "restartCount": 0},
+                    {"name": labels::JOB_CONTAINER, "image": "", "imageID": "", "ready": true,
+                     "restartCount": 0},
+                ],
+            },
+        }))
+        .unwrap();
+        assert_eq!(
+            (pod.metadata.labels.as_ref(), pod.metadata.managed_fields.as_ref()),
+            (None, None)
+        );
+        assert_eq!(pod.metadata.annotations.as_ref().map(BTreeMap::len), Some(1));
+        assert_eq!(pod.work_hash(), Some("h"));
+        assert_eq!(pod.status.conditions.len(), 1);
+        assert!(pod.has_logged_word());
+        assert_eq!(pod.status.container_statuses.len(), 1);
+        assert!(pod.job_container(CompletionMode::TerminationWord).is_some());
+    }
+
+    fn status(status: serde_json::Value) -> PodView {
+        serde_json::from_value(json!({"metadata": {}, "status": status})).unwrap()
+    }
+
+    #[test]
+    fn of_the_sandbox_the_kubelet_tells_whether_it_is_ready_and_since_when() {
+        let pod = |status: &str| {
+            self::status(json!({"conditions": [
+                {"type": SANDBOX_READY, "status": status, "lastTransitionTime": "2026-01-01T00:00:00Z"},
+                {"type": labels::POD_SANDBOX_CHANGED, "status": "True", "message": "m"},
+            ]}))
+        };
+        let since = "2026-01-01T00:00:00Z".parse().ok();
+        assert_eq!(pod("True").sandbox(), Some(Sandbox { is_ready: true, since }));
+        assert_eq!(pod("False").sandbox(), Some(Sandbox { is_ready: false, since }));
+        assert_eq!(status(json!({})).sandbox(), None);
+        let recorded = pod("True").condition(labels::POD_SANDBOX_CHANGED).cloned();
+        assert_eq!(recorded.and_then(|it| it.message).as_deref(), Some("m"));
+    }
+
+    #[test]
+    fn of_other_containers_it_is_known_whether_one_has_begun() {
+        let containers = |state, last| {
+            let of = |name, state, last| {
+                json!({
+                    "name": name, "image": "long", "imageID": "", "ready": false, "restartCount": 0,
+                    "state": state, "lastState": last,
+                })
+            };
+            let waiting = json!({"waiting": {"reason": "PodInitializing"}});
+            let all = [of("a", waiting, json!({})), of("b", state, last)];
+            status(json!({"containerStatuses": all}))
+        };
+        let (ended, none) = (json!({"terminated": {"exitCode": 137}}), json!({}));
+        let waiting = json!({"waiting": {}});
+        for (state, last, has_begun) in [
+            (json!({"running": {}}), none.clone(), true),
+            (ended.clone(), none.clone(), true),
+            (waiting.clone(), ended, true),
+            (waiting, none, false),
+        ] {
+            let pod = containers(state, last);
+            assert_eq!(pod.is_initialized(), has_begun, "{pod:?}");
+            assert!(pod.status.container_statuses.iter().all(|it| it.image.is_empty()));
+        }
+    }
+
+    #[test]
+    fn the_phase_of_a_pod_is_kept_when_it_has_failed() {
+        let pod = status(json!({"phase": "Failed", "reason": "Evicted"}));
+        assert_eq!(pod.status.phase.as_deref(), Some("Failed"));
+        assert_eq!(pod.status.reason.as_deref(), Some("Evicted"));
+        assert_eq!(status(json!({"phase": "Running"})).status.phase, None);
+    }
+
+    #[test]
+    fn a_pod_that_names_no_node_belongs_to_none() {
+        assert_eq!(node(json!({"metadata": {}})), None);
+        assert_eq!(node(json!({"metadata": {}, "spec": {"nodeName": "", "affinity": {}}})), None);
+    }
+}

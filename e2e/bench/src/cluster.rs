@@ -1,0 +1,307 @@
+//! What a benchmark runs on: a control plane of its own, simulated nodes, operator and terminator.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use api::labels;
+use futures::TryStreamExt as _;
+use harness::paths;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::runtime::watcher;
+use kube::{Api, Client, ResourceExt as _};
+use serde_json::{Value, json};
+use testbed::control_plane::{AuditLog, Audited, ControlPlane, Settings};
+use testbed::simulation::{NodeSpec, Simulation};
+
+use testbed::program::{Process, Program, Usage};
+
+/// Requests a second that each controller of the control plane may make: as many as it can.
+pub const CONTROLLERS_QPS: u32 = 2000;
+
+/// How long a request may take from the API server into our copy of the audit log.
+const AUDITED: Duration = Duration::from_secs(10);
+
+/// How long anything that is waited for may take: thousands of pods on a small machine.
+const LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// A control plane with nodes, and what runs against it. Nothing of it outlives this value: that is
+/// all that there is to clean up.
+pub struct Testbed {
+    /// The control plane.
+    pub control_plane: ControlPlane,
+    /// Its nodes.
+    pub sim: Simulation,
+    /// Their names.
+    pub nodes: Vec<String>,
+    /// All rights.
+    pub client: Client,
+    programs: Programs,
+    kubeconfig: PathBuf,
+    folder: PathBuf,
+    namespaces: AtomicU32,
+    audit: Mutex<AuditLog>,
+}
+
+/// The binaries that are measured.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// The operator.
+    pub operator: Program,
+    /// The terminator.
+    pub terminator: Program,
+}
+
+/// Both processes, running.
+pub struct Both {
+    /// The operator.
+    pub operator: Process,
+    /// The terminator.
+    pub terminator: Process,
+}
+
+impl Both {
+    /// Waits until both are ready; how long the slower one took from its start.
+    ///
+    /// # Errors
+    /// When one ends before.
+    pub async fn ready(&mut self) -> Result<Duration> {
+        let (a, b) = tokio::try_join!(self.operator.ready(), self.terminator.ready())?;
+        Ok(a.max(b))
+    }
+
+    /// What the operator and the terminator use now.
+    ///
+    /// # Errors
+    /// When one has ended.
+    pub fn usage(&self) -> Result<[Usage; 2]> {
+        Ok([self.operator.usage()?, self.terminator.usage()?])
+    }
+
+    /// Ends both, as a rollout does.
+    ///
+    /// # Errors
+    /// When one ends badly.
+    pub async fn end(self) -> Result<()> {
+        tokio::try_join!(self.operator.end(), self.terminator.end()).map(drop)
+    }
+
+    /// Ends both without a warning.
+    ///
+    /// # Errors
+    /// When one does not end.
+    pub async fn kill(self) -> Result<()> {
+        tokio::try_join!(self.operator.kill(), self.terminator.kill()).map(drop)
+    }
+}
+
+impl Testbed {
+    /// Starts a control plane with so many nodes, with `deploy/` applied but for what it would run.
+    ///
+    /// # Errors
+    /// When the control plane does not start, or refuses what belongs to it.
+    pub async fn start(image: &str, nodes: u32, programs: Programs, folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        let (namespace, account) = service_account()?;
+        let settings = Settings {
+            controllers_qps: CONTROLLERS_QPS,
+            audited_users: vec![format!("system:serviceaccount:{namespace}:{account}")],
+        };
+        let control_plane = ControlPlane::start_with(image, &settings).await?;
+        control_plane.apply(&paths::workspace().join("deploy")).await?;
+        control_plane.start_controllers().await?;
+        let sim = Simulation::start(&control_plane)?;
+        let specs: Vec<_> = (0..nodes).map(|n| NodeSpec::linux(format!("node-{n:04}"))).collect();
+        let names = specs.iter().map(|node| node.name().to_owned()).collect();
+        sim.add_nodes(specs).await?;
+        let kubeconfig = folder.join("kubeconfig");
+        let text = control_plane.service_account_kubeconfig(&namespace, &account).await?;
+        std::fs::write(&kubeconfig, text)?;
+        let audit = Mutex::new(control_plane.audit_log());
+        let client = control_plane.client()?;
+        Ok(Self {
+            control_plane,
+            sim,
+            nodes: names,
+            client,
+            programs,
+            kubeconfig,
+            folder: folder.to_owned(),
+            namespaces: AtomicU32::new(0),
+            audit,
+        })
+    }
+
+    /// Starts both processes.
+    ///
+    /// # Errors
+    /// When one cannot be started.
+    pub fn start_both(&self) -> Result<Both> {
+        let start = |program: &Program| Process::start(program, &self.kubeconfig, &self.folder);
+        Ok(Both {
+            operator: start(&self.programs.operator)?,
+            terminator: start(&self.programs.terminator)?,
+        })
+    }
+
+    /// Makes a namespace.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn namespace(&self, purpose: &str) -> Result<String> {
+        let number = self.namespaces.fetch_add(1, Ordering::Relaxed);
+        let name = format!("bench-{number}-{purpose}");
+        let object = Namespace {
+            metadata: kube::api::ObjectMeta { name: Some(name.clone()), ..Default::default() },
+            ..Namespace::default()
+        };
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        namespaces.create(&PostParams::default(), &object).await?;
+        Ok(name)
+    }
+
+    /// Deletes the DaemonSets of a namespace, and waits until its pods are gone.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub async fn clear(&self, namespace: &str) -> Result<()> {
+        let daemon_sets: Api<DaemonSet> = Api::namespaced(self.client.clone(), namespace);
+        for daemon_set in daemon_sets.list_metadata(&ListParams::default()).await? {
+            let deleted =
+                daemon_sets.delete(&daemon_set.name_any(), &DeleteParams::background()).await;
+            match deleted {
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                result => drop(result?),
+            }
+        }
+        self.sim.forget_behaviour(namespace);
+        within(self.sim.until_empty(namespace), "the pods to be gone").await
+    }
+
+    /// Creates an object from JSON.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn create<K>(&self, namespace: &str, object: Value) -> Result<()>
+    where
+        K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+        K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + serde::Serialize,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        api.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
+        Ok(())
+    }
+
+    /// The DaemonSet that the operator has made for a Job, as somebody could make it by hand: nothing
+    /// tells operator and terminator of it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn by_hand(&self, namespace: &str, job: &str) -> Result<Value> {
+        let api: Api<DaemonSet> = Api::namespaced(self.client.clone(), namespace);
+        let name = labels::daemon_set(job);
+        let wait = async {
+            loop {
+                if let Some(daemon_set) = api.get_opt(&name).await? {
+                    return anyhow::Ok(daemon_set);
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let daemon_set = serde_json::to_value(within(wait, "the DaemonSet of the Job").await??)?;
+        let mut spec = daemon_set["spec"].clone();
+        let labels = json!({"app": "by-hand"});
+        spec["selector"] = json!({"matchLabels": labels});
+        spec["template"]["metadata"] = json!({"labels": labels});
+        Ok(json!({"metadata": {"name": "by-hand"}, "spec": spec}))
+    }
+
+    /// Waits until a Job is gone.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub async fn until_job_is_gone(&self, namespace: &str, job: &str) -> Result<()> {
+        let jobs: Api<api::job::Job> = Api::namespaced(self.client.clone(), namespace);
+        let only = watcher::Config::default().fields(&format!("metadata.name={job}"));
+        let gone = async {
+            let mut events = std::pin::pin!(watcher(jobs, only));
+            let mut is_there = false;
+            while let Some(event) = events.try_next().await? {
+                match event {
+                    watcher::Event::Init => is_there = false,
+                    watcher::Event::InitApply(_) | watcher::Event::Apply(_) => is_there = true,
+                    watcher::Event::Delete(_) => return Ok(()),
+                    watcher::Event::InitDone if !is_there => return Ok(()),
+                    watcher::Event::InitDone => {}
+                }
+            }
+            bail!("the watch of Jobs has ended")
+        };
+        within(gone, "the Job to be gone").await?
+    }
+
+    /// The requests of both processes since the last call.
+    ///
+    /// # Errors
+    /// When the audit log does not tell of a request that was made now.
+    pub async fn requests(&self) -> Result<Vec<Audited>> {
+        // The log is in order: with this request in it, all before it are.
+        let marker = format!("/version?bench={}", paths::run_name());
+        let marker = format!("{marker}-{}", self.namespaces.fetch_add(1, Ordering::Relaxed));
+        let client = self.audited_client().await?;
+        client.request_text(http::Request::get(&marker).body(Vec::new())?).await?;
+        let mut requests = Vec::new();
+        let read = async {
+            loop {
+                let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner).read()?;
+                let is_last = audit.iter().any(|request| request.uri == marker);
+                audit.retain(|request| !request.uri.starts_with("/version?bench="));
+                requests.append(&mut audit);
+                if is_last {
+                    return anyhow::Ok(());
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(AUDITED, read).await.context("the audit log does not arrive")??;
+        Ok(requests)
+    }
+
+    /// A client with the processes' rights.
+    async fn audited_client(&self) -> Result<Client> {
+        let kubeconfig = kube::config::Kubeconfig::read_from(&self.kubeconfig)?;
+        let options = kube::config::KubeConfigOptions::default();
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+        Ok(Client::try_from(config)?)
+    }
+}
+
+/// Waits, but not for ever.
+///
+/// # Errors
+/// When the time is over.
+pub async fn within<T>(work: impl Future<Output = T>, what: &str) -> Result<T> {
+    tokio::time::timeout(LIMIT, work).await.with_context(|| format!("waited {LIMIT:?} for {what}"))
+}
+
+/// Namespace and name of the service account that `deploy/` runs both processes as.
+fn service_account() -> Result<(String, String)> {
+    let path = paths::workspace().join("deploy/40-deployment.yaml");
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    let deployment: Deployment =
+        serde_saphyr::from_str(&text).with_context(|| format!("in {}", path.display()))?;
+    let account = deployment
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.template.spec.as_ref()?.service_account_name.clone());
+    Ok((
+        deployment.namespace().context("the Deployment names no namespace")?,
+        account.context("the Deployment names no service account")?,
+    ))
+}

@@ -1,0 +1,276 @@
+//! How fast a finished Job is noticed, and what that costs: from three nodes to thousands.
+//!
+//! The nodes are [simulated](testbed::simulation), all that they report to is real: a control plane of this
+//! benchmark's own ([`cluster`]), which nobody else has heard of and which ends with this process. Operator and
+//! terminator are the binaries that the images hold, run as processes of this machine, with the rights
+//! that `deploy/` gives them. Nothing here can be pointed at another cluster; [`real`] measures on a kind
+//! cluster, and takes only one that the harness has made.
+//!
+//! The time at which pods end is taken where they do, in the simulator, and the arrival of requests from
+//! the API server's audit log: both by the clock of this machine.
+
+mod baseline;
+pub mod cluster;
+pub mod cost;
+pub mod jobs;
+mod memory;
+mod plot;
+pub mod real;
+mod recovery;
+pub mod report;
+pub mod states;
+mod summary;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use harness::progress::{Phase, Progress};
+use testbed::simulation::work::Distribution;
+
+use self::cluster::{Programs, Testbed};
+use self::jobs::Mode;
+use self::report::{Machine, Report, Size};
+use self::states::States;
+
+pub use self::table::renew;
+
+/// From this many nodes on, one run of each is enough: it has thousands of pods.
+const ONCE: u32 = 5000;
+
+/// The number of nodes on which memory and recovery are measured as well, and from there on.
+const LARGE: u32 = 1000;
+
+/// A part of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// Jobs by word: detection, whole Job, cost; floor and baseline.
+    Words,
+    /// The same by exit codes, without the baseline.
+    ExitCodes,
+    /// Memory and processor time.
+    Memory,
+    /// Processes started again.
+    Recovery,
+    /// The nodes of a kind cluster.
+    Kind,
+}
+
+/// What is to be measured, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The image of the control plane.
+    pub image: String,
+    /// The binaries.
+    pub programs: Programs,
+    /// Numbers of simulated nodes.
+    pub sizes: Vec<u32>,
+    /// Runs of each, but for 5,000 nodes and more, where it is one.
+    pub runs: u32,
+    /// The parts.
+    pub parts: Vec<Part>,
+    /// Where all draws begin.
+    pub seed: u64,
+    /// Where results go.
+    pub folder: PathBuf,
+}
+
+/// Measures on simulated nodes. The report is written after each part, so that what was measured before
+/// an interruption is kept.
+///
+/// # Errors
+/// When something cannot be measured, or written.
+pub async fn run(options: &Options, progress: &Progress) -> Result<Report> {
+    let started = Instant::now();
+    let mut report = Report {
+        started: harness::paths::run_name(),
+        machine: machine()?,
+        seed: options.seed,
+        ..Report::default()
+    };
+    for &nodes in &options.sizes {
+        let testbed = progress
+            .phase(&format!("{nodes} nodes"), async |phase| {
+                let folder = options.folder.join(format!("{nodes}-nodes"));
+                phase.detail("control plane, and nodes");
+                let testbed =
+                    Testbed::start(&options.image, nodes, options.programs.clone(), &folder)
+                        .await?;
+                report.machine.kubernetes = testbed.client.apiserver_version().await?.git_version;
+                anyhow::Ok(testbed)
+            })
+            .await?;
+        if options.parts.contains(&Part::Kind) && report.states.is_none() {
+            report.states = Some(progress.phase("states", async |_| states(&testbed).await).await?);
+        }
+        report.sizes.push(Size { nodes, ..Size::default() });
+        for &part in &options.parts {
+            let Some(size) = report.sizes.last_mut() else { continue };
+            measure(&testbed, part, options, size, progress).await?;
+            report.seconds = started.elapsed().as_secs_f64();
+            write(&report, &options.folder)?;
+        }
+    }
+    Ok(report)
+}
+
+/// Measures one part.
+async fn measure(
+    testbed: &Testbed,
+    part: Part,
+    options: &Options,
+    size: &mut Size,
+    progress: &Progress,
+) -> Result<()> {
+    let nodes = size.nodes;
+    let runs = if nodes >= ONCE { 1 } else { options.runs };
+    match part {
+        Part::Words => {
+            for run in 0..runs {
+                let name = format!("word {}/{runs}", run + 1);
+                progress
+                    .phase(&name, async |phase| {
+                        let times = times(nodes, options.seed, run);
+                        word(testbed, times, (run, runs), size, phase).await
+                    })
+                    .await?;
+            }
+        }
+        Part::ExitCodes => {
+            let times = times(nodes, options.seed, 0);
+            progress
+                .phase("exit codes", async |phase| {
+                    for run in 0..runs {
+                        phase.detail(format_args!("{}/{runs}", run + 1));
+                        let mut both = testbed.start_both()?;
+                        both.ready().await?;
+                        let (job, _) = jobs::run(testbed, &both, Mode::ExitCode, times).await?;
+                        both.end().await?;
+                        phase.outcome(format_args!("detection {:.0} ms", job.detection * 1e3));
+                        size.exit_codes.push(job);
+                    }
+                    anyhow::Ok(())
+                })
+                .await?;
+        }
+        Part::Memory if nodes >= LARGE => {
+            progress
+                .phase("memory", async |phase| {
+                    let times = times(nodes, options.seed, 0);
+                    phase.detail("idle, one Job, many Jobs");
+                    size.memory = memory::measure(testbed, times).await?;
+                    if nodes < ONCE {
+                        phase.detail("much to read");
+                        size.memory.extend(memory::measure_logs(testbed, times).await?);
+                    }
+                    anyhow::Ok(())
+                })
+                .await?;
+        }
+        Part::Recovery if nodes >= LARGE => {
+            let runs = if nodes >= ONCE { 1 } else { runs.min(3) };
+            progress
+                .phase("recovery", async |phase| {
+                    for run in 0..runs {
+                        phase.detail(format_args!("{}/{runs}", run + 1));
+                        let times = times(nodes, options.seed, run);
+                        size.recoveries.push(recovery::measure(testbed, times).await?);
+                    }
+                    anyhow::Ok(())
+                })
+                .await?;
+        }
+        Part::Memory | Part::Recovery | Part::Kind => {}
+    }
+    Ok(())
+}
+
+/// What simulated nodes tell of pods, to be compared with what real ones do.
+async fn states(testbed: &Testbed) -> Result<States> {
+    let namespace = testbed.namespace("states").await?;
+    let end_init = || {
+        for pod in testbed.sim.pods(&namespace) {
+            // Some may not have started; one is enough.
+            let _ = pod.exit(0);
+        }
+    };
+    let states = states::observe(&testbed.client, &namespace, end_init).await?;
+    testbed.clear(&namespace).await?;
+    Ok(states)
+}
+
+/// One Job by word, with its floor and its baseline.
+async fn word(
+    testbed: &Testbed,
+    times: Distribution,
+    run: (u32, u32),
+    size: &mut Size,
+    phase: &Phase,
+) -> Result<()> {
+    phase.detail("a Job");
+    let mut both = testbed.start_both()?;
+    size.starts.push(both.ready().await?.as_secs_f64());
+    let (job, daemon_set) = jobs::run(testbed, &both, Mode::Word, times).await?;
+    both.end().await?;
+    phase.detail("its floor");
+    let floor = baseline::measure(testbed, daemon_set, times, run).await?;
+    phase.outcome(format_args!(
+        "detection {:.0} ms, floor {:.0} ms, polling {:.1} s; whole {:.2} s, floor {:.2} s",
+        job.detection * 1e3,
+        floor.follow * 1e3,
+        floor.polling,
+        job.whole,
+        floor.whole,
+    ));
+    size.words.push(job);
+    size.floors.push(floor);
+    Ok(())
+}
+
+/// When pods end: a few seconds after their start, the more so the more there are.
+fn times(nodes: u32, seed: u64, run: u32) -> Distribution {
+    let mean = Duration::from_millis(if nodes >= LARGE { 3000 } else { 1000 });
+    Distribution { mean, cap: 4 * mean, seed: seed.wrapping_add(u64::from(run)) }
+}
+
+/// Writes the report, its tables and its plots.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write(report: &Report, folder: &Path) -> Result<()> {
+    let path = folder.join("report.json");
+    std::fs::write(&path, serde_json::to_vec_pretty(report)?)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    let path = folder.join("report.md");
+    std::fs::write(&path, table::markdown(report))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    plot::write(report, folder)
+}
+
+/// Reads a report that was written before.
+///
+/// # Errors
+/// When there is none, or it is of another version.
+pub fn read(path: &Path) -> Result<Report> {
+    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is no report", path.display()))
+}
+
+fn machine() -> Result<Machine> {
+    let read = |path: &str| std::fs::read_to_string(path).with_context(|| format!("no {path}"));
+    let value = |text: &str, key: &str| {
+        let line = text.lines().find(|line| line.starts_with(key))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let memory = value(&read("/proc/meminfo")?, "MemTotal").unwrap_or_default();
+    let memory: u64 = memory.trim_end_matches(" kB").parse().unwrap_or_default();
+    let load = read("/proc/loadavg")?;
+    Ok(Machine {
+        processors: std::thread::available_parallelism()?.get(),
+        memory: memory * 1024,
+        model: value(&read("/proc/cpuinfo")?, "model name").unwrap_or_default(),
+        kubernetes: String::new(),
+        load: load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default(),
+    })
+}

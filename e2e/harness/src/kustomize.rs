@@ -1,0 +1,113 @@
+//! Kustomizations: what platform teams install, from what lies in `deploy/kustomize/`.
+
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::paths;
+
+/// The folder with those that can be applied, in the workspace.
+pub const READY: &str = "deploy/kustomize";
+
+/// The folder with the parts that they are made of.
+pub const PARTS: &str = "deploy/kustomize/components";
+
+/// The file that makes a folder a kustomization.
+const FILE: &str = "kustomization.yaml";
+
+/// A kustomization of one's own.
+#[derive(Clone, Debug, Default)]
+pub struct Kustomization<'a> {
+    /// Where everything goes that has a namespace.
+    pub namespace: Option<&'a str>,
+    /// Kustomizations that it builds on: folders in the workspace.
+    pub resources: Vec<PathBuf>,
+    /// Parts: folders in the workspace.
+    pub components: Vec<PathBuf>,
+    /// Names of images, and what they are replaced by, with a tag.
+    pub images: Vec<(&'a str, &'a str)>,
+}
+
+impl Kustomization<'_> {
+    /// Writes it into a folder, which may lie anywhere.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        let folder = folder.canonicalize()?;
+        let from = |paths: &[PathBuf]| -> Result<Vec<PathBuf>> {
+            let workspace = paths::workspace().canonicalize()?;
+            Ok(paths.iter().map(|path| relative(&folder, &workspace.join(path))).collect())
+        };
+        let images: Vec<_> = self.images.iter().map(|(name, new)| image(name, new)).collect();
+        let kustomization = json!({
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "namespace": self.namespace,
+            "resources": from(&self.resources)?,
+            "components": from(&self.components)?,
+            "images": images,
+        });
+        let file = folder.join(FILE);
+        // JSON is YAML.
+        std::fs::write(&file, kustomization.to_string())
+            .with_context(|| format!("cannot write {}", file.display()))
+    }
+}
+
+fn image(name: &str, new: &str) -> Value {
+    let (new, tag) = new.rsplit_once(':').unwrap_or((new, "latest"));
+    json!({"name": name, "newName": new, "newTag": tag})
+}
+
+/// The way from a folder to another one: kustomize knows no absolute ones.
+fn relative(from: &Path, to: &Path) -> PathBuf {
+    let is_shared = |(a, b): &(Component<'_>, Component<'_>)| a == b;
+    let shared = from.components().zip(to.components()).take_while(is_shared).count();
+    let up = from.components().skip(shared).map(|_| Component::ParentDir);
+    up.chain(to.components().skip(shared)).collect()
+}
+
+/// The folders in a folder of the workspace that hold a kustomization or a part of one.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn folders(parent: &str) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(paths::workspace().join(parent))
+        .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
+        .with_context(|| format!("cannot list {parent}"))?;
+    let mut folders: Vec<_> = entries
+        .into_iter()
+        .filter(|entry| entry.path().join(FILE).exists())
+        .map(|entry| Path::new(parent).join(entry.file_name()))
+        .collect();
+    folders.sort();
+    Ok(folders)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn way_leads_up_and_down() {
+        let way = |from, to| relative(Path::new(from), Path::new(to)).display().to_string();
+        assert_eq!(way("/a/b/c", "/a/d"), "../../d");
+        assert_eq!(way("/a", "/a/b"), "b");
+        assert_eq!(way("/x/y", "/a"), "../../a");
+    }
+
+    #[test]
+    fn what_can_be_applied_and_its_parts_are_found() {
+        let names = |parent| -> Vec<_> {
+            let folders = folders(parent).expect("a folder");
+            folders.iter().map(|path| path.display().to_string()).collect()
+        };
+        let ready = ["base", "ha", "namespaced", "production"];
+        assert_eq!(names(READY), ready.map(|name| format!("{READY}/{name}")));
+        assert!(names(PARTS).contains(&format!("{PARTS}/ha")));
+    }
+}

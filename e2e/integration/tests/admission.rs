@@ -1,0 +1,212 @@
+//! The example of an admission policy, enforced by the API server.
+
+use anyhow::{Context as _, Result, ensure};
+use harness::paths;
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding, Validation,
+};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt as _};
+use serde_json::{Value, json};
+
+use crate::job::manifest;
+use crate::test::{Test, shared};
+
+/// What the label of a namespace exempts from the policy.
+const TRUSTED: &str = "daemonset.darkowlzz.space/trusted";
+
+/// How often the API server is asked until it has noticed a change of a policy or a namespace.
+const ATTEMPTS: usize = 200;
+
+/// The policy and its binding as they are shipped, but under the name of the test's namespace, and
+/// for that namespace alone.
+fn shipped(cx: &Test) -> Result<(ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding)> {
+    let path = paths::workspace().join("deploy/admission/host-paths.yaml");
+    let text = std::fs::read_to_string(path)?;
+    let (policy, binding) = text.split_once("\n---\n").context("a policy and its binding")?;
+    let mut policy: ValidatingAdmissionPolicy = serde_saphyr::from_str(policy)?;
+    let mut binding: ValidatingAdmissionPolicyBinding = serde_saphyr::from_str(binding)?;
+    policy.metadata.name = Some(cx.namespace.clone());
+    binding.metadata.name = Some(cx.namespace.clone());
+    let spec = &mut binding.spec;
+    spec.policy_name.clone_from(&cx.namespace);
+    let selector = spec.match_resources.as_mut().and_then(|it| it.namespace_selector.as_mut());
+    let labels = &mut selector.context("a namespace selector")?.match_labels;
+    labels
+        .get_or_insert_default()
+        .insert("kubernetes.io/metadata.name".to_owned(), cx.namespace.clone());
+    Ok((policy, binding))
+}
+
+/// Creates a policy and waits until its types are checked; returns the warnings.
+async fn warnings(cx: &Test, policy: &ValidatingAdmissionPolicy) -> Result<Vec<String>> {
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(cx.client.clone());
+    policies.create(&PostParams::default(), policy).await?;
+    let is_checked = |policy: &ValidatingAdmissionPolicy| {
+        policy.status.as_ref().is_some_and(|status| {
+            status.observed_generation == policy.metadata.generation
+                && status.type_checking.is_some()
+        })
+    };
+    let checked =
+        cx.wait().object(policies.clone(), &policy.name_any(), "types checked", is_checked).await?;
+    let checked = checked.status.and_then(|status| status.type_checking).context("just seen")?;
+    let warnings = checked.expression_warnings.into_iter().flatten();
+    Ok(warnings.map(|warning| format!("{}: {}", warning.field_ref, warning.warning)).collect())
+}
+
+/// What the API server says of a Job with this spec, which it does not store.
+async fn refusal(cx: &Test, spec: &Value) -> Result<Option<String>> {
+    match cx.dry_run(spec).await {
+        Ok(()) => Ok(None),
+        Err(kube::Error::Api(status)) => Ok(Some(status.message.clone())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits until a Job with this spec is refused, or not any more.
+async fn until_refused(cx: &Test, spec: &Value, refused: bool) -> Result<()> {
+    for _ in 0..ATTEMPTS {
+        if refusal(cx, spec).await?.is_some() == refused {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    anyhow::bail!("{spec} refused: {}", !refused)
+}
+
+fn with_template(template: Value) -> Value {
+    json!({"image": "x", "template": template})
+}
+
+fn with_pod(pod: Value) -> Value {
+    with_template(json!({"spec": pod}))
+}
+
+fn allowed() -> Vec<Value> {
+    vec![
+        json!({"image": "x"}),
+        json!({"image": "x", "mountPath": null, "template": null}),
+        json!({"image": "x", "mountPath": "/tmp"}),
+        json!({"image": "x", "mountPath": "/opt/jobs"}),
+        with_template(json!({"metadata": null, "spec": null})),
+        with_template(json!({"metadata": {"labels": {"a": "b"}}})),
+        with_pod(json!({"nodeSelector": {"a": "b"}, "tolerations": []})),
+        with_pod(json!({"containers": [{"name": "job-container", "resources": {}}]})),
+    ]
+}
+
+/// A spec, and what the policy says of it.
+fn forbidden() -> Vec<(Value, &'static str)> {
+    let mut forbidden = vec![
+        (json!({"image": "x", "mountPath": "/"}), "spec.mountPath is neither"),
+        (json!({"image": "x", "mountPath": "/tmp/link"}), "spec.mountPath is neither"),
+        (with_template(json!({"metadata": {"annotations": {"a": "b"}}})), "has annotations"),
+        (with_template(json!({"metadata": {"annotations": {}}})), "has annotations"),
+    ];
+    let of_pods = [
+        ("hostNetwork", json!(true)),
+        ("hostPID", json!(true)),
+        ("hostIPC", json!(true)),
+        ("volumes", json!([])),
+        ("serviceAccount", json!("admin")),
+        ("serviceAccountName", json!("admin")),
+        ("securityContext", json!({})),
+        ("resourceClaims", json!([])),
+    ];
+    for (field, value) in of_pods {
+        forbidden.push((with_pod(json!({field: value})), "asks for namespaces of the node"));
+    }
+    let of_containers = [
+        ("securityContext", json!({"privileged": true})),
+        ("ports", json!([{"containerPort": 80, "hostPort": 80}])),
+        ("env", json!([])),
+        ("envFrom", json!([])),
+        ("lifecycle", json!({})),
+        ("livenessProbe", json!({})),
+        ("readinessProbe", json!({})),
+        ("startupProbe", json!({})),
+    ];
+    for (field, value) in of_containers {
+        for list in ["containers", "initContainers"] {
+            let pod = json!({list: [{"name": "b"}, {"name": "a", field: value.clone()}]});
+            forbidden.push((with_pod(pod), "a container in spec.template has"));
+        }
+    }
+    forbidden
+}
+
+#[test]
+fn example_policy_has_no_warning_takes_what_it_says_and_refuses_the_rest() {
+    shared(async |cx| {
+        let (policy, binding) = shipped(cx)?;
+        let told = warnings(cx, &policy).await?;
+        ensure!(told.is_empty(), "{told:?}");
+        let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(cx.client.clone());
+        // Not forbidden yet, which makes it certain that what refuses it below is the policy.
+        let first = json!({"image": "x", "mountPath": "/"});
+        ensure!(refusal(cx, &first).await?.is_none());
+        bindings.create(&PostParams::default(), &binding).await?;
+        until_refused(cx, &first, true).await?;
+
+        for spec in allowed() {
+            let refusal = refusal(cx, &spec).await?;
+            ensure!(refusal.is_none(), "{spec}: {refusal:?}");
+        }
+        for (spec, message) in forbidden() {
+            let refusal = refusal(cx, &spec).await?.with_context(|| format!("{spec} is taken"))?;
+            let is_so = refusal.contains("denied request: ") && refusal.contains(message);
+            ensure!(is_so, "{spec}: {refusal}");
+        }
+        is_asked_at_updates_but_not_of_status(cx).await?;
+
+        let namespaces: Api<Namespace> = Api::all(cx.client.clone());
+        let trusted = Patch::Merge(json!({"metadata": {"labels": {TRUSTED: ""}}}));
+        namespaces.patch(&cx.namespace, &PatchParams::default(), &trusted).await?;
+        until_refused(cx, &first, false).await?;
+        delete(cx).await
+    });
+}
+
+/// An edit of a Job is refused as a new one is; the operator's writes are not the policy's matter.
+async fn is_asked_at_updates_but_not_of_status(cx: &Test) -> Result<()> {
+    let job = cx.apply(&manifest("edited")).await?;
+    let error = cx.apply(&manifest("edited").mount("/")).await.err().context("an edit is taken")?;
+    let error = format!("{error:#}");
+    ensure!(error.contains("spec.mountPath is neither"), "{error}");
+    let status = Patch::Merge(json!({"status": {"phase": "Running"}}));
+    let jobs = job.api::<api::job::Job>();
+    jobs.patch_status("edited", &PatchParams::default(), &status).await?;
+    job.delete().await
+}
+
+async fn delete(cx: &Test) -> Result<()> {
+    let params = DeleteParams::default();
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(cx.client.clone());
+    bindings.delete(&cx.namespace, &params).await?;
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(cx.client.clone());
+    policies.delete(&cx.namespace, &params).await?;
+    Ok(())
+}
+
+/// So that no warning means something.
+#[test]
+fn policy_that_mistakes_the_schema_is_warned_of() {
+    shared(async |cx| {
+        let (mut policy, _) = shipped(cx)?;
+        let mistakes = ["object.spec.mountPath == 1", "has(object.spec.template.metadata.lables)"];
+        let mistakes = mistakes.map(|expression| Validation {
+            expression: expression.to_owned(),
+            ..Validation::default()
+        });
+        policy.spec.as_mut().context("a spec")?.validations = Some(mistakes.to_vec());
+        let told = warnings(cx, &policy).await?;
+        let policies: Api<ValidatingAdmissionPolicy> = Api::all(cx.client.clone());
+        policies.delete(&cx.namespace, &DeleteParams::default()).await?;
+        ensure!(told.len() == 2, "{told:?}");
+        ensure!(told[0].contains("no matching overload"), "{told:?}");
+        ensure!(told[1].contains("undefined field 'lables'"), "{told:?}");
+        Ok(())
+    });
+}

@@ -1,0 +1,133 @@
+//! A Job of a test, with the simulated pods of it.
+
+use std::ops::Deref;
+
+use anyhow::Result;
+use api::job::Job;
+use api::labels;
+use harness::job_builder::JobBuilder;
+use harness::job_handle::JobHandle;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+use kube::api::{Patch, PatchParams};
+use serde::Serialize;
+use serde_json::{Value, json};
+use testbed::simulation::SimPod;
+
+use crate::cluster::NODES;
+use crate::test::Test;
+
+pub(crate) use harness::job_handle::{condition, find_node, phase};
+
+/// The Job of the README, under another name.
+pub(crate) fn manifest(name: &str) -> JobBuilder {
+    JobBuilder::cleanup(name)
+}
+
+/// A Job whose containers are done when they exit with 0. It stays when it is complete, for tests to
+/// look at.
+pub(crate) fn exit_code_manifest(name: &str) -> JobBuilder {
+    JobBuilder::cleanup(name).exit_code().ttl(3600)
+}
+
+/// A Job in a namespace of a test.
+#[derive(Clone)]
+pub(crate) struct TestJob<'t> {
+    handle: JobHandle<'static>,
+    test: &'t Test,
+}
+
+impl Deref for TestJob<'_> {
+    type Target = JobHandle<'static>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.handle
+    }
+}
+
+impl Test {
+    /// Applies the manifest of a Job in the test's namespace, as a user does.
+    pub(crate) async fn apply(&self, manifest: &impl Serialize) -> Result<TestJob<'_>> {
+        self.apply_in(&self.namespace, manifest).await
+    }
+
+    pub(crate) async fn apply_in(
+        &self,
+        namespace: &str,
+        manifest: &impl Serialize,
+    ) -> Result<TestJob<'_>> {
+        let manifest = json!(manifest);
+        let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
+        let job = TestJob { handle: JobHandle::new(name, namespace, self.wait()), test: self };
+        let params = PatchParams::apply("a-user").force();
+        job.api::<Job>().patch(name, &params, &Patch::Apply(&manifest)).await?;
+        Ok(job)
+    }
+
+    /// Sees whether the API server would create a Job with this spec, as `kubectl create` does.
+    pub(crate) async fn dry_run(&self, spec: &Value) -> kube::Result<()> {
+        let mut job = manifest("dry-run").json();
+        job["spec"] = spec.clone();
+        let path = format!(
+            "/apis/daemonset.darkowlzz.space/v1beta1/namespaces/{}/jobs?dryRun=All&fieldValidation=Strict",
+            self.namespace
+        );
+        let body = job.to_string().into_bytes();
+        let request = http::Request::post(path).header("Content-Type", "application/json");
+        let request = request.body(body).map_err(kube::core::request::Error::BuildRequest);
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        self.client.request::<Value>(request).await?;
+        Ok(())
+    }
+}
+
+impl TestJob<'_> {
+    /// Waits for a running pod of the Job on a node.
+    pub(crate) async fn pod(&self, node: &str) -> Result<SimPod> {
+        self.pod_other_than(node, &[]).await
+    }
+
+    /// Waits for a running pod of the Job on a node that is none of these.
+    pub(crate) async fn pod_other_than(&self, node: &str, old: &[SimPod]) -> Result<SimPod> {
+        let what = format!("running pod of {} on {node}", self.name);
+        let label = labels::label_value(&self.name);
+        self.test
+            .sim()
+            .wait_for(self.namespace(), &what, |pod| {
+                pod.node().as_deref() == Some(node)
+                    && pod.is_running()
+                    && pod.object().labels().get(labels::LABEL_JOB) == Some(&label)
+                    && old.iter().all(|old| old.uid() != pod.uid())
+            })
+            .await
+    }
+
+    /// Waits for running pods on all nodes, in the order of [`NODES`].
+    pub(crate) async fn pods(&self) -> Result<[SimPod; NODES.len()]> {
+        self.pods_other_than(&[]).await
+    }
+
+    pub(crate) async fn pods_other_than(&self, old: &[SimPod]) -> Result<[SimPod; NODES.len()]> {
+        let [a, b, c] = NODES;
+        Ok([
+            self.pod_other_than(a, old).await?,
+            self.pod_other_than(b, old).await?,
+            self.pod_other_than(c, old).await?,
+        ])
+    }
+
+    /// Waits until a pod is recorded as completed.
+    pub(crate) async fn until_recorded(&self, pod: &SimPod) -> Result<()> {
+        self.waiter().object(self.api::<Pod>(), &pod.name(), "completed", is_recorded).await?;
+        Ok(())
+    }
+}
+
+/// Whether the pod has the condition by which the terminator records its completion.
+pub(crate) fn is_recorded(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_ref());
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition.type_ == labels::POD_COMPLETED && condition.status == "True")
+}

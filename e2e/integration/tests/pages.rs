@@ -1,0 +1,200 @@
+//! The README and the pages of `docs/`: what they tell to apply and to type, against a real API server.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use harness::pages::{CONSOLE, TRANSCRIPT};
+use harness::process::{Cmd, LogDir, Output};
+use harness::{pages, paths};
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use kube::api::{DeleteParams, DynamicObject, PostParams};
+use kube::{Api, CustomResourceExt as _};
+use serde_json::{Value, json};
+use testbed::manifests;
+
+use crate::cluster::artifacts;
+use crate::job::manifest;
+use crate::test::{Test, shared};
+
+/// kubectl as an administrator whose namespace is the test's.
+struct Kubectl {
+    program: PathBuf,
+    config: PathBuf,
+    logs: LogDir,
+}
+
+impl Kubectl {
+    fn command<'w>(&self, words: impl IntoIterator<Item = &'w str>) -> Cmd {
+        // Wherever a page tells to type something, it is the root of the repository.
+        Cmd::new(&self.program).args(words).env("KUBECONFIG", &self.config).cwd(paths::workspace())
+    }
+
+    async fn run(&self, command: &str) -> Result<Output> {
+        Ok(self.command(command.split_whitespace()).run(&self.logs).await?)
+    }
+}
+
+/// Runs a test with kubectl, which is an administrator meanwhile.
+async fn with_kubectl(cx: &Test, test: impl AsyncFnOnce(&Kubectl) -> Result<()>) -> Result<()> {
+    let bindings: Api<ClusterRoleBinding> = Api::all(cx.client.clone());
+    let binding = serde_json::from_value(json!({
+        "metadata": {"name": cx.namespace},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin",
+        },
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": cx.namespace}],
+    }))?;
+    bindings.create(&PostParams::default(), &binding).await?;
+    let control_plane = &cx.cluster.control_plane;
+    let config = control_plane.service_account_kubeconfig(&cx.namespace, "default").await?;
+    let mut config: Value = serde_json::from_str(&config)?;
+    config["contexts"][0]["context"]["namespace"] = json!(cx.namespace);
+    let folder = artifacts().join(&cx.namespace);
+    let logs = LogDir::create(&folder)?;
+    let path = folder.join("kubeconfig");
+    std::fs::write(&path, config.to_string())?;
+    let program = std::env::var_os("KUBECTL").map_or_else(|| "kubectl".into(), PathBuf::from);
+    let result = test(&Kubectl { program, config: path, logs }).await;
+    bindings.delete(&cx.namespace, &DeleteParams::default()).await?;
+    result
+}
+
+#[test]
+fn manifests_on_pages_are_taken_by_the_api_server() {
+    shared(async |cx| {
+        let mut taken = 0;
+        for page in pages::all()? {
+            for block in page.blocks().into_iter().filter(|block| block.language == "yaml") {
+                let place = format!("{}:{}", page.path.display(), block.number);
+                let mut objects =
+                    manifests::objects(&block.lines.join("\n")).with_context(|| place.clone())?;
+                // No object of a cluster; `kustomize.rs` has kubectl render the like.
+                objects.retain(|object| !is_kustomization(object));
+                for object in &mut objects {
+                    ensure!(object.types.is_some(), "{place} is no whole manifest");
+                    object.metadata.namespace = Some(cx.namespace.clone());
+                    taken += 1;
+                }
+                let refused = cx.cluster.control_plane.dry_run(objects).await?;
+                ensure!(refused.is_empty(), "{place}: {refused:?}");
+            }
+        }
+        ensure!(taken >= 4, "only {taken} were found");
+        Ok(())
+    });
+}
+
+fn is_kustomization(object: &DynamicObject) -> bool {
+    object.types.as_ref().is_some_and(|types| types.kind == "Kustomization")
+}
+
+/// How a `kubectl` line of a page is tried.
+#[derive(Debug, PartialEq, Eq)]
+enum Trial {
+    /// As it is written: it only reads.
+    Run,
+    /// Up to the point where it would change something.
+    DryRun,
+    /// The same, of what need not be there.
+    DryDelete,
+    /// Only its words are read, for what it waits for or talks to is not there.
+    Parse,
+}
+
+fn trial(command: &str) -> Trial {
+    let words: Vec<_> = command.split_whitespace().collect();
+    // The verb may stand behind the namespace.
+    let verb = match words.as_slice() {
+        [_, "--namespace", _, verb, ..] | [_, verb, ..] => *verb,
+        _ => "",
+    };
+    let is_here = |path: &&str| path.starts_with("deploy/");
+    match verb {
+        "get" | "describe" | "explain" if !words.contains(&"--watch") => Trial::Run,
+        "create" => Trial::DryRun,
+        // Kustomizations have tests of their own.
+        "apply" if words.iter().any(is_here) && !words.contains(&"-k") => Trial::DryRun,
+        "delete" if words.iter().any(is_here) => Trial::DryDelete,
+        _ => Trial::Parse,
+    }
+}
+
+#[test]
+fn kubectl_lines_on_pages_are_run_where_they_can_be_and_read_by_kubectl_where_not() {
+    shared(async |cx| {
+        let job = cx.apply(&manifest("on-pages")).await?;
+        with_kubectl(cx, async |kubectl| {
+            let mut counts = [0; 4];
+            for page in pages::all()? {
+                let typed = page.commands(CONSOLE).into_iter().map(|line| (line, true));
+                let shown = page.commands(TRANSCRIPT).into_iter().map(|line| (line, false));
+                for ((place, command), is_for_all) in typed.chain(shown) {
+                    let Some(arguments) = command.strip_prefix("kubectl ") else { continue };
+                    let arguments = arguments.replace("NAME", &job.name).replace('\'', "");
+                    let trial = if is_for_all { trial(command) } else { Trial::Parse };
+                    let line = match trial {
+                        Trial::Run => arguments,
+                        Trial::DryRun => format!("{arguments} --dry-run=server"),
+                        Trial::DryDelete => {
+                            format!("{arguments} --dry-run=server --ignore-not-found")
+                        }
+                        // kubectl refuses unknown commands and flags before it helps.
+                        Trial::Parse => format!("{arguments} --help"),
+                    };
+                    kubectl.run(&line).await.with_context(|| format!("{place}: {command}"))?;
+                    counts[trial as usize] += 1;
+                }
+            }
+            ensure!(counts.iter().all(|count| *count >= 2), "{counts:?}");
+            Ok(())
+        })
+        .await
+    });
+}
+
+#[test]
+fn kubectl_refuses_what_it_does_not_know_before_it_helps() {
+    shared(async |cx| {
+        with_kubectl(cx, async |kubectl| {
+            kubectl.run("wait --for=delete dsjob/a --help").await?;
+            ensure!(kubectl.run("wait --four=delete dsjob/a --help").await.is_err());
+            Ok(())
+        })
+        .await
+    });
+}
+
+#[test]
+fn kubectl_explains_every_field_with_its_default() {
+    shared(async |cx| {
+        let crd = serde_json::to_value(api::job::Job::crd())?;
+        let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+        let fields = spec["properties"].as_object().context("properties")?;
+        with_kubectl(cx, async |kubectl| {
+            // The API server takes some seconds to publish the schema of a new resource.
+            let started = Instant::now();
+            let mut attempts = tokio::time::interval(Duration::from_secs(1));
+            let explained = loop {
+                attempts.tick().await;
+                let output = kubectl.run("explain dsjob.spec").await;
+                match output {
+                    Ok(output) if output.text().contains("completionMode") => break output.text(),
+                    other => ensure!(started.elapsed() < Duration::from_secs(60), "{other:?}"),
+                }
+            };
+            for (name, field) in fields {
+                let is_told = explained
+                    .lines()
+                    .any(|line| line.split_whitespace().next() == Some(name.as_str()));
+                ensure!(is_told, "no {name} in\n{explained}");
+                let text = kubectl.run(&format!("explain dsjob.spec.{name}")).await?.text();
+                let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+                let description = words(field["description"].as_str().context("a description")?);
+                ensure!(words(&text).contains(&description), "{name}: {description}\n{text}");
+            }
+            Ok(())
+        })
+        .await
+    });
+}

@@ -1,0 +1,3 @@
+//! Rollouts of operator and terminator while Jobs run.
+
+pub(crate) mod upgrade;

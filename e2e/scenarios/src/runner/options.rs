@@ -1,0 +1,162 @@
+//! How a run goes about it, as the command line says.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use harness::images;
+use harness::report::Format;
+use testbed::kind::Provider;
+
+/// How a run goes about it.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct Options {
+    /// Number of nodes: one control plane, the rest workers.
+    #[arg(long, global = true, default_value_t = 3, value_name = "N", value_parser = parse_nodes)]
+    pub(super) nodes: usize,
+
+    /// Minor version of Kubernetes, for example 1.33. Default: the newest that kind has an image of, or (offline)
+    /// the newest that is built here.
+    #[arg(long, global = true, value_name = "MINOR", value_parser = images::parse_minor)]
+    pub(super) kubernetes: Option<String>,
+
+    /// Node image to use, instead of kind's or (offline) one built here.
+    #[arg(long, global = true, value_name = "REF", conflicts_with = "kubernetes")]
+    pub(super) node_image: Option<String>,
+
+    /// What runs the nodes: docker or podman. Images are built by Docker either way.
+    #[arg(long, global = true, default_value_t, value_name = "NAME")]
+    pub(super) provider: Provider,
+
+    /// When to keep the cluster after the run.
+    #[arg(long, global = true, value_enum, default_value_t = Keep::Never, value_name = "WHEN")]
+    pub(super) keep: Keep,
+
+    /// Use the cluster that `up` or an earlier --reuse left, or leave one. The images are built for a
+    /// short wait, not for their size.
+    #[arg(long, global = true)]
+    pub(super) reuse: bool,
+
+    /// Which of the clusters that stay `up`, --reuse, `down` and `logs` mean: several can stand side by
+    /// side. Without it `down` means all of them.
+    #[arg(long, global = true, value_name = "NAME", value_parser = parse_cluster)]
+    pub(super) cluster: Option<String>,
+
+    /// Run each scenario this often, and report figures over all runs.
+    #[arg(long, global = true, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) repeat: u32,
+
+    /// Folder for the reports and for what is collected at failures, instead of target/e2e/<run>. What
+    /// an earlier run left there goes.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) artifacts: Option<PathBuf>,
+
+    /// Reports to write: run.json, junit.xml.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "json,junit",
+        value_name = "FORMS"
+    )]
+    pub(super) report: Vec<Form>,
+}
+
+/// The defaults of the command line.
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            nodes: 3,
+            kubernetes: None,
+            node_image: None,
+            provider: Provider::Docker,
+            keep: Keep::Never,
+            reuse: false,
+            cluster: None,
+            repeat: 1,
+            artifacts: None,
+            report: Form::value_variants().to_vec(),
+        }
+    }
+}
+
+impl Options {
+    /// The forms of the reports to write.
+    pub(super) fn formats(&self) -> Vec<Format> {
+        let format = |form: &Form| match form {
+            Form::Json => Format::Json,
+            Form::Junit => Format::Junit,
+        };
+        self.report.iter().map(format).collect()
+    }
+}
+
+/// When a cluster outlives its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Keep {
+    Never,
+    Failure,
+    Always,
+}
+
+/// A form of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Form {
+    Json,
+    Junit,
+}
+
+/// Nodes need names and addresses, and a machine has only so much memory.
+fn parse_nodes(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(nodes @ 1..=50) => Ok(nodes),
+        _ => Err("a number from 1 to 50 is expected".to_owned()),
+    }
+}
+
+/// A name that is fit to be a folder's.
+fn parse_cluster(text: &str) -> Result<String, String> {
+    let is_fit = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    match !text.is_empty() && text.bytes().all(is_fit) {
+        true => Ok(text.to_owned()),
+        false => Err("lower case letters, digits and `-` are expected".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn clusters_without_nodes_are_refused() {
+        assert_eq!(parse_nodes("3"), Ok(3));
+        for bad in ["0", "51", "-1", "many"] {
+            assert!(parse_nodes(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn name_of_a_cluster_that_leaves_the_folder_is_refused() {
+        assert_eq!(parse_cluster("faults-2"), Ok("faults-2".to_owned()));
+        for bad in ["", "..", "a/b", "A", "a b"] {
+            assert!(parse_cluster(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_report_is_written_unless_some_are_named() {
+        let parsed = Cli::try_parse_from(["e2e"]).expect("valid").options;
+        assert_eq!(parsed.formats(), Options::default().formats());
+        let named = Cli::try_parse_from(["e2e", "--report", "junit"]).expect("valid").options;
+        assert_eq!(named.formats(), [Format::Junit]);
+        assert!(Cli::try_parse_from(["e2e", "--report", "html"]).is_err());
+    }
+}

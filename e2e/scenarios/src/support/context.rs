@@ -1,0 +1,25 @@
+//! What every scenario works with.
+
+use harness::process::LogDir;
+use harness::progress::Phase;
+use kube::Client;
+use testbed::deploy::Deployed;
+use testbed::kind::Cluster;
+
+/// The label of the namespaces that scenarios make.
+pub(crate) const LABEL_SCENARIO: &str = "e2e.daemonset.darkowlzz.space/scenario";
+
+/// What a scenario works with.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// A client with the administrator's rights.
+    pub client: &'a Client,
+    /// The operator's Deployment.
+    pub deployed: &'a Deployed,
+    /// Where commands log.
+    pub logs: &'a LogDir,
+    /// Shows what the scenario waits for.
+    pub phase: &'a Phase,
+}

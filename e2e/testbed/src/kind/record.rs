@@ -1,0 +1,93 @@
+//! The record of a cluster on disk.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use super::Provider;
+
+/// The file in a cluster's folder that holds its [`Record`].
+const FILE: &str = "cluster.json";
+
+/// How a cluster was made.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// kind's name of it.
+    pub name: String,
+    /// How many nodes it has, the control plane included.
+    pub nodes: usize,
+    /// The image that its nodes run.
+    pub image: String,
+    /// What runs them.
+    #[serde(default)]
+    pub provider: Provider,
+    /// The kind program.
+    pub kind: PathBuf,
+    /// The kubectl program.
+    pub kubectl: PathBuf,
+    /// Whether somebody asked for it to outlive its run.
+    #[serde(default)]
+    pub kept: bool,
+}
+
+impl Record {
+    /// The record in a folder, if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn load(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(FILE);
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| cannot("read", &path)),
+        };
+        let record = serde_json::from_slice(&text).with_context(|| cannot("read", &path))?;
+        Ok(Some(record))
+    }
+
+    /// Writes the record into a folder.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(FILE);
+        let text = serde_json::to_vec_pretty(self)?;
+        std::fs::write(&path, text).with_context(|| cannot("write", &path))
+    }
+
+    pub(super) fn remove(folder: &Path) -> Result<()> {
+        let path = folder.join(FILE);
+        std::fs::remove_file(&path).with_context(|| cannot("remove", &path))
+    }
+}
+
+fn cannot(verb: &str, path: &Path) -> String {
+    format!("cannot {verb} {}", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn record_is_read_as_it_was_written_until_it_is_removed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let record = Record {
+            name: "dsjob".to_owned(),
+            nodes: 3,
+            provider: Provider::Podman,
+            image: "kindest/node:v1.33.0".to_owned(),
+            kind: PathBuf::from("/usr/bin/kind"),
+            kubectl: PathBuf::from("/usr/bin/kubectl"),
+            kept: true,
+        };
+        assert_eq!(Record::load(folder.path()).expect("none"), None);
+        record.save(folder.path()).expect("saved");
+        assert_eq!(Record::load(folder.path()).expect("one"), Some(record));
+        Record::remove(folder.path()).expect("removed");
+        assert_eq!(Record::load(folder.path()).expect("none"), None);
+    }
+}

@@ -1,0 +1,48 @@
+//! Manifests as objects.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use harness::paths;
+use harness::process::{Cmd, LogDir};
+use kube::api::DynamicObject;
+use serde::Deserialize as _;
+use serde_json::Value;
+
+/// What a folder is rendered to, be it one in the workspace or elsewhere.
+///
+/// # Errors
+/// When kubectl refuses it.
+pub async fn render(kubectl: &Path, folder: &Path, logs: &LogDir) -> Result<Vec<DynamicObject>> {
+    let output = Cmd::new(kubectl)
+        .arg("kustomize")
+        .arg(folder)
+        .cwd(paths::workspace())
+        .name("kubectl-kustomize")
+        .run(logs)
+        .await?;
+    objects(&output.text()).with_context(|| format!("see {}", output.log.display()))
+}
+
+/// The objects of a file with manifests.
+///
+/// # Errors
+/// When it is not YAML, or holds something else.
+pub fn objects(manifests: &str) -> Result<Vec<DynamicObject>> {
+    let documents: Vec<Option<Value>> = serde_saphyr::from_multiple(manifests)?;
+    let objects = documents.into_iter().flatten();
+    objects.map(|document| Ok(DynamicObject::deserialize(document)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_documents_and_empty_ones_are_read() {
+        let text = "# nothing but a comment\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n";
+        let objects = objects(text).expect("parsed");
+        let names: Vec<_> = objects.iter().map(|object| object.metadata.name.as_deref()).collect();
+        assert_eq!(names, [Some("a"), Some("b")]);
+    }
+}

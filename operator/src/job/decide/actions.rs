@@ -1,0 +1,41 @@
+//! Decisions about a Job.
+
+use std::time::Duration;
+
+use api::job::JobStatus;
+
+use super::{
+    daemon_set::DaemonSetAction, events::JobEvent, progress::MissingPods, tally::PodTally,
+};
+
+/// A decision about a Job.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Decision {
+    /// Observe [`Source::Live`](super::observation::Source::Live), and decide again.
+    ///
+    /// The caches call for something that cannot be taken back.
+    ObserveLive,
+    /// Do this.
+    Act(Box<Actions>),
+    /// Nothing: the Job is being deleted.
+    Nothing,
+}
+
+/// Actions in the order in which they are applied.
+///
+/// The next reconciliation makes up for an interruption at any point.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Actions {
+    /// First the DaemonSet,
+    pub(crate) daemon_set: DaemonSetAction,
+    /// then the tallies of runs, on their pods, while the runs can be seen,
+    pub(crate) tallies: Vec<PodTally>,
+    /// then events,
+    pub(crate) events: Vec<JobEvent>,
+    /// then the status, which makes them things of the past.
+    pub(crate) status: JobStatus,
+    /// When to decide again, should nothing happen before.
+    pub(crate) requeue_after: Option<Duration>,
+    /// Set if the DaemonSet has lacked pods for long: the API server may refuse them.
+    pub(crate) missing_pods: Option<MissingPods>,
+}

@@ -1,0 +1,186 @@
+use api::job::Job;
+use serde_json::{Value, json};
+
+use super::*;
+
+const PAUSE: &str = "example.org/operator:1";
+
+fn job(spec: Value) -> Job {
+    serde_json::from_value(json!({
+        "apiVersion": "daemonset.darkowlzz.space/v1beta1",
+        "kind": "Job",
+        "metadata": {"name": "job-sample", "namespace": "default", "uid": "u-1"},
+        "spec": spec,
+    }))
+    .unwrap()
+}
+
+fn desired(job: &Job) -> DaemonSet {
+    super::desired(&JobView::new(job), PAUSE).unwrap()
+}
+
+fn sample() -> Value {
+    json!({"image": "darkowlzz/cleanup:v0.0.2", "args": ["/basetarget/foo"], "mountPath": "/tmp"})
+}
+
+/// The pod spec for the sample with these further fields.
+fn pod_spec(fields: Value) -> Value {
+    let mut spec = sample();
+    spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    let daemon_set = serde_json::to_value(desired(&job(spec))).unwrap();
+    daemon_set["spec"]["template"]["spec"].clone()
+}
+
+fn worker() -> Value {
+    json!({
+        "name": "job-container",
+        "image": "darkowlzz/cleanup:v0.0.2",
+        "args": ["/basetarget/foo"],
+        "volumeMounts": [{"name": "basetarget", "mountPath": "/basetarget"}],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    })
+}
+
+#[test]
+fn the_seeds_manifest_becomes_the_documented_daemon_set() {
+    let labels = json!({
+        "daemonset": "job-sample-daemonset-job",
+        "job": "job-sample",
+        "daemonset-job": "true",
+    });
+    let expected = json!({
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {
+            "name": "job-sample-daemonset-job",
+            "namespace": "default",
+            "labels": labels,
+            "annotations": {"daemonset.darkowlzz.space/work-hash": "f1796230ae9b7f4a"},
+            "ownerReferences": [{
+                "apiVersion": "daemonset.darkowlzz.space/v1beta1",
+                "kind": "Job",
+                "name": "job-sample",
+                "uid": "u-1",
+                "controller": true,
+            }],
+        },
+        "spec": {
+            "selector": {"matchLabels": {"daemonset": "job-sample-daemonset-job"}},
+            "updateStrategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxUnavailable": "100%"},
+            },
+            "template": {
+                "metadata": {
+                    "labels": labels,
+                    "annotations": {"daemonset.darkowlzz.space/work-hash": "f1796230ae9b7f4a"},
+                },
+                "spec": {
+                    "containers": [worker()],
+                    "volumes": [{"name": "basetarget", "hostPath": {"path": "/tmp"}}],
+                    "nodeSelector": {"kubernetes.io/os": "linux"},
+                    "tolerations": [{"operator": "Exists"}],
+                    "readinessGates": [{"conditionType": "daemonset.darkowlzz.space/Completed"}],
+                },
+            },
+        },
+    });
+    assert_eq!(serde_json::to_value(desired(&job(sample()))).unwrap(), expected);
+}
+
+#[test]
+fn without_a_mount_path_nothing_is_mounted() {
+    let pod = pod_spec(json!({"mountPath": null}));
+    assert_eq!(pod["volumes"], Value::Null);
+    assert_eq!(pod["containers"][0]["volumeMounts"], Value::Null);
+}
+
+#[test]
+fn the_pods_of_a_job_carry_its_word() {
+    let mut spec = sample();
+    spec["terminationWord"] = json!("finished");
+    let template = desired(&job(spec)).spec.unwrap().template.metadata.unwrap();
+    assert_eq!(template.annotations.unwrap()[labels::ANNOTATION_TERMINATION_WORD], "finished");
+}
+
+#[test]
+fn in_exit_code_mode_the_work_comes_first_and_the_pod_idles_afterwards() {
+    let pod = pod_spec(json!({"completionMode": "ExitCode"}));
+    assert_eq!(pod["initContainers"], json!([worker()]));
+    let restricted = json!({
+        "allowPrivilegeEscalation": false,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": true,
+        "runAsNonRoot": true,
+        "runAsUser": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    });
+    let idle = json!([{
+        "name": "idle", "image": PAUSE, "args": ["pause"], "securityContext": restricted,
+    }]);
+    assert_eq!(pod["containers"], idle);
+    assert_eq!(pod["readinessGates"], Value::Null);
+}
+
+#[test]
+fn the_job_container_of_a_template_overlays_the_working_container_in_both_modes() {
+    let env = json!([{"name": "A", "value": "b"}]);
+    let template = json!({"spec": {"containers": [
+        {"name": "job-container", "env": env},
+        {"name": "sidecar", "image": "s"},
+    ]}});
+    let mut expected = worker();
+    expected["env"] = env;
+    let sidecar = json!({"name": "sidecar", "image": "s"});
+
+    let pod = pod_spec(json!({"template": template}));
+    assert_eq!(pod["containers"], json!([expected, sidecar]));
+    let pod = pod_spec(json!({"template": template, "completionMode": "ExitCode"}));
+    assert_eq!(pod["initContainers"], json!([expected]));
+    assert_eq!(pod["containers"][0]["name"], "idle");
+    assert_eq!(pod["containers"][1], sidecar);
+}
+
+#[test]
+fn init_containers_of_a_template_prepare_the_work() {
+    let template = json!({"spec": {"initContainers": [{"name": "prepare", "image": "p"}]}});
+    let pod = pod_spec(json!({"template": template, "completionMode": "ExitCode"}));
+    assert_eq!(pod["initContainers"][0]["name"], "prepare");
+    assert_eq!(pod["initContainers"][1], worker());
+}
+
+#[test]
+fn a_node_selector_is_added_to_the_default_and_can_replace_it() {
+    let with = |selector: Value| {
+        pod_spec(json!({"template": {"spec": {"nodeSelector": selector}}}))["nodeSelector"].clone()
+    };
+    let both = json!({"kubernetes.io/os": "linux", "disk": "ssd"});
+    assert_eq!(with(json!({"disk": "ssd"})), both);
+    let windows = json!({"kubernetes.io/os": "windows"});
+    assert_eq!(with(windows.clone()), windows);
+}
+
+#[test]
+fn tolerations_of_a_template_replace_the_default() {
+    let with = |tolerations: Value| {
+        pod_spec(json!({"template": {"spec": {"tolerations": tolerations}}}))["tolerations"].clone()
+    };
+    assert_eq!(with(json!([])), json!([]));
+    assert_eq!(with(json!([{"key": "a"}])), json!([{"key": "a"}]));
+}
+
+#[test]
+fn labels_and_volumes_of_a_template_are_added_to_ours() {
+    let mut spec = sample();
+    spec["template"] = json!({
+        "metadata": {"labels": {"team": "a"}},
+        "spec": {"volumes": [{"name": "v", "emptyDir": {}}]},
+    });
+    let template = desired(&job(spec)).spec.unwrap().template;
+    let labels = template.metadata.unwrap().labels.unwrap();
+    assert_eq!(labels["team"], "a");
+    assert_eq!(labels["job"], "job-sample");
+    let volumes = template.spec.unwrap().volumes.unwrap();
+    let names: Vec<_> = volumes.iter().map(|volume| volume.name.as_str()).collect();
+    assert_eq!(names, ["basetarget", "v"]);
+}

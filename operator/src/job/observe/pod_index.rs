@@ -1,0 +1,321 @@
+//! The pods of all Jobs by their DaemonSet, filled by their watch.
+//!
+//! To look at a Job costs what its own pods cost, however many pods other Jobs have.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use api::views::PodView;
+use futures::Stream;
+use kube::runtime::watcher::{self, Event};
+use runtime::{
+    expiring_map::ExpiringMap,
+    watch::index::{Change, Index, Synced, index},
+};
+use tokio::sync::watch;
+
+/// Time for which the loss of a pod matters.
+///
+/// The cached nodes may be so old: a connection that has gone silent is given up after five minutes, and
+/// some seconds pass until the next list is complete.
+const LOSS: Duration = Duration::from_mins(6);
+
+/// The pods of all Jobs. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct PodIndex {
+    pods: watch::Receiver<Pods>,
+    /// The DaemonSets, by UID, that have lost a pod.
+    losses: Arc<ExpiringMap>,
+    synced: Synced,
+}
+
+/// Makes the index, and the stream of changes that fills it as it is polled.
+///
+/// The stream leaves out pods of which nothing but the version has changed.
+pub(crate) fn pod_index(
+    events: impl Stream<Item = watcher::Result<Event<PodView>>> + Send + 'static,
+) -> (PodIndex, impl Stream<Item = Change<PodView>> + Send + 'static) {
+    let (sender, pods) = watch::channel(Pods::default());
+    let losses = Arc::new(ExpiringMap::new(LOSS));
+    let writer = Writer { pods: sender, losses: Arc::clone(&losses) };
+    let (synced, changes) = index(writer, events);
+    (PodIndex { pods, losses, synced }, changes)
+}
+
+impl PodIndex {
+    /// Waits for the first complete list; returns `false` if the watch ended before.
+    pub(crate) async fn synced(&self) -> bool {
+        self.synced.wait().await
+    }
+
+    /// Returns the highest version of any pod.
+    pub(crate) fn version(&self) -> u64 {
+        self.pods.borrow().version
+    }
+
+    /// Waits until all changes of pods up to `version` are known.
+    ///
+    /// Returns `false` if that cannot be known: `version` is no number, or not later than `before`.
+    ///
+    /// Versions of the objects of one kind are numbers that grow with each change of any of them, and a watch
+    /// reports the changes in that order.
+    /// <https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>
+    pub(crate) async fn until(&self, before: u64, version: &str) -> bool {
+        let Some(version) = version.parse().ok().filter(|version| *version > before) else {
+            return false;
+        };
+        self.pods.clone().wait_for(|pods| pods.version >= version).await.is_ok()
+    }
+
+    /// Returns whether the DaemonSet with this UID has lost a pod within [`LOSS`].
+    pub(crate) fn has_lost(&self, daemon_set: &str) -> bool {
+        self.losses.age(daemon_set).is_some()
+    }
+
+    /// Returns the pods of the DaemonSet with this UID.
+    pub(crate) fn of(&self, daemon_set: &str) -> Vec<Arc<PodView>> {
+        let pods = self.pods.borrow();
+        pods.by_daemon_set.get(daemon_set).into_iter().flat_map(HashMap::values).cloned().collect()
+    }
+
+    /// Returns the pods on a node.
+    pub(crate) fn on(&self, node: &str) -> Vec<Arc<PodView>> {
+        let pods = self.pods.borrow();
+        let all = pods.by_daemon_set.values().flat_map(HashMap::values);
+        all.filter(|pod| pod.node() == Some(node)).cloned().collect()
+    }
+}
+
+struct Writer {
+    pods: watch::Sender<Pods>,
+    losses: Arc<ExpiringMap>,
+}
+
+impl Index<PodView> for Writer {
+    type List = Pods;
+
+    fn collect(&mut self, list: &mut Pods, pod: PodView) {
+        list.insert(&pod);
+    }
+
+    fn reset(&mut self, list: Pods) {
+        let before = self.pods.send_replace(list);
+        for daemon_set in before.lost_in(&self.pods.borrow()) {
+            self.losses.insert(daemon_set, ());
+        }
+    }
+
+    fn apply(&mut self, pod: &PodView) -> bool {
+        let mut has_changed = false;
+        self.pods.send_modify(|pods| has_changed = pods.insert(pod));
+        has_changed
+    }
+
+    fn delete(&mut self, pod: &PodView) -> bool {
+        self.pods.send_modify(|pods| pods.remove(pod));
+        if let Some(daemon_set) = pod.daemon_set() {
+            self.losses.insert(&daemon_set.uid, ());
+        }
+        true
+    }
+}
+
+/// Pods by the UID of their DaemonSet, and their own.
+#[derive(Debug, Default)]
+struct Pods {
+    /// The highest version of any pod.
+    version: u64,
+    /// Pods without a DaemonSet are none of ours.
+    by_daemon_set: HashMap<String, HashMap<String, Arc<PodView>>>,
+}
+
+impl Pods {
+    /// Returns the DaemonSets whose pods are not all in `later`.
+    fn lost_in<'a>(&'a self, later: &'a Self) -> impl Iterator<Item = &'a str> {
+        let has_lost = |(owner, pods): &(&String, &HashMap<_, _>)| {
+            let later = later.by_daemon_set.get(*owner);
+            pods.keys().any(|pod| later.is_none_or(|later| !later.contains_key(pod)))
+        };
+        self.by_daemon_set.iter().filter(has_lost).map(|(owner, _)| owner.as_str())
+    }
+
+    /// Adds or replaces a pod; returns whether more than its version has changed.
+    ///
+    /// A condition that serves as a barrier, for example, is no reason to look at the Job again.
+    fn insert(&mut self, pod: &PodView) -> bool {
+        self.advance_to(pod);
+        let owner = pod.daemon_set().map(|owner| owner.uid.as_str());
+        let known = owner.and_then(|owner| self.by_daemon_set.get_mut(owner)?.get_mut(uid(pod)));
+        if let Some(known) = known {
+            let mut before = (**known).clone();
+            before.metadata.resource_version.clone_from(&pod.metadata.resource_version);
+            *known = Arc::new(pod.clone());
+            return before != *pod;
+        }
+        // It is new, or had another owner: a DaemonSet can be deleted without its pods.
+        self.forget(pod);
+        if let Some(owner) = owner {
+            let pods = self.by_daemon_set.entry(owner.to_owned()).or_default();
+            pods.insert(uid(pod).to_owned(), Arc::new(pod.clone()));
+        }
+        true
+    }
+
+    fn remove(&mut self, pod: &PodView) {
+        self.advance_to(pod);
+        self.forget(pod);
+    }
+
+    fn forget(&mut self, pod: &PodView) {
+        self.by_daemon_set.retain(|_, pods| pods.remove(uid(pod)).is_none() || !pods.is_empty());
+    }
+
+    fn advance_to(&mut self, pod: &PodView) {
+        let version = pod.metadata.resource_version.as_ref();
+        let version = version.and_then(|version| version.parse().ok()).unwrap_or_default();
+        self.version = self.version.max(version);
+    }
+}
+
+fn uid(pod: &PodView) -> &str {
+    pod.metadata.uid.as_deref().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::{FutureExt, StreamExt, stream};
+
+    use super::*;
+    use crate::testing::fixtures;
+
+    fn pod(uid: &str, version: &str) -> PodView {
+        fixtures::pod("a").identity(uid, version).build().as_ref().clone()
+    }
+
+    /// Returns the index after these events.
+    fn after(events: Vec<Event<PodView>>) -> PodIndex {
+        let (pods, events) = pod_index(stream::iter(events.into_iter().map(Ok)));
+        events.for_each(|_| std::future::ready(())).now_or_never().unwrap();
+        pods
+    }
+
+    fn uids(pods: &PodIndex, daemon_set: &str) -> Vec<String> {
+        let mut uids: Vec<_> =
+            pods.of(daemon_set).iter().map(|pod| super::uid(pod).to_owned()).collect();
+        uids.sort();
+        uids
+    }
+
+    #[test]
+    fn pods_are_known_by_their_daemon_set_until_they_are_gone() {
+        let other = fixtures::pod("a").owner("ds-2").identity("c", "3").build();
+        let pods = after(vec![
+            Event::Init,
+            Event::InitApply(pod("a", "1")),
+            Event::InitDone,
+            Event::Apply(pod("b", "2")),
+            Event::Apply((*other).clone()),
+            Event::Delete(pod("a", "4")),
+        ]);
+        assert_eq!(uids(&pods, fixtures::DAEMON_SET_UID), ["b"]);
+        assert_eq!(uids(&pods, "ds-2"), ["c"]);
+        assert_eq!(pods.on("a").len(), 2);
+    }
+
+    #[test]
+    fn what_changes_nothing_but_the_version_is_known_and_not_passed_on() {
+        let done = fixtures::pod("a").identity("a", "3").done().build();
+        let events = [
+            Event::Init,
+            Event::InitApply(pod("a", "1")),
+            Event::InitDone,
+            Event::Apply(pod("a", "2")),
+            Event::Apply((*done).clone()),
+            Event::Apply((*done).clone()),
+            Event::Delete((*done).clone()),
+        ];
+        let (pods, events) = pod_index(stream::iter(events.map(Ok)));
+        let changes = events.map(|change| (change, pods.version())).collect::<Vec<_>>();
+        let done = (*done).clone();
+        let expected =
+            [(Change::Listed, 1), (Change::Applied(done.clone()), 3), (Change::Deleted(done), 3)];
+        assert_eq!(changes.now_or_never().unwrap(), expected);
+    }
+
+    #[test]
+    fn a_daemon_set_has_lost_a_pod_when_one_is_gone() {
+        let mine = fixtures::DAEMON_SET_UID;
+        let listed = |uids: &[&str]| {
+            let listed = uids.iter().map(|uid| Event::InitApply(pod(uid, "1")));
+            [Event::Init].into_iter().chain(listed).chain([Event::InitDone]).collect::<Vec<_>>()
+        };
+        let has_lost = |events: [Vec<Event<PodView>>; 2]| after(events.concat()).has_lost(mine);
+        assert!(!has_lost([listed(&["a"]), listed(&["a", "b"])]));
+        assert!(has_lost([listed(&["a", "b"]), listed(&["a"])]), "during a gap in the watch");
+        assert!(has_lost([listed(&["a"]), vec![Event::Delete(pod("a", "2"))]]));
+        let other = fixtures::pod("a").owner("ds-2").identity("c", "3").build();
+        assert!(!has_lost([listed(&["a"]), vec![Event::Delete((*other).clone())]]));
+    }
+
+    #[test]
+    fn what_is_not_in_a_later_list_is_gone() {
+        let listed = |uid| [Event::Init, Event::InitApply(pod(uid, "1")), Event::InitDone];
+        let pods = after(listed("a").into_iter().chain(listed("b")).collect());
+        assert_eq!(uids(&pods, fixtures::DAEMON_SET_UID), ["b"]);
+    }
+
+    #[test]
+    fn half_a_list_is_not_known() {
+        let pods = after(vec![Event::Init, Event::InitApply(pod("a", "1"))]);
+        assert_eq!(uids(&pods, fixtures::DAEMON_SET_UID), [""; 0]);
+        assert_eq!(pods.until(0, "1").now_or_never(), Some(false));
+    }
+
+    #[test]
+    fn pod_that_its_daemon_set_has_left_behind_is_nobodys() {
+        let mut orphan = pod("a", "2");
+        orphan.metadata.owner_references = None;
+        let pods = after(vec![Event::Apply(pod("a", "1")), Event::Apply(orphan)]);
+        assert_eq!(uids(&pods, fixtures::DAEMON_SET_UID), [""; 0]);
+        assert_eq!(pods.pods.borrow().by_daemon_set.len(), 0, "nothing is left of it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_version_has_come_when_it_or_a_later_one_was_told() {
+        let (pods, events) = pod_index(stream::iter([
+            Ok(Event::Init),
+            Ok(Event::InitApply(pod("a", "8"))),
+            Ok(Event::InitDone),
+            Ok(Event::Apply(pod("b", "12"))),
+            Ok(Event::Delete(pod("a", "15"))),
+        ]));
+        let mut events = std::pin::pin!(events);
+        let mut known = Vec::new();
+        loop {
+            let until = |version: &'static str| pods.until(0, version).now_or_never() == Some(true);
+            known.push(["8", "9", "12", "15"].map(until));
+            if events.next().await.is_none() {
+                break;
+            }
+        }
+        let (no, listed, applied) =
+            ([false; 4], [true, false, false, false], [true, true, true, false]);
+        assert_eq!(known, [no, listed, applied, [true; 4]]);
+    }
+
+    #[test]
+    fn a_version_that_is_no_later_one_tells_nothing() {
+        let pods = after(vec![Event::Apply(pod("a", "5"))]);
+        let comes = |before| pods.until(before, "5").now_or_never();
+        assert_eq!((comes(4), comes(5)), (Some(true), Some(false)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_number_never_comes() {
+        let (pods, _events) = pod_index(stream::pending());
+        assert!(!pods.until(0, "opaque").await);
+        let waits = tokio::time::timeout(Duration::from_secs(60), pods.until(0, "1")).await;
+        assert!(waits.is_err());
+    }
+}

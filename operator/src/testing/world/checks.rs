@@ -1,0 +1,111 @@
+//! Invariants, checked whenever the operator acts.
+
+use api::job::{
+    Job, JobStatus,
+    conditions::{self, Reason},
+    node_set::NodeSet,
+    work_hash,
+};
+use k8s_openapi::jiff::SignedDuration;
+
+use super::{
+    World,
+    objects::{DaemonSetState, Name, Uid, node_uid},
+};
+use crate::job::decide::{actions::Actions, daemon_set::DaemonSetAction};
+
+impl World {
+    /// Never early: the work has ended on each node when the Job is finished.
+    ///
+    /// That is each node that was wanted and is still there. A Job that is complete is done there. Other limits may
+    /// end a Job earlier.
+    pub(crate) fn check_finish(
+        &mut self,
+        job: &Job,
+        status: &JobStatus,
+        daemon_set: &DaemonSetState,
+    ) {
+        let Some(condition) = conditions::finished(&status.conditions) else {
+            return;
+        };
+        let uid = job.metadata.uid.clone().unwrap_or_default();
+        let was_finished_before = daemon_set.owner != uid
+            || job.status.as_ref().is_some_and(|old| old.conditions == status.conditions);
+        let reason = Reason::of(condition);
+        let ends_at_once =
+            matches!(reason, Some(Reason::MaxFailedNodesExceeded | Reason::DeadlineExceeded));
+        if was_finished_before || ends_at_once {
+            return;
+        }
+        let is_complete = condition.type_ == conditions::COMPLETE;
+        for (name, node) in &daemon_set.wanted {
+            let result = (uid.clone(), *node, work_hash::hash(&job.spec));
+            let has_ended = self.done.contains(&result)
+                || !is_complete && self.failed.contains(&result)
+                || self.now.nodes.get(name) != Some(node);
+            assert!(has_ended, "{} before node {name} was done", condition.reason);
+        }
+        let has_failed = |(name, node): (&Name, &Uid)| {
+            self.now.nodes.get(name) != Some(node)
+                || self.failed.contains(&(uid.clone(), *node, work_hash::hash(&job.spec)))
+        };
+        if reason == Some(Reason::NodesFailed) {
+            let is_so = daemon_set.wanted.iter().any(has_failed);
+            assert!(is_so, "failed, and every node was done without a failure");
+        }
+        if is_complete {
+            self.complete.insert((uid, job.metadata.generation.unwrap_or_default()));
+        }
+    }
+
+    /// A Job is late at its deadline, not before, and the operator looks at it by then.
+    pub(crate) fn check_deadline(&self, job: &Job, act: &Actions) {
+        let start = act.status.start_time.as_ref().map_or(self.time, |start| start.0);
+        let seconds = job.spec.active_deadline_seconds;
+        let deadline = seconds.map(|seconds| start + SignedDuration::from_secs(seconds));
+        let Some(condition) = conditions::finished(&act.status.conditions) else {
+            let again = act.requeue_after.map(|after| self.time + after);
+            // The change of a DaemonSet makes somebody look at once.
+            let changes = matches!(act.daemon_set, DaemonSetAction::Update(_));
+            let is_looked_after =
+                deadline.is_none() || changes || again.is_some() && again <= deadline;
+            assert!(is_looked_after, "{again:?} is not by {deadline:?}");
+            return;
+        };
+        let is_known = |old: &JobStatus| old.conditions == act.status.conditions;
+        if Reason::of(condition) == Some(Reason::DeadlineExceeded)
+            && !job.status.as_ref().is_some_and(is_known)
+        {
+            assert!(deadline.is_some_and(|deadline| deadline <= self.time), "not late yet");
+        }
+    }
+
+    /// No node has failed whose container has not crashed.
+    pub(crate) fn check_failures(&self, job: &Job, status: &JobStatus) {
+        let Some(failed) = &status.failed_nodes else {
+            return;
+        };
+        let uid = job.metadata.uid.clone().unwrap_or_default();
+        let work_hash = work_hash::hash(&job.spec);
+        for node in (0..=self.last_uid).filter(|node| failed.contains(&node_uid(*node))) {
+            let result = (uid.clone(), node, work_hash.clone());
+            assert!(self.failed.contains(&result), "node {node} is said to have failed");
+        }
+    }
+
+    /// A status never takes back results that it has recorded for the same work.
+    pub(crate) fn check_kept(&self, old: Option<&JobStatus>, new: &JobStatus) {
+        let Some(old) = old.filter(|old| old.work_hash == new.work_hash) else {
+            return;
+        };
+        assert_eq!(old.start_time, new.start_time, "the deadline is counted from there");
+        let has = |set: &Option<NodeSet>, uid| {
+            set.as_ref().is_some_and(|set: &NodeSet| set.contains(&node_uid(uid)))
+        };
+        for uid in 0..=self.last_uid {
+            let is_kept = !has(&old.completed_nodes, uid) || has(&new.completed_nodes, uid);
+            assert!(is_kept, "node {uid} was done");
+            assert!(!has(&old.failed_nodes, uid) || has(&new.failed_nodes, uid), "{uid} failed");
+        }
+    }
+}

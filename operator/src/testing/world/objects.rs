@@ -1,0 +1,201 @@
+//! The objects of the API server, and how it shows them to the operator.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use api::{
+    job::Job,
+    views::{DaemonSetView, PodView},
+};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::{SignedDuration, Timestamp},
+};
+use serde_json::json;
+
+use crate::{
+    job::decide::observation::Nodes,
+    testing::fixtures::{self, PodBuilder},
+};
+
+/// Name of a node.
+pub(crate) type Name = u32;
+/// UID of an object; never used twice.
+pub(crate) type Uid = u32;
+/// A result: done or failed for a Job, on a node, for some work.
+pub(crate) type Result = (String, Uid, String);
+
+#[derive(Clone, Debug)]
+pub(crate) struct DaemonSetState {
+    pub(crate) uid: String,
+    /// UID of the Job that owns it.
+    pub(crate) owner: String,
+    pub(crate) generation: i64,
+    pub(crate) work_hash: String,
+    pub(crate) observed_generation: i64,
+    /// The nodes that the controller wanted, and those with a pod, by its status.
+    pub(crate) wanted: BTreeMap<Name, Uid>,
+    pub(crate) scheduled: BTreeSet<Name>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct PodState {
+    /// UID of the DaemonSet.
+    pub(crate) owner: String,
+    /// UID of the Job that it was created for.
+    pub(crate) job: String,
+    pub(crate) node: Name,
+    pub(crate) node_uid: Uid,
+    pub(crate) work_hash: String,
+    pub(crate) is_done: bool,
+    /// Its container has crashed. The word may be found in its log all the same.
+    pub(crate) has_failed: bool,
+    pub(crate) run: Run,
+    pub(crate) is_leaving: bool,
+}
+
+/// The job container of a pod, and its sandbox.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Run {
+    restarts: i32,
+    /// How the run before ended, and this one, if it has.
+    before: Option<End>,
+    pub(crate) ended: Option<End>,
+    /// Since when the sandbox is there, or not any more; unset, it is the first one.
+    sandbox: Option<(bool, Timestamp)>,
+    /// The tally that the operator has recorded.
+    pub(crate) recorded: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    pub(crate) code: i32,
+    pub(crate) at: Timestamp,
+}
+
+impl Run {
+    pub(crate) fn is_running(&self) -> bool {
+        self.ended.is_none()
+    }
+
+    /// Kills the container, if it runs, and its sandbox.
+    pub(crate) fn lose_sandbox(&mut self, now: Timestamp) {
+        if self.has_sandbox() {
+            self.ended.get_or_insert(End { code: 137, at: now });
+            self.sandbox = Some((false, now));
+        }
+    }
+
+    pub(crate) fn create_sandbox(&mut self, now: Timestamp) {
+        if !self.has_sandbox() {
+            self.sandbox = Some((true, now));
+            self.restarts += 1;
+            self.before = self.ended.take();
+        }
+    }
+
+    fn has_sandbox(&self) -> bool {
+        self.sandbox.is_none_or(|(is_ready, _)| is_ready)
+    }
+
+    /// Adds the run to `pod`, as the kubelet reports it.
+    ///
+    /// It reports the first one only when it has ended.
+    fn show(&self, pod: PodBuilder) -> PodBuilder {
+        let terminated = |end: End, restarts: i32| {
+            json!({"terminated": {
+                "exitCode": end.code, "finishedAt": end.at.to_string(),
+                "containerID": format!("containerd://{restarts}"),
+            }})
+        };
+        if self.is_running() && self.restarts == 0 {
+            return pod;
+        }
+        let running = || json!({"running": {}});
+        let before = self.before.map(|end| terminated(end, self.restarts - 1));
+        let pod = pod.container(json!({
+            "name": "job-container", "image": "", "imageID": "", "ready": false,
+            "containerID": format!("containerd://{}", self.restarts), "restartCount": self.restarts,
+            "state": self.ended.map_or_else(running, |end| terminated(end, self.restarts)),
+            "lastState": before,
+        }));
+        let pod = match self.sandbox {
+            Some((is_ready, since)) => pod.sandbox(is_ready, since),
+            None => pod,
+        };
+        match &self.recorded {
+            Some(recorded) => pod.recorded(recorded),
+            None => pod,
+        }
+    }
+}
+
+/// All objects of the API server.
+#[derive(Clone, Debug)]
+pub(crate) struct Objects {
+    pub(crate) job: Option<Arc<Job>>,
+    pub(crate) daemon_set: Option<Arc<DaemonSetState>>,
+    pub(crate) pods: BTreeMap<Uid, PodState>,
+    pub(crate) nodes: BTreeMap<Name, Uid>,
+}
+
+impl PodState {
+    pub(crate) fn result(&self) -> Result {
+        (self.job.clone(), self.node_uid, self.work_hash.clone())
+    }
+}
+
+pub(crate) fn node_uid(uid: Uid) -> String {
+    format!("node-{uid}")
+}
+
+/// A time of creation: later objects have higher UIDs.
+fn created(uid: Uid) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(uid.into())
+}
+
+pub(crate) fn view(state: Option<&DaemonSetState>) -> Option<Arc<DaemonSetView>> {
+    let state = state?;
+    let mut owner = fixtures::job();
+    owner.metadata.uid = Some(state.owner.clone());
+    let count = |nodes: usize| i32::try_from(nodes).unwrap();
+    let mut view = fixtures::daemon_set()
+        .of(&owner)
+        .work_hash(&state.work_hash)
+        .scheduled(count(state.wanted.len()), count(state.scheduled.len()))
+        .observed_generation(Some(state.observed_generation))
+        .build();
+    view.metadata.uid = Some(state.uid.clone());
+    view.metadata.generation = Some(state.generation);
+    Some(Arc::new(view))
+}
+
+pub(crate) fn pods(pods: &BTreeMap<Uid, PodState>) -> Vec<Arc<PodView>> {
+    let view = |(uid, state): (&Uid, &PodState)| {
+        let name = state.node.to_string();
+        let mut pod = fixtures::pod(&name).owner(&state.owner).work_hash(&state.work_hash);
+        pod = pod.identity(&uid.to_string(), "1");
+        pod = pod.created(created(*uid));
+        pod = state.run.show(pod);
+        if state.is_done {
+            pod = pod.done();
+        }
+        if state.is_leaving {
+            pod = pod.deleted();
+        }
+        pod.build()
+    };
+    pods.iter().map(view).collect()
+}
+
+pub(crate) fn nodes(nodes: &BTreeMap<Name, Uid>) -> Arc<Nodes> {
+    let view = |(name, uid): (&Name, &Uid)| {
+        let mut node = (*fixtures::node(&name.to_string())).clone();
+        node.metadata.uid = Some(node_uid(*uid));
+        node.metadata.creation_timestamp = Some(Time(created(*uid)));
+        (name.to_string(), Arc::new(node))
+    };
+    Arc::new(nodes.iter().map(view).collect())
+}

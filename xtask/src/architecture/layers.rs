@@ -1,0 +1,141 @@
+//! The layers of a controller: observe, decide, apply.
+
+use std::path::Path;
+
+use harness::paths;
+
+use super::source::{Import, Source, sources};
+use super::{Violation, assert_none};
+
+/// A folder of the operator, and what may not be in it.
+struct Layer {
+    /// Its module.
+    module: &'static [&'static str],
+    /// What it may import of its own crate; empty: anything.
+    only: &'static [&'static [&'static str]],
+    /// What it may not import.
+    never: &'static [&'static [&'static str]],
+    /// What it may not call.
+    calls: &'static [&'static str],
+    rule: &'static str,
+}
+
+const LAYERS: [Layer; 3] = [
+    Layer {
+        module: &["job", "decide"],
+        only: &[&["crate", "job", "decide"]],
+        never: &[
+            &["runtime"],
+            &["tokio"],
+            &["kube", "Client"],
+            &["kube", "Api"],
+            &["kube", "api", "Api"],
+        ],
+        calls: &["now()"],
+        rule: "`decide` is pure: it imports `api`, and of this crate only itself",
+    },
+    Layer {
+        module: &["job", "observe"],
+        only: &[],
+        never: &[
+            &["crate", "job", "apply"],
+            &["crate", "job", "reconcile"],
+            &["crate", "job", "controller"],
+        ],
+        calls: &[],
+        rule: "`observe` imports `decide` and `runtime`, and never `apply`",
+    },
+    Layer {
+        module: &["job", "apply"],
+        only: &[],
+        never: &[
+            &["crate", "job", "observe"],
+            &["crate", "job", "reconcile"],
+            &["crate", "job", "controller"],
+        ],
+        calls: &[],
+        rule: "`apply` imports `decide` and `runtime`, and never `observe`",
+    },
+];
+
+fn violations(sources: &[Source]) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for layer in &LAYERS {
+        let is_in = |source: &&Source| begins(&source.module, layer.module);
+        for source in sources.iter().filter(is_in) {
+            let mut blame = |line, what: &str| {
+                let rule = format!("{what}: {}", layer.rule);
+                violations.push(Violation { file: source.file.clone(), line, rule });
+            };
+            for Import { line, path } in source.imports() {
+                let is_own = path.first().is_some_and(|first| first == "crate");
+                let is_allowed =
+                    layer.only.is_empty() || layer.only.iter().any(|only| begins(&path, only));
+                if (is_own && !is_allowed) || layer.never.iter().any(|never| begins(&path, never)) {
+                    blame(line, &path.join("::"));
+                }
+            }
+            for (line, text) in (1..).zip(source.text.lines()) {
+                layer
+                    .calls
+                    .iter()
+                    .filter(|call| text.contains(*call))
+                    .for_each(|call| blame(line, call));
+            }
+        }
+    }
+    violations
+}
+
+fn begins(path: &[String], with: &[&str]) -> bool {
+    path.len() >= with.len() && path.iter().zip(with).all(|(a, b)| a == b)
+}
+
+#[test]
+fn observe_decide_and_apply_keep_to_themselves() {
+    let sources = sources(&paths::workspace(), Path::new("operator"));
+    for layer in &LAYERS {
+        assert!(
+            sources.iter().any(|source| begins(&source.module, layer.module)),
+            "{:?}",
+            layer.module
+        );
+    }
+    assert_none(violations(&sources));
+}
+
+pub(super) mod tests {
+    use super::*;
+
+    /// A repository with these files.
+    pub(in crate::architecture) fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("a folder");
+        for (path, text) in files {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            std::fs::write(path, text).expect("written");
+        }
+        root
+    }
+
+    #[test]
+    fn clock_client_and_other_layers_in_decide_are_found_and_its_tests_are_exempt() {
+        let root = tree(&[
+            ("operator/src/lib.rs", "mod job;\n"),
+            ("operator/src/job/mod.rs", "mod decide;\nmod observe;\nmod apply;\n"),
+            (
+                "operator/src/job/decide/mod.rs",
+                "use api::job::Job;\nuse super::observe::Cache;\n\nfn a() { Timestamp::now(); }\n\
+                 #[cfg(test)]\nmod tests {\n    use tokio::time;\n}\n",
+            ),
+            ("operator/src/job/observe.rs", "use kube::Client;\nuse crate::job::apply::write;\n"),
+            ("operator/src/job/apply.rs", "use crate::job::decide::Actions;\n"),
+        ]);
+        let found = violations(&sources(root.path(), Path::new("operator")));
+        let found: Vec<_> =
+            found.iter().map(|it| (it.file.display().to_string(), it.line)).collect();
+        let decide = "operator/src/job/decide/mod.rs".to_owned();
+        let observe = "operator/src/job/observe.rs".to_owned();
+        assert_eq!(found, [(decide.clone(), 2), (decide, 4), (observe, 2)]);
+    }
+}

@@ -1,0 +1,141 @@
+//! The image of the control plane that the integration tests start.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use harness::paths;
+use harness::process::{Cmd, LogDir};
+use sha2::{Digest as _, Sha256};
+
+/// The environment variable by which the integration tests learn the image.
+pub(crate) const ENVIRONMENT: &str = "CONTROL_PLANE_IMAGE";
+
+/// How many of the integration tests run at the same time. They wait most of the time, and libtest's
+/// own number, one for each core, would have them wait one after another.
+pub(crate) const TEST_THREADS: &str = "16";
+
+const REPOSITORY: &str = "daemonset-job/control-plane";
+
+/// `docker pull` and `docker build`; the images of Kubernetes have some hundred megabytes.
+const DOCKER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// The images that the programs are taken from; each has them in `/usr/local/bin`.
+#[derive(Clone, Debug)]
+pub(crate) struct Sources {
+    pub(crate) etcd: String,
+    pub(crate) kube_apiserver: String,
+    pub(crate) kube_controller_manager: String,
+    /// Any static busybox in `/bin/busybox`.
+    pub(crate) busybox: String,
+}
+
+impl Sources {
+    /// The official images, of versions that kubeadm would install together.
+    /// <https://github.com/kubernetes/kubernetes/blob/v1.37.2/cmd/kubeadm/app/constants/constants.go>
+    pub(crate) fn official() -> Self {
+        Self {
+            etcd: "registry.k8s.io/etcd:3.7.0-0".to_owned(),
+            kube_apiserver: "registry.k8s.io/kube-apiserver:v1.37.2".to_owned(),
+            kube_controller_manager: "registry.k8s.io/kube-controller-manager:v1.37.2".to_owned(),
+            busybox: "busybox:1.36-musl".to_owned(),
+        }
+    }
+
+    /// The names of all images.
+    pub(crate) fn references(&self) -> [&str; 4] {
+        self.images().map(|(_, image)| image)
+    }
+
+    /// The build arguments of `images/control-plane/Dockerfile` that are images.
+    fn images(&self) -> [(&'static str, &str); 4] {
+        [
+            ("ETCD_IMAGE", &self.etcd),
+            ("KUBE_APISERVER_IMAGE", &self.kube_apiserver),
+            ("KUBE_CONTROLLER_MANAGER_IMAGE", &self.kube_controller_manager),
+            ("BUSYBOX_IMAGE", &self.busybox),
+        ]
+    }
+}
+
+/// Builds the image unless Docker has it, and returns its name.
+///
+/// The tag is a hash of all that goes into it, so a change of any of that makes another image.
+pub(crate) async fn ensure(sources: &Sources, logs: &LogDir) -> Result<String> {
+    let context = paths::workspace().join("images/control-plane");
+    let mut inputs = Vec::new();
+    for file in ["Dockerfile", "control-plane"] {
+        inputs.push(read(&context.join(file))?);
+    }
+    for (_, image) in sources.images() {
+        inputs.push(image_id(image, logs).await?);
+    }
+    let image = format!("{REPOSITORY}:{}", tag(&inputs));
+    if inspect(&image, logs).await.is_ok() {
+        return Ok(image);
+    }
+    let mut build = Cmd::new("docker").args(["build", "--tag", &image]);
+    for (argument, source) in sources.images() {
+        build = build.arg("--build-arg").arg(format!("{argument}={source}"));
+    }
+    build
+        .arg(&context)
+        .timeout(DOCKER_TIMEOUT)
+        .name("docker-build-control-plane")
+        .run(logs)
+        .await?;
+    Ok(image)
+}
+
+fn read(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+/// The content hash of an image, which is pulled when Docker does not have it.
+async fn image_id(image: &str, logs: &LogDir) -> Result<String> {
+    if let Ok(id) = inspect(image, logs).await {
+        return Ok(id);
+    }
+    Cmd::new("docker")
+        .args(["pull", "--quiet", image])
+        .timeout(DOCKER_TIMEOUT)
+        .run(logs)
+        .await
+        .with_context(|| {
+            format!("the integration tests need {image}, which is not here and cannot be pulled")
+        })?;
+    inspect(image, logs).await
+}
+
+async fn inspect(image: &str, logs: &LogDir) -> Result<String> {
+    let output = Cmd::new("docker")
+        .args(["image", "inspect", "--format", "{{.Id}}", image])
+        .run(logs)
+        .await?;
+    Ok(output.text())
+}
+
+/// The first twelve hexadecimal digits of a hash of all inputs and their borders.
+fn tag(inputs: &[String]) -> String {
+    let mut hash = Sha256::new();
+    for input in inputs {
+        hash.update(input.len().to_le_bytes());
+        hash.update(input);
+    }
+    let digest = hash.finalize();
+    digest[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn tag_depends_on_every_input_and_its_borders() {
+        let tag = |inputs: &[&str]| {
+            let inputs: Vec<_> = inputs.iter().map(|&input| input.to_owned()).collect();
+            super::tag(&inputs)
+        };
+        assert_eq!(tag(&["a", "b"]).len(), 12);
+        assert_ne!(tag(&["a", "b"]), tag(&["a", "c"]));
+        assert_ne!(tag(&["a", "b"]), tag(&["ab", ""]));
+    }
+}

@@ -1,0 +1,307 @@
+//! Builds the offline images, each from the one before: a minimal Debian, the Go programs, the components'
+//! images, the node. What is there already is not built again.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use harness::file_lock::FileLock;
+use harness::paths;
+use harness::progress::Phase;
+
+use super::docker::{self, Build};
+use super::recipe::{
+    APISERVER, COMPONENTS, CONTROLLER_MANAGER, Component, Content, ETCD, Recipe, Source,
+};
+use super::{Found, Origin, debian};
+use crate::offline::control_plane::Sources;
+use crate::offline::provision::{Provision, cache_dir};
+
+/// What a failed build means, and what to do.
+const PACKAGES: &str = "cannot install packages in an image; see that `apt-get update` works, and \
+    that containers with the host's network reach what it reaches";
+const IMAGE: &str = "cannot build the node image; `cargo xtask doctor` tells whether disk is short, \
+    the log tells the rest";
+
+/// The programs that a node holds beside its components, by the module that they come from.
+const OF_KUBERNETES: [&str; 2] = ["kubectl", "kubelet"];
+const OF_CONTAINERD: [&str; 3] = ["containerd", "containerd-shim-runc-v2", "ctr"];
+
+/// Builds images of one recipe.
+pub(super) struct Builder<'a> {
+    recipe: Recipe,
+    provision: &'a Provision,
+    phase: &'a Phase,
+}
+
+impl<'a> Builder<'a> {
+    /// A builder of what `images/` describes for a minor version of Kubernetes.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub(super) fn new(minor: &str, provision: &'a Provision, phase: &'a Phase) -> Result<Self> {
+        Ok(Self { recipe: Recipe::read(minor)?, provision, phase })
+    }
+
+    /// Whether the node image was built before.
+    pub(super) async fn existing_node(&self) -> bool {
+        docker::has(&self.recipe.node, self.provision).await
+    }
+
+    /// Builds the node image.
+    ///
+    /// # Errors
+    /// When it cannot be built here, with what to do.
+    pub(super) async fn node(&self) -> Result<Found> {
+        self.once(&self.recipe.node, async || {
+            let (kubernetes, containerd, crictl) = self.programs().await?;
+            self.components().await?;
+            self.phase.detail("assembling the node image");
+            let context = context()?;
+            copy_files(&folder("node"), context.path())?;
+            let programs = context.path().join("programs");
+            link(&kubernetes, &OF_KUBERNETES, &programs)?;
+            link(&containerd, &OF_CONTAINERD, &programs)?;
+            link(&crictl, &["crictl"], &programs)?;
+            link(&kubernetes, &["kubeadm"], &context.path().join("kubernetes"))?;
+            let images = COMPONENTS.each_ref().map(|it| self.recipe.component(it));
+            let archive = context.path().join("component-images.tar");
+            docker::save(&images, &archive, self.provision).await?;
+            self.node_build(context.path())
+                .run(Some(&self.recipe.node), self.provision)
+                .await
+                .context(IMAGE)
+        })
+        .await?;
+        Ok(self.node_image())
+    }
+
+    /// The images of a control plane, if all were built before.
+    pub(super) async fn existing_control_plane(&self) -> Option<Sources> {
+        let sources = self.control_plane_sources();
+        for reference in sources.references() {
+            if !docker::has(reference, self.provision).await {
+                return None;
+            }
+        }
+        Some(sources)
+    }
+
+    /// Builds the images of a control plane.
+    ///
+    /// # Errors
+    /// When they cannot be built here, with what to do.
+    pub(super) async fn control_plane(&self) -> Result<Sources> {
+        self.busybox().await?;
+        self.components().await?;
+        Ok(self.control_plane_sources())
+    }
+
+    /// The base with a shell, if it was built before.
+    pub(super) async fn existing_busybox(&self) -> Option<String> {
+        let present = docker::has(&self.recipe.busybox, self.provision).await;
+        present.then(|| self.recipe.busybox.clone())
+    }
+
+    /// Builds the base with a shell.
+    ///
+    /// # Errors
+    /// When it cannot be built here, with what to do.
+    pub(super) async fn busybox(&self) -> Result<String> {
+        self.once(&self.recipe.busybox, async || {
+            self.debian().await?;
+            self.phase.detail("building busybox");
+            Build::new(folder("busybox"), "Dockerfile")
+                .argument("DEBIAN", &self.recipe.debian)
+                .run(Some(&self.recipe.busybox), self.provision)
+                .await
+                .context(PACKAGES)
+        })
+        .await?;
+        Ok(self.recipe.busybox.clone())
+    }
+
+    /// Builds what enforces NetworkPolicies.
+    ///
+    /// # Errors
+    /// When it cannot be built here, with what to do.
+    pub(super) async fn kube_router(&self) -> Result<String> {
+        let Recipe { kube_router, kube_router_image, debian, .. } = &self.recipe;
+        self.once(kube_router_image, async || {
+            self.debian().await?;
+            let programs = kube_router.build(self.provision, Some(self.phase)).await?;
+            let context = context()?;
+            copy_files(&folder("kube-router"), context.path())?;
+            link(&programs, &["kube-router"], context.path())?;
+            Build::new(context.path(), "Dockerfile")
+                .argument("DEBIAN", debian)
+                .run(Some(kube_router_image), self.provision)
+                .await
+                .context(PACKAGES)
+        })
+        .await?;
+        Ok(kube_router_image.clone())
+    }
+
+    /// The `kubectl` of the same build.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub(super) async fn kubectl(&self) -> Result<PathBuf> {
+        let folder = self.recipe.kubernetes.build(self.provision, Some(self.phase)).await?;
+        Ok(folder.join("kubectl"))
+    }
+
+    /// Compiles what a node holds: the folders of Kubernetes', containerd's and crictl's programs.
+    /// Meanwhile the packages of the images are fetched, for which Docker's cache is the place to keep them.
+    async fn programs(&self) -> Result<(PathBuf, PathBuf, PathBuf)> {
+        let Recipe { kubernetes, containerd, crictl, etcd, .. } = &self.recipe;
+        // One after another: `go build` keeps all processors busy by itself.
+        let compile = async {
+            let kubernetes = kubernetes.build(self.provision, Some(self.phase)).await?;
+            let containerd = containerd.build(self.provision, Some(self.phase)).await?;
+            etcd.build(self.provision, Some(self.phase)).await?;
+            let crictl = crictl.build(self.provision, Some(self.phase)).await?;
+            anyhow::Ok((kubernetes, containerd, crictl))
+        };
+        let fetch = async {
+            self.debian().await?;
+            self.target_build(&folder("node")).target("packages").run(None, self.provision).await?;
+            self.node_build(&folder("node")).target("system").run(None, self.provision).await
+        };
+        let fetch = async { fetch.await.context(PACKAGES) };
+        tokio::try_join!(compile, fetch).map(|(programs, ())| programs)
+    }
+
+    async fn components(&self) -> Result<()> {
+        for component in &COMPONENTS {
+            let reference = self.recipe.component(component);
+            self.once(&reference, async || {
+                let build = self.component(component, &reference).await;
+                build.with_context(|| format!("cannot build the image of {}", component.name))
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn component(&self, component: &Component, reference: &str) -> Result<()> {
+        // A context of its own with just what goes in: Docker's older builder takes a copy of all of it.
+        let context = context()?;
+        let (source, program, name) = match component.content {
+            Content::Program(source, program) => (source, program, component.name),
+            Content::Target => (Source::Kubernetes, "kube-proxy", "kube-proxy"),
+        };
+        let programs = self.recipe.module(source).build(self.provision, Some(self.phase)).await?;
+        self.phase.detail(format_args!("building the image of {}", component.name));
+        let build = match component.content {
+            Content::Program(..) => {
+                let whole = context.path().join("context");
+                link_as(&programs.join(program), &whole.join(name))?;
+                Build::new(whole, folder("node").join("program.Dockerfile"))
+            }
+            Content::Target => {
+                self.debian().await?;
+                link_as(&programs.join(program), &context.path().join(name))?;
+                copy_files(&folder("node"), context.path())?;
+                self.target_build(context.path()).target(component.name)
+            }
+        };
+        build.run(Some(reference), self.provision).await
+    }
+
+    async fn debian(&self) -> Result<()> {
+        self.once(&self.recipe.debian, async || {
+            debian::build(&self.recipe.debian, self.provision).await
+        })
+        .await
+    }
+
+    /// Does the work unless Docker has the image, and never twice at the same time.
+    async fn once(&self, reference: &str, work: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
+        if docker::has(reference, self.provision).await {
+            return Ok(());
+        }
+        let _lock = lock(reference).await?;
+        if docker::has(reference, self.provision).await {
+            return Ok(());
+        }
+        work().await
+    }
+
+    fn target_build(&self, context: &Path) -> Build {
+        Build::new(context, folder("node").join("components.Dockerfile"))
+            .argument("DEBIAN", &self.recipe.debian)
+    }
+
+    fn node_build(&self, context: &Path) -> Build {
+        Build::new(context, folder("node").join("Dockerfile"))
+            .argument("DEBIAN", &self.recipe.debian)
+    }
+
+    fn node_image(&self) -> Found {
+        Found {
+            reference: self.recipe.node.clone(),
+            kubernetes_version: self.recipe.kubernetes_version.clone(),
+            origin: Origin::Built,
+        }
+    }
+
+    fn control_plane_sources(&self) -> Sources {
+        Sources {
+            etcd: self.recipe.component(&ETCD),
+            kube_apiserver: self.recipe.component(&APISERVER),
+            kube_controller_manager: self.recipe.component(&CONTROLLER_MANAGER),
+            busybox: self.recipe.busybox.clone(),
+        }
+    }
+}
+
+/// The `kubectl` of the build of a minor version of Kubernetes, if there is one.
+///
+/// # Errors
+/// When the recipe cannot be read.
+pub(super) fn existing_kubectl(minor: &str) -> Result<Option<PathBuf>> {
+    Ok(Recipe::read(minor)?.kubernetes.built().map(|folder| folder.join("kubectl")))
+}
+
+fn folder(image: &str) -> PathBuf {
+    paths::workspace().join("images").join(image)
+}
+
+/// A folder for the context of a build, on the file system of the programs, so that these are linked.
+fn context() -> Result<tempfile::TempDir> {
+    let cache = cache_dir()?;
+    std::fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
+    tempfile::tempdir_in(&cache).context("cannot make a temporary folder")
+}
+
+/// Two processes, or two parts of this one, that build the same would only be in each other's way.
+async fn lock(reference: &str) -> Result<FileLock> {
+    let folder = cache_dir()?.join("locks");
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    FileLock::take(&folder.join(reference.replace(['/', ':'], "_"))).await
+}
+
+/// Copies the files of a folder, without the folders in it.
+fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+fn link(from: &Path, programs: &[&str], to: &Path) -> Result<()> {
+    programs.iter().try_for_each(|program| link_as(&from.join(program), &to.join(program)))
+}
+
+fn link_as(from: &Path, to: &Path) -> Result<()> {
+    if let Some(folder) = to.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::hard_link(from, to)
+        .with_context(|| format!("cannot link {} to {}", from.display(), to.display()))
+}

@@ -1,0 +1,126 @@
+//! What the image builders ask of Docker.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use harness::process::{Cmd, CommandError};
+use harness::progress::Phase;
+
+use crate::offline::provision::Provision;
+
+/// A node image has a gigabyte. A registry that does not answer at all is given up by Docker
+/// itself, after seconds.
+const PULL_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+/// What takes longest is fetching packages.
+const BUILD_TIMEOUT: Duration = Duration::from_secs(20 * 60);
+
+/// Whether the daemon has an image.
+pub(super) async fn has(reference: &str, provision: &Provision) -> bool {
+    Cmd::new("docker")
+        .args(["image", "inspect", "--format", "{{.Id}}", reference])
+        .run(provision.logs())
+        .await
+        .is_ok()
+}
+
+/// Pulls an image.
+pub(super) async fn pull(
+    reference: &str,
+    provision: &Provision,
+    phase: &Phase,
+) -> Result<(), CommandError> {
+    phase.detail(format_args!("docker pull {reference}"));
+    Cmd::new("docker")
+        .args(["pull", "--quiet", reference])
+        .timeout(PULL_TIMEOUT)
+        .run(provision.logs())
+        .await
+        .map(drop)
+}
+
+/// Pulls an image that the daemon does not have.
+pub(super) async fn pull_if_absent(
+    reference: &str,
+    provision: &Provision,
+    phase: &Phase,
+) -> Result<(), CommandError> {
+    if has(reference, provision).await {
+        return Ok(());
+    }
+    pull(reference, provision, phase).await
+}
+
+/// A `docker build`.
+pub(super) struct Build {
+    context: PathBuf,
+    dockerfile: PathBuf,
+    target: Option<&'static str>,
+    arguments: Vec<String>,
+}
+
+impl Build {
+    /// A build of the last stage of `dockerfile`: a path, or a name in `context`.
+    pub(super) fn new(context: impl Into<PathBuf>, dockerfile: impl AsRef<Path>) -> Self {
+        let context = context.into();
+        let dockerfile = context.join(dockerfile);
+        Self { context, dockerfile, target: None, arguments: Vec::new() }
+    }
+
+    /// Builds this stage instead of the last one.
+    pub(super) fn target(mut self, stage: &'static str) -> Self {
+        self.target = Some(stage);
+        self
+    }
+
+    /// Sets an `ARG`.
+    pub(super) fn argument(mut self, name: &str, value: &str) -> Self {
+        self.arguments.push(format!("{name}={value}"));
+        self
+    }
+
+    /// Runs the build, and gives the result a name if one is wanted: without, it only fills Docker's
+    /// cache for later builds.
+    pub(super) async fn run(self, reference: Option<&str>, provision: &Provision) -> Result<()> {
+        let name =
+            reference.or(self.target).unwrap_or("stage").rsplit('/').next().unwrap_or_default();
+        let mut build = Cmd::new("docker")
+            // The host's network: a mirror may be reachable from there only.
+            .args(["build", "--network=host"])
+            .arg("--file")
+            .arg(&self.dockerfile)
+            .name(format!("docker-build-{name}"))
+            .timeout(BUILD_TIMEOUT);
+        if let Some(target) = self.target {
+            build = build.args(["--target", target]);
+        }
+        if let Some(reference) = reference {
+            build = build.args(["--tag", reference]);
+        }
+        for argument in &self.arguments {
+            build = build.args(["--build-arg", argument]);
+        }
+        // Without a value Docker takes what the environment holds, if anything.
+        for proxy in ["http_proxy", "https_proxy", "no_proxy"] {
+            build = build.args(["--build-arg", proxy]);
+        }
+        build.arg(&self.context).run(provision.logs()).await?;
+        Ok(())
+    }
+}
+
+/// Saves images into one archive.
+pub(super) async fn save(
+    references: &[String],
+    archive: &Path,
+    provision: &Provision,
+) -> Result<()> {
+    Cmd::new("docker")
+        .args(["save", "--output"])
+        .arg(archive)
+        .args(references)
+        .run(provision.logs())
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! `cargo xtask node-image`: the image of a kind node, and the other images that tests are made of.
+//!
+//! Where a registry answers, the official images are pulled and nothing is built. Elsewhere the
+//! same is built from Go modules and Debian packages, once for each state of the recipe under `images/`:
+//!
+//! | function | connected | offline |
+//! | --- | --- | --- |
+//! | [`ensure`] | `kindest/node` | `daemonset-job/kind-node` |
+//! | [`control_plane_sources`] | `registry.k8s.io/…` | `daemonset-job/{etcd,kube-apiserver,…}` |
+//! | [`busybox`] | `busybox` | `daemonset-job/busybox` |
+//!
+//! A cluster of the built node image needs nothing of its own in kind's configuration and no step
+//! after its creation: the image installs its pod network, keeps the routes between the nodes, and
+//! leaves CoreDNS out. There is no cluster DNS, so that pods reach Services by address.
+
+mod build;
+mod debian;
+mod docker;
+mod official;
+mod recipe;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use harness::command::Verdict;
+use harness::images;
+use harness::process::{Cmd, CommandError};
+use harness::progress::{Phase, Progress};
+use harness::provide::NodeImage;
+
+use self::build::Builder;
+use self::recipe::MINORS;
+use crate::context::Context;
+use crate::offline::control_plane::Sources;
+use crate::offline::provision::{self, Provision};
+
+/// The minor version of Kubernetes that is built unless another is asked for, and that the control plane of the
+/// integration tests has.
+const NEWEST: &str = MINORS[0];
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// Build the offline image even if the official one can be pulled.
+    #[arg(long)]
+    build: bool,
+
+    /// Minor version of Kubernetes, for example 1.33. Default: the newest available.
+    #[arg(long, value_name = "MINOR", value_parser = images::parse_minor)]
+    kubernetes: Option<String>,
+}
+
+pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
+    let logs = cx.logs("node-image")?;
+    let progress = Progress::new();
+    let provision = Provision::new(cx, &logs, &progress);
+    let kubernetes = args.kubernetes.as_deref();
+    let image = progress
+        .phase("node image", async |phase| {
+            provision::docker::ensure(&provision).await?;
+            let image = if args.build {
+                Builder::new(kubernetes.unwrap_or(NEWEST), &provision, phase)?.node().await?
+            } else {
+                let kind = provision::KIND.ensure(&provision).await?;
+                node_image(kubernetes, kind, &provision, phase).await?.0
+            };
+            phase.outcome(format_args!("{} ({:?})", image.reference, image.origin));
+            anyhow::Ok(image)
+        })
+        .await?;
+    println!("{}", image.reference);
+    Ok(Verdict::Passed)
+}
+
+/// An image that kind can make nodes of; Docker has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Its name, as `kind create cluster --image` takes it.
+    pub(crate) reference: String,
+    /// The version of Kubernetes in it, for example `v1.34.0`.
+    pub(crate) kubernetes_version: String,
+    /// Where it came from.
+    pub(crate) origin: Origin,
+}
+
+/// Where an image came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// From a registry.
+    Pulled,
+    /// Built here.
+    Built,
+}
+
+/// Provides the image of a kind node, of the minor version of Kubernetes that is asked for or the newest, and the
+/// programs that fit it: the official one and what this machine has, or all of it built here.
+///
+/// # Errors
+/// When none can be pulled and none be built, with what to do.
+pub(crate) async fn ensure(
+    kubernetes: Option<&str>,
+    provision: &Provision,
+    phase: &Phase,
+) -> Result<NodeImage> {
+    let kind = provision::KIND.ensure(provision).await?;
+    let (image, kind) = node_image(kubernetes, kind, provision, phase).await?;
+    let kubectl = match image.origin {
+        Origin::Pulled => provision::KUBECTL.ensure(provision).await?,
+        Origin::Built => {
+            let builder = Builder::new(kubernetes.unwrap_or(NEWEST), provision, phase)?;
+            builder.kubectl().await?
+        }
+    };
+    let kubernetes = Some(image.kubernetes_version);
+    Ok(NodeImage { reference: image.reference, kubernetes, kind, kubectl })
+}
+
+/// The image, and the kind that makes nodes of it: the given one, or that of `hack/tools` where that is too old.
+async fn node_image(
+    kubernetes: Option<&str>,
+    kind: PathBuf,
+    provision: &Provision,
+    phase: &Phase,
+) -> Result<(Found, PathBuf)> {
+    let build = async || {
+        let builder = Builder::new(kubernetes.unwrap_or(NEWEST), provision, phase)?;
+        let image = builder.node().await?;
+        anyhow::Ok((image, provision::KIND.build(provision).await?))
+    };
+    let mut kind = kind;
+    let mut official = official::node_image(kubernetes, &kind, provision).await?;
+    if official.is_none() && provision::go::is_there(provision.logs()).await {
+        kind = provision::KIND.build(provision).await?;
+        official = official::node_image(kubernetes, &kind, provision).await?;
+    }
+    let Some(official) = official else {
+        return build()
+            .await
+            .context("kind has no official node image of this version for this host");
+    };
+    if docker::has(official, provision).await {
+        return Ok((pulled(official, provision).await?, kind));
+    }
+    // A version that cannot be built may still be pulled.
+    if let Ok(builder) = Builder::new(kubernetes.unwrap_or(NEWEST), provision, phase)
+        && builder.existing_node().await
+    {
+        return build().await;
+    }
+    match docker::pull(official, provision, phase).await {
+        Ok(()) => Ok((pulled(official, provision).await?, kind)),
+        Err(error) => {
+            report_unpullable(official, &error, provision);
+            build()
+                .await
+                .with_context(|| instead(official, &error, "give another with --node-image"))
+        }
+    }
+}
+
+async fn pulled(reference: &str, provision: &Provision) -> Result<Found> {
+    Ok(Found {
+        reference: reference.to_owned(),
+        kubernetes_version: version_in(reference, provision).await?,
+        origin: Origin::Pulled,
+    })
+}
+
+/// Reads the version that a node image says it has, where kind reads it too.
+async fn version_in(reference: &str, provision: &Provision) -> Result<String> {
+    let version = Cmd::new("docker")
+        .args(["run", "--rm", "--entrypoint=cat"])
+        .args([reference, "/kind/version"])
+        .run(provision.logs())
+        .await
+        .with_context(|| format!("{reference} is no image of a kind node"))?;
+    Ok(version.text())
+}
+
+/// Provides the images that a control plane in a container is made of, see `images/control-plane`.
+///
+/// # Errors
+/// When they can neither be pulled nor built, with what to do.
+pub(crate) async fn control_plane_sources(provision: &Provision, phase: &Phase) -> Result<Sources> {
+    let builder = Builder::new(NEWEST, provision, phase)?;
+    if let Some(sources) = builder.existing_control_plane().await {
+        return Ok(sources);
+    }
+    let official = Sources::official();
+    for reference in official.references() {
+        if let Err(error) = docker::pull_if_absent(reference, provision, phase).await {
+            report_unpullable(reference, &error, provision);
+            return builder
+                .control_plane()
+                .await
+                .with_context(|| instead(reference, &error, "pull it by hand"));
+        }
+    }
+    Ok(official)
+}
+
+/// Provides a base image with a shell and the usual small programs, all of them `/bin/busybox`.
+///
+/// # Errors
+/// When it can neither be pulled nor built, with what to do.
+pub(crate) async fn busybox(provision: &Provision, phase: &Phase) -> Result<String> {
+    let builder = Builder::new(NEWEST, provision, phase)?;
+    if let Some(reference) = builder.existing_busybox().await {
+        return Ok(reference);
+    }
+    let official = Sources::official().busybox;
+    match docker::pull_if_absent(&official, provision, phase).await {
+        Ok(()) => Ok(official),
+        Err(error) => {
+            report_unpullable(&official, &error, provision);
+            builder.busybox().await.with_context(|| instead(&official, &error, "pull it by hand"))
+        }
+    }
+}
+
+/// Builds the image of kube-router, which enforces NetworkPolicies on nodes whose image was built here.
+///
+/// # Errors
+/// When it cannot be built, with what to do.
+pub(crate) async fn kube_router(provision: &Provision, phase: &Phase) -> Result<String> {
+    Builder::new(NEWEST, provision, phase)?.kube_router().await
+}
+
+/// Provides a `kubectl`: the one that was built here, which is current, or else this machine's.
+///
+/// # Errors
+/// When there is none and it cannot be provided, with what to do.
+pub(crate) async fn kubectl(provision: &Provision) -> Result<PathBuf> {
+    match build::existing_kubectl(NEWEST)? {
+        Some(kubectl) => Ok(kubectl),
+        None => provision::KUBECTL.ensure(provision).await,
+    }
+}
+
+fn report_unpullable(reference: &str, error: &CommandError, provision: &Provision) {
+    provision.say(format_args!(
+        "{} cannot be pulled ({}): building it here instead",
+        short(reference),
+        reason(error)
+    ));
+}
+
+/// Why an image had to be built here, for when that fails as well.
+fn instead(reference: &str, pull: &CommandError, cure: &str) -> String {
+    format!(
+        "{} cannot be pulled ({}), and building one here failed; get Docker to reach a registry, or {cure}",
+        short(reference),
+        reason(pull)
+    )
+}
+
+/// A name without its digest, which tells people nothing.
+fn short(reference: &str) -> &str {
+    reference.split('@').next().unwrap_or(reference)
+}
+
+fn reason(error: &CommandError) -> String {
+    let last = error.tail.last();
+    last.map_or_else(|| error.cause.to_string(), |line| line.trim().to_owned())
+}

@@ -1,0 +1,311 @@
+//! What the offline images are made of, and the names that follow from it.
+//!
+//! A tag ends in a hash of everything that went into the image, what it is built on included: a
+//! change of any of it makes another name, and what did not change is found under its old one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use sha2::{Digest as _, Sha256};
+
+use crate::offline::provision::go::Module;
+
+/// The Debian release whose packages the images are made of.
+pub(super) const DEBIAN: &str = "bookworm";
+
+/// The minor versions of Kubernetes that can be built, newest first: each has a folder of that name with the
+/// modules `kubernetes` and `etcd`.
+pub(super) const MINORS: [&str; 2] = ["1.37", "1.33"];
+
+/// Goes into every hash. Raise it when a change outside the files must make new images.
+const REVISION: &str = "2";
+
+/// What the names of the images begin with.
+const REPOSITORY: &str = harness::images::BUILT_HERE;
+
+/// The folder of the recipe, in the workspace.
+const FOLDER: &str = "images";
+
+/// A program that runs as a container in the nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Component {
+    /// The image's name in kubeadm's registry.
+    pub(super) name: &'static str,
+    /// Where its content comes from.
+    pub(super) content: Content,
+}
+
+/// What a component's image holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// One static program of a Go module, by the name that `go build` gives it.
+    Program(Source, &'static str),
+    /// Programs of Debian, and of Kubernetes where the target copies one: a target of
+    /// `components.Dockerfile`.
+    Target,
+}
+
+/// A Go module that components come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Kubernetes,
+    Etcd,
+}
+
+pub(super) const ETCD: Component =
+    Component { name: "etcd", content: Content::Program(Source::Etcd, "server") };
+pub(super) const APISERVER: Component = of_kubernetes("kube-apiserver");
+pub(super) const CONTROLLER_MANAGER: Component = of_kubernetes("kube-controller-manager");
+
+/// All of them.
+pub(super) const COMPONENTS: [Component; 6] = [
+    Component { name: "pause", content: Content::Target },
+    Component { name: "kube-proxy", content: Content::Target },
+    ETCD,
+    APISERVER,
+    CONTROLLER_MANAGER,
+    of_kubernetes("kube-scheduler"),
+];
+
+const fn of_kubernetes(name: &'static str) -> Component {
+    Component { name, content: Content::Program(Source::Kubernetes, name) }
+}
+
+/// The Go modules of a node, and the names of the images.
+#[derive(Debug)]
+pub(super) struct Recipe {
+    /// The version of Kubernetes, for example `v1.37.2`.
+    pub(super) kubernetes_version: String,
+    pub(super) kubernetes: Module,
+    pub(super) etcd: Module,
+    pub(super) containerd: Module,
+    pub(super) crictl: Module,
+    pub(super) kube_router: Module,
+    /// A minimal Debian.
+    pub(super) debian: String,
+    /// A node.
+    pub(super) node: String,
+    /// A base with a shell.
+    pub(super) busybox: String,
+    /// Enforces NetworkPolicies.
+    pub(super) kube_router_image: String,
+    components: Hash,
+}
+
+impl Recipe {
+    /// Reads the recipe of a minor version of Kubernetes, for example `1.37`.
+    ///
+    /// # Errors
+    /// When it cannot be built from here, or a file is missing.
+    pub(super) fn read(minor: &str) -> Result<Self> {
+        Self::read_from(&harness::paths::workspace().join(FOLDER), minor)
+    }
+
+    fn read_from(images: &Path, minor: &str) -> Result<Self> {
+        if !MINORS.contains(&minor) {
+            bail!(
+                "node images are built here of Kubernetes {}, not of {minor}",
+                MINORS.join(" and ")
+            );
+        }
+        let node = images.join("node");
+        let kubernetes = Module::read(node.join(minor).join("kubernetes"))?;
+        let version = kubernetes.version_of("k8s.io/kubernetes")?;
+        let kubernetes = stamped(kubernetes, &version);
+        let etcd = Module::read(node.join(minor).join("etcd"))?;
+        let containerd =
+            Module::read(node.join("containerd"))?.tags("no_btrfs,no_zfs,no_devmapper");
+        let crictl = Module::read(node.join("crictl"))?;
+        let kube_router = Module::read(images.join("kube-router"))?;
+
+        let debian = Hash::new(REVISION).and(DEBIAN);
+        let components = debian.and(kubernetes.hash()).and(etcd.hash()).and_files(
+            &node,
+            &["components.Dockerfile", "copy-with-libraries", "program.Dockerfile"],
+        )?;
+        let whole = components.and(containerd.hash()).and(crictl.hash()).and_files(
+            &node,
+            &[
+                "Dockerfile",
+                "containerd.toml",
+                "entrypoint",
+                "import-images",
+                "journalctl",
+                "kubeadm",
+                "pod-network.json",
+                "pod-network.yaml",
+            ],
+        )?;
+        let busybox = debian.and_files(&images.join("busybox"), &["Dockerfile"])?;
+        let router = debian
+            .and(kube_router.hash())
+            .and_files(&images.join("kube-router"), &["Dockerfile"])?;
+        Ok(Self {
+            debian: debian.name("debian", DEBIAN),
+            node: whole.name("kind-node", &version),
+            busybox: busybox.name("busybox", DEBIAN),
+            kubernetes_version: version,
+            kubernetes,
+            etcd,
+            containerd,
+            crictl,
+            kube_router_image: router.name("kube-router", DEBIAN),
+            kube_router,
+            components,
+        })
+    }
+
+    /// The name of a component's image.
+    pub(super) fn component(&self, component: &Component) -> String {
+        self.components.name(component.name, &self.kubernetes_version)
+    }
+
+    /// The Go module of a component.
+    pub(super) fn module(&self, source: Source) -> &Module {
+        match source {
+            Source::Kubernetes => &self.kubernetes,
+            Source::Etcd => &self.etcd,
+        }
+    }
+}
+
+/// Kubernetes with the versions that its own build would write into the programs.
+/// <https://github.com/kubernetes/kubernetes/blob/v1.37.0/hack/lib/version.sh>
+fn stamped(module: Module, version: &str) -> Module {
+    let mut numbers = version.trim_start_matches('v').split('.');
+    let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+    let stamps = [
+        ("gitVersion", version),
+        ("gitMajor", major),
+        ("gitMinor", minor),
+        ("gitTreeState", "clean"),
+        ("gitCommit", "unknown"),
+        ("buildDate", "1970-01-01T00:00:00Z"),
+    ];
+    ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"]
+        .into_iter()
+        .flat_map(|package| {
+            stamps.map(|(variable, value)| (format!("{package}.{variable}"), value))
+        })
+        .fold(module, |module, (variable, value)| module.stamp(&variable, value))
+}
+
+/// A hash of a sequence of inputs.
+#[derive(Clone, Debug)]
+struct Hash(Sha256);
+
+impl Hash {
+    fn new(input: &str) -> Self {
+        Self(Sha256::new()).and(input)
+    }
+
+    #[must_use]
+    fn and(&self, input: impl AsRef<[u8]>) -> Self {
+        let input = input.as_ref();
+        let mut hash = self.0.clone();
+        // The length keeps one input's end from passing for the next one's start.
+        hash.update(input.len().to_le_bytes());
+        hash.update(input);
+        Self(hash)
+    }
+
+    fn and_files(&self, folder: &Path, names: &[&str]) -> Result<Self> {
+        names.iter().try_fold(self.clone(), |hash, name| {
+            let path: PathBuf = folder.join(name);
+            let content =
+                fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            Ok(hash.and(name).and(content))
+        })
+    }
+
+    fn name(&self, image: &str, version: &str) -> String {
+        let digest = self.0.clone().finalize();
+        let hash: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        format!("{REPOSITORY}{image}:{version}-{hash}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use harness::paths;
+    use std::collections::BTreeSet;
+
+    fn images() -> PathBuf {
+        paths::workspace().join(FOLDER)
+    }
+
+    fn recipe() -> Recipe {
+        Recipe::read("1.37").expect("complete")
+    }
+
+    /// The files of a folder and of those in it, by their paths there.
+    fn files(folder: &Path) -> BTreeSet<PathBuf> {
+        let mut found = BTreeSet::new();
+        for entry in fs::read_dir(folder).expect("listed") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                found.extend(files(&path));
+            } else {
+                found.insert(path);
+            }
+        }
+        found
+    }
+
+    /// A copy of the recipe with a line added to one file.
+    fn changed(file: &str) -> Recipe {
+        let copy = tempfile::tempdir().expect("a folder");
+        for folder in ["node", "busybox", "kube-router"] {
+            for from in files(&images().join(folder)) {
+                let to = copy.path().join(from.strip_prefix(images()).expect("inside"));
+                fs::create_dir_all(to.parent().expect("a folder")).expect("made");
+                fs::copy(from, to).expect("copied");
+            }
+        }
+        let path = copy.path().join(file);
+        let text = fs::read_to_string(&path).expect("read");
+        fs::write(path, text + "\n// changed\n").expect("written");
+        Recipe::read_from(copy.path(), "1.37").expect("complete")
+    }
+
+    #[test]
+    fn changed_entrypoint_makes_a_new_node_of_the_same_kubernetes() {
+        let (before, after) = (recipe(), changed("node/entrypoint"));
+        assert_ne!(before.node, after.node);
+        assert_eq!(before.component(&ETCD), after.component(&ETCD));
+        assert_eq!(before.kubernetes.hash(), after.kubernetes.hash());
+    }
+
+    #[test]
+    fn changed_kubernetes_changes_all_that_holds_it() {
+        let (before, after) = (recipe(), changed("node/1.37/kubernetes/go.sum"));
+        assert_ne!(before.component(&APISERVER), after.component(&APISERVER));
+        assert_ne!(before.node, after.node);
+        assert_eq!((before.debian, before.busybox), (after.debian, after.busybox));
+    }
+
+    #[test]
+    fn every_file_of_the_node_image_counts() {
+        let before = recipe().node;
+        let of_another = images().join("node/1.33");
+        for file in files(&images().join("node")) {
+            if !file.starts_with(&of_another) {
+                let name = file.strip_prefix(images()).expect("inside");
+                let after = changed(&name.to_string_lossy()).node;
+                assert_ne!(before, after, "{} is not hashed", name.display());
+            }
+        }
+    }
+
+    #[test]
+    fn every_minor_version_has_its_modules() {
+        for minor in MINORS {
+            let recipe = Recipe::read(minor).expect("complete");
+            assert!(recipe.kubernetes_version.starts_with(&format!("v{minor}.")), "{minor}");
+        }
+        let refused = Recipe::read("1.12").expect_err("not there").to_string();
+        assert!(refused.contains("1.37 and 1.33"), "{refused}");
+    }
+}

@@ -1,0 +1,276 @@
+//! Programs built from Go modules: a go.mod of ours names what to build, its go.sum what that is made of.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use harness::file_lock::FileLock;
+use harness::paths;
+use harness::process::{Cmd, LogDir};
+use harness::progress::Phase;
+use sha2::{Digest as _, Sha256};
+use tokio::fs;
+use tokio::sync::mpsc;
+
+use super::{Provision, cache_dir};
+
+/// Kubernetes takes eight minutes on two processors that do nothing else.
+const TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// The minor version of the oldest Go 1.x that builds all modules: Kubernetes 1.37 asks for it.
+const OLDEST: u32 = 26;
+
+/// What to do where no such Go is.
+pub(crate) const CURE: &str =
+    "install Go 1.26 or later (https://go.dev/doc/install) into a folder of PATH";
+
+/// Goes into every hash. Raise it when a change of this file must build all programs again.
+const REVISION: &str = "1";
+
+/// A folder with a `go.mod` whose `tool` block names the programs to build, and its `go.sum`.
+#[derive(Clone, Debug)]
+pub(crate) struct Module {
+    folder: PathBuf,
+    go_mod: String,
+    go_sum: String,
+    ldflags: String,
+    tags: &'static str,
+}
+
+impl Module {
+    /// Reads the module in a folder of the workspace.
+    ///
+    /// # Errors
+    /// When `go.mod` or `go.sum` cannot be read.
+    pub(crate) fn read(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = paths::workspace().join(folder);
+        let read = |name| {
+            let path = folder.join(name);
+            std::fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {}", path.display()))
+        };
+        let (go_mod, go_sum) = (read("go.mod")?, read("go.sum")?);
+        Ok(Self { folder, go_mod, go_sum, ldflags: "-s -w".to_owned(), tags: "" })
+    }
+
+    /// Sets string variables of the programs: `-X package.variable=value`.
+    #[must_use]
+    pub(crate) fn stamp(mut self, variable: &str, value: &str) -> Self {
+        self.ldflags += &format!(" -X {variable}={value}");
+        self
+    }
+
+    /// Sets build tags, separated by commas.
+    #[must_use]
+    pub(crate) fn tags(mut self, tags: &'static str) -> Self {
+        self.tags = tags;
+        self
+    }
+
+    /// The version of a module that this one requires, for example `v1.37.2`.
+    ///
+    /// # Errors
+    /// When it requires no such module.
+    pub(crate) fn version_of(&self, module: &str) -> Result<String> {
+        required(&self.go_mod, module).with_context(|| {
+            format!("{} does not require {module}", self.folder.join("go.mod").display())
+        })
+    }
+
+    /// A hash of everything that makes the programs, in 12 hexadecimal digits.
+    pub(crate) fn hash(&self) -> String {
+        let mut hash = Sha256::new();
+        for input in [REVISION, &self.go_mod, &self.go_sum, &self.ldflags, self.tags] {
+            // The length keeps one input's end from passing for the next one's start.
+            hash.update(input.len().to_le_bytes());
+            hash.update(input);
+        }
+        hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The folder of the programs, if they were built before.
+    pub(crate) fn built(&self) -> Option<PathBuf> {
+        self.output().ok().filter(|folder| folder.is_dir())
+    }
+
+    /// Builds the programs unless that was done before, and returns their folder. `phase`, if any, shows how far
+    /// the build is.
+    ///
+    /// # Errors
+    /// When there is no Go that can, or the build fails, with what to do.
+    pub(crate) async fn build(
+        &self,
+        provision: &Provision,
+        phase: Option<&Phase>,
+    ) -> Result<PathBuf> {
+        let output = self.output()?;
+        if output.is_dir() {
+            return Ok(output);
+        }
+        if let Some(parent) = output.parent() {
+            fs::create_dir_all(parent)
+                .await
+                .with_context(|| format!("cannot make {}", parent.display()))?;
+        }
+        let _lock = FileLock::take(&output.with_extension("lock")).await?;
+        if output.is_dir() {
+            return Ok(output);
+        }
+        check_toolchain(provision.logs()).await?;
+        // Built beside its place and moved there whole, so that a broken build leaves nothing.
+        let fresh = output.with_extension("new");
+        match fs::remove_dir_all(&fresh).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove {}", fresh.display()));
+            }
+            _ => {}
+        }
+        self.compile(&fresh, provision, phase).await.with_context(|| {
+            format!(
+                "cannot build the Go programs of {}; see that `go mod download` works there",
+                self.folder.display()
+            )
+        })?;
+        fs::rename(&fresh, &output)
+            .await
+            .with_context(|| format!("cannot make {}", output.display()))?;
+        Ok(output)
+    }
+
+    async fn compile(
+        &self,
+        output: &Path,
+        provision: &Provision,
+        phase: Option<&Phase>,
+    ) -> Result<()> {
+        let name = self.name();
+        let show = |text: fmt::Arguments<'_>| {
+            if let Some(phase) = phase {
+                phase.detail(text);
+            }
+        };
+        show(format_args!("{name}: fetching Go modules"));
+        // Cached packages are not compiled, so those that are stale are the ones to wait for.
+        let stale = self.go("list").args(["-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}"]);
+        let stale = stale.arg("tool").name(format!("go-list-{name}")).run(provision.logs()).await?;
+        let total = stale.text().lines().count();
+        let (lines, mut compiled) = mpsc::unbounded_channel();
+        let build = self.go("build").args(["-v", "-o"]).arg(output.join("")).arg("tool");
+        let build =
+            build.name(format!("go-build-{name}")).stderr_lines(lines).run(provision.logs());
+        let mut build = std::pin::pin!(build);
+        let mut count = 0_usize;
+        loop {
+            tokio::select! {
+                result = &mut build => {
+                    result?;
+                    return Ok(());
+                }
+                Some(_) = compiled.recv() => {
+                    count += 1;
+                    show(format_args!("{name}: package {count} of {total}"));
+                }
+            }
+        }
+    }
+
+    /// The `go` command with all that a build depends on.
+    fn go(&self, verb: &str) -> Cmd {
+        let mut go = Cmd::new("go")
+            .arg(verb)
+            .args(["-trimpath", "-ldflags", &self.ldflags])
+            .cwd(&self.folder)
+            .env("CGO_ENABLED", "0")
+            .env("GOWORK", "off")
+            .timeout(TIMEOUT);
+        if !self.tags.is_empty() {
+            go = go.args(["-tags", self.tags]);
+        }
+        go
+    }
+
+    /// The last part of the name in `go.mod`.
+    fn name(&self) -> &str {
+        let line = self.go_mod.lines().find_map(|line| line.strip_prefix("module "));
+        line.and_then(|path| path.trim().rsplit('/').next()).unwrap_or("programs")
+    }
+
+    fn output(&self) -> Result<PathBuf> {
+        Ok(cache_dir()?.join("go").join(format!("{}-{}", self.name(), self.hash())))
+    }
+}
+
+/// The version in a line `module version` of a `require` block.
+fn required(go_mod: &str, module: &str) -> Option<String> {
+    go_mod.lines().find_map(|line| {
+        let line = line.trim_start().trim_start_matches("require ");
+        let mut words = line.split_whitespace();
+        (words.next()? == module).then(|| words.next())?.map(str::to_owned)
+    })
+}
+
+/// Checks that the Go on `PATH` builds the modules.
+///
+/// # Errors
+/// When it is missing or too old, with the cure.
+pub(crate) async fn check_toolchain(logs: &LogDir) -> Result<()> {
+    match toolchain(logs).await {
+        None => bail!("Go is missing, which builds node images where no registry answers; {CURE}"),
+        Some(version) if is_recent(&version) => Ok(()),
+        Some(version) => bail!("{version} is too old to build current Kubernetes; {CURE}"),
+    }
+}
+
+/// The version of the Go on `PATH`, for example `go1.26.8`.
+pub(crate) async fn toolchain(logs: &LogDir) -> Option<String> {
+    let version = Cmd::new("go").args(["env", "GOVERSION"]).run(logs).await;
+    version.ok().map(|output| output.text())
+}
+
+/// Whether the Go on `PATH` builds the modules.
+pub(crate) async fn is_there(logs: &LogDir) -> bool {
+    toolchain(logs).await.is_some_and(|version| is_recent(&version))
+}
+
+/// Whether a version of Go builds the modules.
+pub(crate) fn is_recent(version: &str) -> bool {
+    minor(version).is_some_and(|minor| minor >= OLDEST)
+}
+
+/// The minor version in `go1.26.8`.
+fn minor(version: &str) -> Option<u32> {
+    let rest = version.strip_prefix("go1.")?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn required_version_is_read_from_either_form() {
+        let go_mod = "module a\n\nrequire k8s.io/kubernetes v1.37.2\n\nrequire (\n\tx/y v0.1.0 // indirect\n)\n";
+        assert_eq!(required(go_mod, "k8s.io/kubernetes").as_deref(), Some("v1.37.2"));
+        assert_eq!(required(go_mod, "x/y").as_deref(), Some("v0.1.0"));
+        assert_eq!(required(go_mod, "x"), None);
+    }
+
+    #[test]
+    fn old_go_is_not_recent() {
+        for (version, recent) in
+            [("go1.19.8", false), ("go1.26rc1", true), ("go1.26.8", true), ("devel", false)]
+        {
+            assert_eq!(is_recent(version), recent, "{version}");
+        }
+    }
+
+    #[test]
+    fn stamp_makes_another_build() -> Result<()> {
+        let module = Module::read("hack/tools")?;
+        let stamped = module.clone().stamp("main.version", "v1");
+        assert_ne!(module.hash(), stamped.hash());
+        Ok(())
+    }
+}
