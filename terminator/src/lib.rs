@@ -8,11 +8,11 @@
 //! The operator derives the status of a Job from the recorded conditions, and that status makes `finish`
 //! delete the Job.
 
-pub mod config;
+mod config;
 mod error;
 mod finish;
 mod follow;
-pub mod metrics;
+mod metrics;
 mod record;
 mod run;
 pub mod scan;

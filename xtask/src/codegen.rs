@@ -2,14 +2,16 @@
 
 mod api_reference;
 mod deploy;
+mod generated;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use harness::command::Verdict;
 use harness::paths;
 use kube::CustomResourceExt;
 
-use harness::command::Verdict;
+use self::generated::Generated;
 
 /// Write the generated files.
 #[derive(clap::Args)]
@@ -17,12 +19,6 @@ pub(crate) struct Args {
     /// Change nothing; fail when a generated file is out of date.
     #[arg(long)]
     check: bool,
-}
-
-/// A generated file.
-struct Generated {
-    path: PathBuf,
-    content: String,
 }
 
 /// Writes the generated files, or checks them.

@@ -1,4 +1,4 @@
-//! What tells one content from another.
+//! One digest over contents.
 
 use sha2::{Digest as _, Sha256};
 

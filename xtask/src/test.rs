@@ -224,7 +224,8 @@ impl Run {
                 phase.outcome(&image);
                 let kubectl = node_image::kubectl(&provision).await?;
                 let promtool = provision::PROMTOOL.ensure(&provision).await?;
-                let helm = provision::HELM.ensure(&provision).await?;
+                // Pages name flags of Helm 4, which the one on PATH may not have.
+                let helm = provision::HELM.build(&provision).await?;
                 anyhow::Ok((image, kubectl, promtool, helm))
             })
             .await;

@@ -12,8 +12,13 @@ pub const COMPLETE: &str = "Complete";
 /// Type of the condition of a Job that cannot be done, or was not.
 pub const FAILED: &str = "Failed";
 
+/// Type, and reason, of the condition of a Job whose DaemonSet somebody edits.
+///
+/// It is there while that is recent or goes on, and says nothing about the end of the Job.
+pub const DAEMON_SET_EDITED: &str = "DaemonSetEdited";
+
 /// Types of the conditions that the operator sets.
-const TYPES: [&str; 2] = [COMPLETE, FAILED];
+const TYPES: [&str; 3] = [COMPLETE, FAILED, DAEMON_SET_EDITED];
 
 /// Reason of a Job's condition.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -32,11 +37,13 @@ pub enum Reason {
     InvalidSpec,
     /// `Failed`: a foreign DaemonSet has the name. It lifts when that one is gone.
     NameConflict,
+    /// `Failed`: the API server does not accept the DaemonSet now. It lifts when it does.
+    DaemonSetRefused,
 }
 
 impl Reason {
     /// All reasons.
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Completed,
         Self::NoMatchingNodes,
         Self::DeadlineExceeded,
@@ -44,6 +51,7 @@ impl Reason {
         Self::NodesFailed,
         Self::InvalidSpec,
         Self::NameConflict,
+        Self::DaemonSetRefused,
     ];
 
     /// The reason as conditions and events show it.
@@ -57,6 +65,7 @@ impl Reason {
             Self::NodesFailed => "NodesFailed",
             Self::InvalidSpec => "InvalidSpec",
             Self::NameConflict => "NameConflict",
+            Self::DaemonSetRefused => "DaemonSetRefused",
         }
     }
 
@@ -79,7 +88,7 @@ impl Reason {
     ///
     /// The other reasons are final, unless the work changes.
     fn lifts(self) -> bool {
-        matches!(self, Self::InvalidSpec | Self::NameConflict)
+        matches!(self, Self::InvalidSpec | Self::NameConflict | Self::DaemonSetRefused)
     }
 }
 
@@ -114,6 +123,19 @@ pub fn condition(
         type_: reason.condition().to_owned(),
         status: "True".to_owned(),
         reason: reason.to_string(),
+        message,
+        last_transition_time: Time(now),
+        observed_generation: generation,
+    }
+}
+
+/// The condition of a Job of this generation whose DaemonSet somebody edits.
+#[must_use]
+pub fn daemon_set_edited(message: String, generation: Option<i64>, now: Timestamp) -> Condition {
+    Condition {
+        type_: DAEMON_SET_EDITED.to_owned(),
+        status: "True".to_owned(),
+        reason: DAEMON_SET_EDITED.to_owned(),
         message,
         last_transition_time: Time(now),
         observed_generation: generation,
@@ -207,7 +229,10 @@ mod tests {
     fn a_job_is_finished_unless_the_reason_may_lift_and_unknown_reasons_do_not() {
         for reason in Reason::ALL {
             let conditions = [failed(reason, 0)];
-            let lifts = matches!(reason, Reason::InvalidSpec | Reason::NameConflict);
+            let lifts = matches!(
+                reason,
+                Reason::InvalidSpec | Reason::NameConflict | Reason::DaemonSetRefused
+            );
             assert_eq!(finished(&conditions).is_none(), lifts, "{reason}");
             assert_eq!(blocked(&conditions).is_some(), lifts, "{reason}");
         }

@@ -174,8 +174,7 @@ mod tests {
             "spec.template.spec.nodeName: must not be set: the DaemonSet gives each node a pod",
             "spec.template.spec.readinessGates: must not be set: a pod of a Job is ready when its \
              work is done",
-            "spec.template.spec.restartPolicy: must not be set: pods of a DaemonSet are always \
-             restarted",
+            "spec.template.spec.restartPolicy: must be Always: pods of a DaemonSet are always restarted",
             "spec.terminationWord: must not be empty",
             "spec.terminationWord: must be on one line",
         ];

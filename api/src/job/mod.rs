@@ -3,17 +3,23 @@
 //! The API server refuses bad fields by the schema where it can; [`validation`] has the same rules for
 //! Jobs that were stored under an older schema.
 
+mod canonical;
 pub mod conditions;
 mod crd;
+pub mod failed_runs;
 pub mod node_set;
+mod quantity;
+mod refusal;
 mod spec;
 mod status;
 pub mod template;
 pub mod validation;
+mod values;
 pub mod work_hash;
 
 use kube::core::DeserializeGuard;
 
+pub use refusal::Refusal;
 pub use spec::{CompletionMode, Job, JobSpec};
 pub use status::{JobStatus, NodeState, NodeStatus, Phase};
 

@@ -31,6 +31,16 @@ impl<S: AsRef<str> + ?Sized> From<&S> for Member {
     }
 }
 
+impl Member {
+    pub(super) fn hash(self) -> u64 {
+        self.0
+    }
+
+    pub(super) fn from_hash(hash: u64) -> Self {
+        Self(hash)
+    }
+}
+
 impl NodeSet {
     /// Adds a node, by its UID or its [`Member`].
     pub fn insert(&mut self, node: impl Into<Member>) {

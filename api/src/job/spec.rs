@@ -9,7 +9,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{status::JobStatus, template, validation};
+use super::{status::JobStatus, template};
+
+/// Error of an image.
+pub(super) const NO_WHITE_SPACE: &str = "must not contain white space";
+/// Error of a directory.
+pub(super) const ABSOLUTE: &str = "must be an absolute path";
+/// Error of a directory.
+pub(super) const NO_DOTS: &str = "must not contain \"..\"";
+/// Error of a termination word or an image.
+pub(super) const NOT_EMPTY: &str = "must not be empty";
+/// Error of a termination word.
+pub(super) const ONE_LINE: &str = "must be on one line";
 
 /// A task that runs once on every node.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -42,7 +53,7 @@ pub struct JobSpec {
     /// Image of the container that does the work on each node.
     /// It must not contain white space.
     #[schemars(length(min = 1, max = 1024))]
-    #[x_kube(validation = Rule::new(r"!self.matches('\\s')").message(validation::NO_WHITE_SPACE))]
+    #[x_kube(validation = Rule::new(r"!self.matches('\\s')").message(NO_WHITE_SPACE))]
     pub image: String,
 
     /// Entrypoint of the container, as in a container of a pod.
@@ -62,8 +73,8 @@ pub struct JobSpec {
     /// Default: nothing is mounted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
-    #[x_kube(validation = Rule::new("self.startsWith('/')").message(validation::ABSOLUTE))]
-    #[x_kube(validation = Rule::new("!('..' in self.split('/'))").message(validation::NO_DOTS))]
+    #[x_kube(validation = Rule::new("self.startsWith('/')").message(ABSOLUTE))]
+    #[x_kube(validation = Rule::new("!('..' in self.split('/'))").message(NO_DOTS))]
     pub mount_path: Option<String>,
 
     /// Word that the container logs when the work on its node is done.
@@ -72,8 +83,8 @@ pub struct JobSpec {
     /// Default: the terminator's TERMINATION_WORD, which is "done" unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
-    #[x_kube(validation = Rule::new("self.trim() != ''").message(validation::NOT_EMPTY))]
-    #[x_kube(validation = Rule::new(r"!self.matches('[\\r\\n]')").message(validation::ONE_LINE))]
+    #[x_kube(validation = Rule::new("self.trim() != ''").message(NOT_EMPTY))]
+    #[x_kube(validation = Rule::new(r"!self.matches('[\\r\\n]')").message(ONE_LINE))]
     pub termination_word: Option<String>,
 
     /// Signal that marks a node as done: TerminationWord or ExitCode.

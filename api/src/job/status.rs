@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::node_set::NodeSet;
+use super::{failed_runs::FailedRuns, node_set::NodeSet};
 
 /// `observedGeneration` of a Job that the operator has never looked at.
 const NEVER: i64 = -1;
@@ -62,6 +62,12 @@ pub struct JobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub failed_nodes: Option<NodeSet>,
+
+    /// Numbers of failed runs of pods that are gone, for the nodes that are neither done nor failed.
+    /// A pod that the kubelet rejects or evicts is replaced, and its runs count for the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub failed_runs: Option<FailedRuns>,
 
     /// The metadata.generation of the Job that this status describes.
     /// -1: the operator has not looked at the Job yet.
@@ -144,6 +150,10 @@ pub struct NodeStatus {
     /// Message that says why the container does not run, or how its last run ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// End of what the failed run has written, at most 2048 bytes, for the first 20 failed nodes.
+    /// It is the file /dev/termination-log of the container, or else the end of its log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
 }
 
 /// State of a node that is not done. The status lists nodes in this order.

@@ -10,13 +10,43 @@ use kube::core::{Reason, Rule};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
+use super::{refusal::Refusal, values};
 use crate::labels;
 
-/// Fields of a pod template's spec that belong to the operator, and their types.
-const FORBIDDEN: [(&str, &str, &str); 3] = [
-    ("nodeName", "string", "the DaemonSet gives each node a pod"),
-    ("readinessGates", "array", "a pod of a Job is ready when its work is done"),
-    ("restartPolicy", "string", "pods of a DaemonSet are always restarted"),
+/// A field of a pod template's spec that belongs to the operator.
+struct Forbidden {
+    name: &'static str,
+    type_: &'static str,
+    /// The values that mean nothing, as CEL; tools write them into manifests.
+    accepted: &'static str,
+    /// The same values.
+    is_accepted: fn(&Value) -> bool,
+    /// The error of another value.
+    message: &'static str,
+}
+
+const FORBIDDEN: [Forbidden; 3] = [
+    Forbidden {
+        name: "nodeName",
+        type_: "string",
+        accepted: "self.nodeName == ''",
+        is_accepted: |value| value == "",
+        message: "must not be set: the DaemonSet gives each node a pod",
+    },
+    Forbidden {
+        name: "readinessGates",
+        type_: "array",
+        accepted: "size(self.readinessGates) == 0",
+        is_accepted: |value| value.as_array().is_some_and(Vec::is_empty),
+        message: "must not be set: a pod of a Job is ready when its work is done",
+    },
+    Forbidden {
+        name: "restartPolicy",
+        type_: "string",
+        accepted: "self.restartPolicy in ['', 'Always']",
+        is_accepted: |value| value == "" || value == "Always",
+        message: "must be Always: pods of a DaemonSet are always restarted",
+    },
 ];
 
 /// Reason for refusing the operator's own labels and annotations.
@@ -35,8 +65,9 @@ pub(crate) fn schema(_: &mut SchemaGenerator) -> Schema {
     let annotations = format!("self.all(key, !key.startsWith('{}'))", labels::GROUP);
     let reason = format!("what begins with {} belongs to the operator", labels::GROUP);
     let annotations = forbidden(annotations, &reason);
-    let fields = FORBIDDEN.map(|(field, _, reason)| {
-        forbidden(format!("!has(self.{field})"), reason).field_path(format!(".{field}"))
+    let fields = FORBIDDEN.map(|Forbidden { name, accepted, message, .. }| {
+        let rule = Rule::new(format!("!has(self.{name}) || {accepted}")).message(message);
+        rule.reason(Reason::FieldValueForbidden).field_path(format!(".{name}"))
     });
     json_schema!({
         "type": "object",
@@ -85,26 +116,18 @@ fn strings(description: &str, rules: &[Rule]) -> Value {
 }
 
 /// The schema of a field that a rule refuses: a rule cannot name an unknown field.
-fn must_not_be_there((field, type_, reason): &(&str, &str, &str)) -> (String, Value) {
-    let mut schema = json!({
-        "description": format!("Must not be set: {reason}."),
-        "type": type_,
-        "nullable": true,
-    });
+fn must_not_be_there(field: &Forbidden) -> (String, Value) {
+    let Forbidden { name, type_, message, .. } = field;
+    let mut description = format!("{message}.");
+    if let Some(first) = description.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    let mut schema = json!({"description": description, "type": type_, "nullable": true});
     if *type_ == "array" {
         schema["items"] = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
         schema["x-kubernetes-list-type"] = json!("atomic");
     }
-    ((*field).to_owned(), schema)
-}
-
-/// A field of a template that cannot be accepted.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Refusal {
-    /// Path of the field below the template; empty for the template itself.
-    pub path: String,
-    /// Description of the error in its value.
-    pub message: String,
+    ((*name).to_owned(), schema)
 }
 
 /// Parses the template of a Job.
@@ -119,16 +142,21 @@ pub fn parse(template: &Value) -> Result<PodTemplateSpec, Refusal> {
         })?;
     // Both are JSON, so this cannot fail.
     let kept = serde_json::to_value(&parsed).unwrap_or_default();
-    if let Some(path) = lost(template, &kept, String::new()) {
+    // Generators write it, as they do for a whole Pod.
+    let is_empty = |status: &Value| status.as_object().is_some_and(Map::is_empty);
+    let is_noise = |path: &str| path == "status" && template.get(path).is_some_and(is_empty);
+    if let Some(path) = lost(template, &kept, String::new()).filter(|path| !is_noise(path)) {
         return Err(Refusal { path, message: "unknown field".to_owned() });
     }
-    for (field, _, reason) in FORBIDDEN {
-        let is_set = |spec: &Value| spec.get(field).is_some_and(|value| !value.is_null());
-        if template.get("spec").is_some_and(is_set) {
-            return Err(must_not_be_set(format!("spec.{field}"), reason));
+    for Forbidden { name, is_accepted, message, .. } in FORBIDDEN {
+        let value = template.get("spec").and_then(|spec| spec.get(name));
+        if value.is_some_and(|value| !value.is_null() && !is_accepted(value)) {
+            let path = format!("spec.{name}");
+            return Err(Refusal { path, message: message.to_owned() });
         }
     }
     metadata(template)?;
+    values::check(template)?;
     Ok(parsed)
 }
 
@@ -207,9 +235,29 @@ mod tests {
                 "serviceAccountName": null,
                 "nodeName": null,
             },
+            "status": {},
         });
         let parsed = parse(&template).unwrap();
         assert_eq!(parsed.spec.unwrap().host_pid, Some(true));
+    }
+
+    /// As `kubectl get -o yaml` and generators write it.
+    #[test]
+    fn what_a_copied_manifest_carries_and_means_nothing_is_accepted() {
+        let template = json!({
+            "metadata": {"creationTimestamp": null, "labels": {"team": "a"}},
+            "spec": {
+                "restartPolicy": "Always",
+                "dnsPolicy": "ClusterFirst",
+                "schedulerName": "default-scheduler",
+                "securityContext": {},
+                "terminationGracePeriodSeconds": 30,
+                "nodeName": "",
+                "readinessGates": [],
+                "containers": [{"name": "job-container", "resources": {}}],
+            },
+        });
+        assert!(parse(&template).is_ok());
     }
 
     #[test]
@@ -244,7 +292,7 @@ mod tests {
         let table = [
             (json!({"spec": {"restartPolicy": "Never"}}), "spec.restartPolicy"),
             (json!({"spec": {"nodeName": "a"}}), "spec.nodeName"),
-            (json!({"spec": {"readinessGates": []}}), "spec.readinessGates"),
+            (json!({"spec": {"readinessGates": [{"conditionType": "a"}]}}), "spec.readinessGates"),
             (json!({"metadata": {"name": "a"}}), "metadata.name"),
             (json!({"metadata": {"labels": {"job": "a"}}}), "metadata.labels[job]"),
             (
@@ -255,7 +303,9 @@ mod tests {
         for (template, expected) in table {
             let Refusal { path, message } = parse(&template).unwrap_err();
             assert_eq!(path, expected);
-            assert!(message.starts_with("must not be set: "), "{message}");
+            assert!(
+                message.starts_with("must not be set: ") || message.starts_with("must be Always: ")
+            );
         }
     }
 }

@@ -5,21 +5,17 @@
 
 use std::fmt;
 
-use crate::job::{
-    JobSpec,
-    template::{self, Refusal},
-};
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 
-/// Error of an image.
-pub(crate) const NO_WHITE_SPACE: &str = "must not contain white space";
-/// Error of a directory.
-pub(crate) const ABSOLUTE: &str = "must be an absolute path";
-/// Error of a directory.
-pub(crate) const NO_DOTS: &str = "must not contain \"..\"";
-/// Error of a termination word or an image.
-pub(crate) const NOT_EMPTY: &str = "must not be empty";
-/// Error of a termination word.
-pub(crate) const ONE_LINE: &str = "must be on one line";
+use super::spec::{
+    ABSOLUTE, CompletionMode, JobSpec, NO_DOTS, NO_WHITE_SPACE, NOT_EMPTY, ONE_LINE,
+};
+use super::{refusal::Refusal, template};
+use crate::labels;
+
+/// Error of a restart policy of the job container.
+const NO_RESTART_POLICY: &str =
+    "must not be set: the kubelet restarts the container until it exits with 0";
 
 /// An invalid field of a Job, shown as by `kubectl`: path, then reason.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -67,11 +63,34 @@ pub fn validate(spec: &JobSpec) -> Result<(), InvalidSpec> {
             Some(InvalidField { field: field.to_owned(), message: result.err()? })
         })
         .collect();
-    if let Some(Err(Refusal { path, message })) = spec.template.as_ref().map(template::parse) {
+    let template = spec.template.as_ref().map(template::parse);
+    let refusal = match &template {
+        Some(Ok(template)) => restart_policy(spec.completion_mode, template).err(),
+        Some(Err(refusal)) => Some(refusal.clone()),
+        None => None,
+    };
+    if let Some(Refusal { path, message }) = refusal {
         let separator = if path.is_empty() { "" } else { "." };
         invalid.push(InvalidField { field: format!("spec.template{separator}{path}"), message });
     }
     if invalid.is_empty() { Ok(()) } else { Err(InvalidSpec(invalid)) }
+}
+
+/// Refuses a restart policy of the job container where that is an init container.
+///
+/// With `Always` it would be a sidecar, whose end nothing waits for; with the others it would not be retried.
+fn restart_policy(mode: CompletionMode, template: &PodTemplateSpec) -> Result<(), Refusal> {
+    let containers = template.spec.iter().flat_map(|spec| &spec.containers).enumerate();
+    let mut containers = containers.filter(|(_, container)| {
+        container.name == labels::JOB_CONTAINER && container.restart_policy.is_some()
+    });
+    match containers.next().filter(|_| mode == CompletionMode::ExitCode) {
+        Some((index, _)) => Err(Refusal {
+            path: format!("spec.containers[{index}].restartPolicy"),
+            message: NO_RESTART_POLICY.to_owned(),
+        }),
+        None => Ok(()),
+    }
 }
 
 type Check = Result<(), String>;

@@ -3,10 +3,9 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{
-    job::{CompletionMode, JobSpec},
-    labels,
-};
+use super::canonical::canonical;
+use super::spec::{CompletionMode, JobSpec};
+use crate::labels;
 
 /// Hexadecimal digits of a work hash: 64 bits distinguish the works of one Job.
 const DIGITS: usize = 16;
@@ -36,6 +35,27 @@ struct Work<'a> {
 /// Hash of the work in `spec`, equal for specs that run the same work.
 #[must_use]
 pub fn hash(spec: &JobSpec) -> String {
+    let template = spec.template.as_ref();
+    let template = template.and_then(|template| canonical(template, &spec.image));
+    digest(spec, template.as_ref())
+}
+
+/// Hash of the work in `spec`, or the `recorded` one of an earlier version for it.
+///
+/// Up to 0.1.0 the hash was that of the template as the user wrote it. DaemonSets and pods of Jobs that began
+/// then carry that one, and must not start again.
+#[must_use]
+pub fn hash_as_recorded(spec: &JobSpec, recorded: Option<&str>) -> String {
+    let hash = hash(spec);
+    match recorded {
+        Some(recorded) if recorded != hash && recorded == digest(spec, spec.template.as_ref()) => {
+            recorded.to_owned()
+        }
+        _ => hash,
+    }
+}
+
+fn digest(spec: &JobSpec, template: Option<&Value>) -> String {
     let work = Work {
         image: &spec.image,
         command: &spec.command,
@@ -43,7 +63,7 @@ pub fn hash(spec: &JobSpec) -> String {
         mount_path: spec.mount_path.as_deref(),
         termination_word: spec.termination_word.as_deref(),
         completion_mode: spec.completion_mode,
-        template: spec.template.as_ref(),
+        template,
     };
     // Strings, lists and maps of strings always serialize, maps in the order of their keys.
     let bytes = serde_json::to_vec(&work).unwrap_or_default();
@@ -79,13 +99,41 @@ mod tests {
             |spec| spec.mount_path = None,
             |spec| spec.termination_word = Some("done".into()),
             |spec| spec.completion_mode = CompletionMode::ExitCode,
-            |spec| spec.template = Some(json!({"spec": {}})),
+            |spec| spec.template = Some(json!({"spec": {"hostPID": true}})),
         ];
         for change in changes {
             let mut changed = spec();
             change(&mut changed);
             assert_ne!(hash(&changed), hash(&spec()), "{changed:?}");
         }
+    }
+
+    fn with_cpu(cpu: &str) -> JobSpec {
+        let resources = json!({"limits": {"cpu": cpu}});
+        let container = json!({"name": "job-container", "resources": resources});
+        JobSpec { template: Some(json!({"spec": {"containers": [container]}})), ..spec() }
+    }
+
+    #[test]
+    fn templates_that_mean_the_same_have_the_same_hash() {
+        assert_eq!(hash(&with_cpu("1000m")), hash(&with_cpu("1")));
+        assert_ne!(hash(&with_cpu("1000m")), hash(&with_cpu("2")));
+        assert_eq!(hash(&JobSpec { template: Some(json!({"spec": {}})), ..spec() }), hash(&spec()));
+    }
+
+    /// 0.1.0 hashed templates as they were written.
+    #[test]
+    fn a_job_of_an_earlier_version_keeps_its_hash_until_its_work_changes() {
+        let old = "54a31b7211bf632d";
+        assert_eq!(digest(&with_cpu("1000m"), with_cpu("1000m").template.as_ref()), old);
+        assert_eq!(hash_as_recorded(&with_cpu("1000m"), Some(old)), old);
+        assert_eq!(hash_as_recorded(&with_cpu("2"), Some(old)), hash(&with_cpu("2")));
+        assert_eq!(hash_as_recorded(&with_cpu("1000m"), None), hash(&with_cpu("1000m")));
+        // A template that was in its canonical form has the hash that it had.
+        assert_eq!(
+            digest(&with_cpu("1"), with_cpu("1").template.as_ref()),
+            hash(&with_cpu("1000m"))
+        );
     }
 
     #[test]

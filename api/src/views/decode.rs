@@ -6,7 +6,7 @@ use k8s_openapi::{
     api::core::v1::{ContainerStatus, PodCondition},
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time},
 };
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use super::affinity::{AffinityView, intended_node};
 use crate::labels;
@@ -16,31 +16,21 @@ const SCHEDULED: &str = "PodScheduled";
 /// Condition by which the kubelet says whether a pod's sandbox is ready.
 /// <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-has-network>
 pub(super) const SANDBOX_READY: &str = "PodReadyToStartContainers";
+/// Reasons of a container that waits for its first start and for nothing that has failed.
+pub const INITIALIZING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 /// Phase of a pod that its kubelet has given up or refused.
 const FAILED: &str = "Failed";
 
 /// Decodes metadata without labels, foreign annotations and managed fields.
 pub(super) fn metadata<'de, D: Deserializer<'de>>(decoder: D) -> Result<ObjectMeta, D::Error> {
-    let read = Metadata::deserialize(decoder)?;
-    let mut annotations = read.annotations.unwrap_or_default();
-    annotations.retain(|key, _| key.starts_with(labels::GROUP));
-    Ok(ObjectMeta {
-        name: read.name,
-        namespace: read.namespace,
-        uid: read.uid,
-        resource_version: read.resource_version,
-        generation: read.generation,
-        creation_timestamp: read.creation_timestamp,
-        deletion_timestamp: read.deletion_timestamp,
-        owner_references: read.owner_references,
-        annotations: Some(annotations).filter(|annotations| !annotations.is_empty()),
-        ..ObjectMeta::default()
-    })
+    Metadata::<IgnoredAny>::deserialize(decoder).map(Metadata::pruned)
 }
 
+/// Metadata with labels of a type that keeps what is read of them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata {
+pub(super) struct Metadata<Labels> {
+    pub(super) labels: Option<Labels>,
     name: Option<String>,
     namespace: Option<String>,
     uid: Option<String>,
@@ -48,8 +38,28 @@ struct Metadata {
     generation: Option<i64>,
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
-    owner_references: Option<Vec<OwnerReference>>,
-    annotations: Option<BTreeMap<String, String>>,
+    pub(super) owner_references: Option<Vec<OwnerReference>>,
+    pub(super) annotations: Option<BTreeMap<String, String>>,
+}
+
+impl<Labels> Metadata<Labels> {
+    /// The metadata without labels and foreign annotations.
+    pub(super) fn pruned(self) -> ObjectMeta {
+        let mut annotations = self.annotations.unwrap_or_default();
+        annotations.retain(|key, _| key.starts_with(labels::GROUP));
+        ObjectMeta {
+            name: self.name,
+            namespace: self.namespace,
+            uid: self.uid,
+            resource_version: self.resource_version,
+            generation: self.generation,
+            creation_timestamp: self.creation_timestamp,
+            deletion_timestamp: self.deletion_timestamp,
+            owner_references: self.owner_references,
+            annotations: Some(annotations).filter(|annotations| !annotations.is_empty()),
+            ..ObjectMeta::default()
+        }
+    }
 }
 
 /// Decodes an affinity if it names a node; others do not say where a pod runs.
@@ -77,11 +87,32 @@ pub(super) fn failure<'de, D: Deserializer<'de>>(decoder: D) -> Result<Option<St
     Ok(Option::<String>::deserialize(decoder)?.filter(|phase| phase == FAILED))
 }
 
-/// Decodes the status of the job container, if it is in the list.
-pub(super) fn job_container<'de, D: Deserializer<'de>>(
+/// Decodes the status of the job container, and that of another one that does not succeed.
+///
+/// Of these the first one that does not run: those after it wait for it.
+pub(super) fn job_container_and_failing<'de, D: Deserializer<'de>>(
     decoder: D,
 ) -> Result<Vec<ContainerStatus>, D::Error> {
-    few(decoder, |status: &ContainerStatus| status.name == labels::JOB_CONTAINER)
+    let all = Option::<Vec<ContainerStatus>>::deserialize(decoder)?.unwrap_or_default();
+    let (work, others): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|status| status.name == labels::JOB_CONTAINER);
+    let failing = others
+        .into_iter()
+        .filter(is_failing)
+        .min_by_key(|status| status.state.as_ref().is_some_and(|state| state.running.is_some()));
+    let mut kept: Vec<_> = work.into_iter().chain(failing).collect();
+    kept.shrink_to_fit();
+    Ok(kept)
+}
+
+/// Whether a container cannot run, or its last run that has ended has failed.
+fn is_failing(status: &ContainerStatus) -> bool {
+    let state = status.state.as_ref();
+    let ended = state.and_then(|state| state.terminated.as_ref());
+    let last = || status.last_state.as_ref()?.terminated.as_ref();
+    let waiting = state.and_then(|state| state.waiting.as_ref()?.reason.as_deref());
+    let cannot_run = waiting.is_some_and(|reason| !INITIALIZING.contains(&reason));
+    cannot_run || ended.or_else(last).is_some_and(|run| run.exit_code != 0)
 }
 
 /// Decodes the job container's status, or else the name of a begun container.

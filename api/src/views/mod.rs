@@ -11,10 +11,13 @@ mod metadata;
 mod namespace;
 mod node;
 mod pod;
+mod revision;
 
 pub use affinity::AffinityView;
-pub use daemon_set::DaemonSetView;
-pub use metadata::{annotation, controller, prune};
+pub use daemon_set::{DaemonSetView, TEMPLATE_GENERATION};
+pub use decode::INITIALIZING;
+pub use metadata::{annotation, controller, is_of_kubectl, prune, prune_workload};
 pub use namespace::NamespaceView;
 pub use node::{NodeSpecView, NodeView};
-pub use pod::{PodSpecView, PodStatusView, PodView, Sandbox};
+pub use pod::{PodRevision, PodSpecView, PodStatusView, PodView, Sandbox};
+pub use revision::RevisionView;

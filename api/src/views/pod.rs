@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::{
     affinity::{AffinityView, intended_node},
-    decode::{self, SANDBOX_READY},
+    decode::{self, INITIALIZING, Metadata, SANDBOX_READY},
     metadata::{annotation, controller},
 };
 use crate::{job::CompletionMode, labels};
@@ -18,16 +18,54 @@ use crate::{job::CompletionMode, labels};
 /// A Pod without the fields that only the kubelet needs.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Resource)]
 #[resource(inherit = k8s_openapi::api::core::v1::Pod)]
+#[serde(from = "Decoded")]
 pub struct PodView {
     /// Object metadata, without the fields that nobody reads.
-    #[serde(deserialize_with = "decode::metadata")]
     pub metadata: ObjectMeta,
+    /// Pod template that the pod was created from.
+    pub template: PodRevision,
     /// Node of the pod.
-    #[serde(default)]
     pub spec: PodSpecView,
     /// State of the pod.
-    #[serde(default)]
     pub status: PodStatusView,
+}
+
+/// The pod template of a pod, as the DaemonSet controller says in labels.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PodRevision {
+    /// Generation of the template.
+    pub generation: Option<i64>,
+    /// Hash of the template; an equal template has it again.
+    pub hash: Option<Box<str>>,
+}
+
+/// The labels that identify a pod template.
+#[derive(Deserialize)]
+pub(super) struct RevisionLabels {
+    #[serde(rename = "pod-template-generation")]
+    generation: Option<String>,
+    #[serde(rename = "controller-revision-hash")]
+    pub(super) hash: Option<Box<str>>,
+}
+
+#[derive(Deserialize)]
+struct Decoded {
+    metadata: Metadata<RevisionLabels>,
+    #[serde(default)]
+    spec: PodSpecView,
+    #[serde(default)]
+    status: PodStatusView,
+}
+
+impl From<Decoded> for PodView {
+    fn from(Decoded { mut metadata, spec, status }: Decoded) -> Self {
+        let template = metadata.labels.take().map(|labels| PodRevision {
+            generation: labels.generation.and_then(|generation| generation.parse().ok()),
+            hash: labels.hash,
+        });
+        let template = template.unwrap_or_default();
+        Self { metadata: metadata.pruned(), template, spec, status }
+    }
 }
 
 /// Spec of a pod, with its node only.
@@ -50,11 +88,15 @@ pub struct PodStatusView {
     pub phase: Option<String>,
     /// Reason of the phase.
     pub reason: Option<String>,
+    /// Message about the phase.
+    pub message: Option<String>,
     /// Our conditions, the scheduler's, and the kubelet's of the sandbox.
     #[serde(default, deserialize_with = "decode::conditions")]
     pub conditions: Vec<PodCondition>,
     /// Status of the job container, if it is an init container.
-    #[serde(default, deserialize_with = "decode::job_container")]
+    ///
+    /// And that of another init container that holds it up.
+    #[serde(default, deserialize_with = "decode::job_container_and_failing")]
     pub init_container_statuses: Vec<ContainerStatus>,
     /// Status of the job container, if it is no init container.
     ///
@@ -133,6 +175,25 @@ impl PodView {
         self.status.container_statuses.iter().any(|status| status.name != labels::JOB_CONTAINER)
     }
 
+    /// Status of an init container that does not succeed and holds up the job container.
+    #[must_use]
+    pub fn failing_preparation(&self, mode: CompletionMode) -> Option<&ContainerStatus> {
+        let is_initializing = |status: &ContainerStatus| match &status.state {
+            Some(state) => state.running.is_none() && state.terminated.is_none(),
+            None => true,
+        };
+        let is_backing_off = |status: &ContainerStatus| {
+            let waiting = status.state.as_ref().and_then(|state| state.waiting.as_ref());
+            let reason = waiting.and_then(|waiting| waiting.reason.as_deref());
+            !reason.is_none_or(|reason| INITIALIZING.contains(&reason))
+        };
+        let mut others = self.status.init_container_statuses.iter();
+        let waits = self
+            .job_container(mode)
+            .is_none_or(|work| is_initializing(work) && !is_backing_off(work));
+        others.find(|status| status.name != labels::JOB_CONTAINER).filter(|_| waits)
+    }
+
     /// The pod's condition of this type.
     #[must_use]
     pub fn condition(&self, type_: &str) -> Option<&PodCondition> {
@@ -191,7 +252,8 @@ mod tests {
     fn what_is_not_read_is_not_kept() {
         let pod: PodView = serde_json::from_value(json!({
             "metadata": {
-                "name": "p", "labels": {"a": "b"}, "managedFields": [{"fieldsV1": {"f:spec": {}}}],
+                "name": "p", "labels": {"a": "b", "controller-revision-hash": "5d", "pod-template-generation": "2"},
+                "managedFields": [{"fieldsV1": {"f:spec": {}}}],
                 "annotations": {"other": "x", labels::ANNOTATION_WORK_HASH: "h"},
             },
             "status": {
@@ -213,6 +275,8 @@ mod tests {
         );
         assert_eq!(pod.metadata.annotations.as_ref().map(BTreeMap::len), Some(1));
         assert_eq!(pod.work_hash(), Some("h"));
+        let template = PodRevision { generation: Some(2), hash: Some("5d".into()) };
+        assert_eq!(pod.template, template);
         assert_eq!(pod.status.conditions.len(), 1);
         assert!(pod.has_logged_word());
         assert_eq!(pod.status.container_statuses.len(), 1);
@@ -263,6 +327,56 @@ mod tests {
             let pod = containers(state, last);
             assert_eq!(pod.is_initialized(), has_begun, "{pod:?}");
             assert!(pod.status.container_statuses.iter().all(|it| it.image.is_empty()));
+        }
+    }
+
+    /// As a kubelet 1.37 reports it.
+    #[test]
+    fn an_init_container_that_fails_is_kept_while_the_work_waits_for_it() {
+        let of = |name: &str, state, last| {
+            json!({
+                "name": name, "image": "", "imageID": "", "ready": false, "restartCount": 1,
+                "state": state, "lastState": last,
+            })
+        };
+        let waiting = || json!({"waiting": {"reason": "PodInitializing"}});
+        let failed = || json!({"terminated": {"exitCode": 7}});
+        let succeeded = || json!({"terminated": {"exitCode": 0}});
+        let running = || json!({"running": {}});
+        let back_off = || json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        for (prepare, work, is_kept) in [
+            (of("prepare", failed(), json!({})), waiting(), true),
+            (of("prepare", back_off(), failed()), waiting(), true),
+            (of("prepare", running(), failed()), waiting(), true),
+            (
+                of("prepare", json!({"waiting": {"reason": "ErrImagePull"}}), json!({})),
+                waiting(),
+                true,
+            ),
+            (of("prepare", waiting(), json!({})), waiting(), false),
+            (of("prepare", running(), json!({})), waiting(), false),
+            (of("prepare", succeeded(), failed()), waiting(), false),
+            // A sidecar that crashed once: the work has begun all the same.
+            (of("prepare", running(), failed()), running(), false),
+        ] {
+            let first = of("first", succeeded(), json!({}));
+            let work = of(labels::JOB_CONTAINER, work, json!({}));
+            let pods = [
+                (
+                    CompletionMode::ExitCode,
+                    json!({"initContainerStatuses": [first, prepare, work]}),
+                ),
+                (
+                    CompletionMode::TerminationWord,
+                    json!({"initContainerStatuses": [first, prepare], "containerStatuses": [work]}),
+                ),
+            ];
+            for (mode, statuses) in pods {
+                let pod = status(statuses);
+                let kept = pod.failing_preparation(mode).map(|status| status.name.as_str());
+                assert_eq!(kept, is_kept.then_some("prepare"), "{prepare} {work}");
+                assert!(pod.job_container(mode).is_some());
+            }
         }
     }
 

@@ -1,5 +1,6 @@
-//! What the same takes without operator and terminator: a DaemonSet by hand, a bare client that follows
-//! one log, and the polling of the first implementation.
+//! The baseline: what the same takes without operator and terminator.
+//!
+//! That is: a DaemonSet by hand, a bare client that follows one log, and the polling of the first implementation.
 
 use std::time::Duration;
 
@@ -11,12 +12,12 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, LogParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::Value;
+use testbed::simulated_work::{Distribution, End, Work};
 use testbed::simulation::SimPod;
-use testbed::simulation::work::{Distribution, End, Work};
 
 use super::cluster::{Testbed, within};
 use super::jobs::seconds;
-use super::report::Floor;
+use super::report::Baseline;
 
 /// How often the first implementation polled.
 const POLL: Duration = Duration::from_secs(10);
@@ -33,7 +34,7 @@ pub(super) async fn measure(
     daemon_set: Value,
     times: Distribution,
     (run, runs): (u32, u32),
-) -> Result<Floor> {
+) -> Result<Baseline> {
     let namespace = testbed.namespace("floor").await?;
     let (held, others) = testbed.nodes.split_first().context("no nodes")?;
     let is_held = held.clone();
@@ -75,7 +76,7 @@ pub(super) async fn measure(
     let (rounds, noticed) = within(polling, "the polling baseline").await??;
     let last = work.last().context("no pod has ended")?;
     testbed.clear(&namespace).await?;
-    Ok(Floor { whole, follow, polling: seconds(last.at, noticed), rounds })
+    Ok(Baseline { whole, follow, polling: seconds(last.at, noticed), rounds })
 }
 
 fn on(pod: &SimPod, node: &str) -> bool {

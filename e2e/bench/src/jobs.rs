@@ -8,7 +8,7 @@ use api::job::Job;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use testbed::control_plane::Audited;
-use testbed::simulation::work::{Distribution, End, Work};
+use testbed::simulated_work::{Distribution, End, Work};
 
 use super::cluster::{Both, Testbed, within};
 use super::cost::{Cost, Counters, is_record};
@@ -113,9 +113,9 @@ fn parts(requests: &[Audited], namespace: &str, word: Timestamp, deleted: Timest
         all.map(|request| request.received).max().unwrap_or(otherwise)
     };
     let recorded = last(is_record, word);
-    let told =
+    let reported =
         last(|request| request.verb == "patch" && request.resource == "jobs/status", recorded);
-    [seconds(word, recorded), seconds(recorded, told), seconds(told, deleted)]
+    [seconds(word, recorded), seconds(recorded, reported), seconds(reported, deleted)]
 }
 
 /// For each pod, from the end of its work to the request that records it, sorted.

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use harness::progress::{Phase, Progress};
-use testbed::simulation::work::Distribution;
+use testbed::simulated_work::Distribution;
 
 use self::cluster::{Programs, Testbed};
 use self::jobs::Mode;
@@ -45,7 +45,7 @@ const LARGE: u32 = 1000;
 /// A part of the benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
-    /// Jobs by word: detection, whole Job, cost; floor and baseline.
+    /// Jobs by word: detection, whole Job, cost; baseline.
     Words,
     /// The same by exit codes, without the baseline.
     ExitCodes,
@@ -200,7 +200,7 @@ async fn states(testbed: &Testbed) -> Result<States> {
     Ok(states)
 }
 
-/// One Job by word, with its floor and its baseline.
+/// One Job by word, with its baseline.
 async fn word(
     testbed: &Testbed,
     times: Distribution,
@@ -213,18 +213,18 @@ async fn word(
     size.starts.push(both.ready().await?.as_secs_f64());
     let (job, daemon_set) = jobs::run(testbed, &both, Mode::Word, times).await?;
     both.end().await?;
-    phase.detail("its floor");
-    let floor = baseline::measure(testbed, daemon_set, times, run).await?;
+    phase.detail("its baseline");
+    let baseline = baseline::measure(testbed, daemon_set, times, run).await?;
     phase.outcome(format_args!(
         "detection {:.0} ms, floor {:.0} ms, polling {:.1} s; whole {:.2} s, floor {:.2} s",
         job.detection * 1e3,
-        floor.follow * 1e3,
-        floor.polling,
+        baseline.follow * 1e3,
+        baseline.polling,
         job.whole,
-        floor.whole,
+        baseline.whole,
     ));
     size.words.push(job);
-    size.floors.push(floor);
+    size.baselines.push(baseline);
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use api::job::Job;
 use bytes::Bytes;
 use testbed::program::Usage;
-use testbed::simulation::work::{Distribution, End, Work};
+use testbed::simulated_work::{Distribution, End, Work};
 
 use super::cluster::{Both, Testbed, within};
 use super::jobs::{self, Mode, REST};

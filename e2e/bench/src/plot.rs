@@ -37,7 +37,7 @@ const PANELS: [Panel; 4] = [
             ("polling", |f| Some(f.polling? * 1e3)),
         ],
     ),
-    ("whole Job, in s", &[("Job", |f| f.whole), ("DaemonSet by hand", |f| f.whole_floor)]),
+    ("whole Job, in s", &[("Job", |f| f.whole), ("DaemonSet by hand", |f| f.whole_baseline)]),
     (
         "requests of both processes for a Job",
         &[

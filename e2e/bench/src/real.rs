@@ -45,8 +45,8 @@ pub async fn measure(cluster: &Cluster, client: &Client, runs: u32, phase: &Phas
         phase.detail(format_args!("run {run}/{runs}"));
         let job = async |namespace: &str| job(client, namespace, &mut kind).await;
         in_namespace(client, "job", job).await?;
-        let floor = async |namespace: &str| floor(client, namespace, &mut kind).await;
-        in_namespace(client, "floor", floor).await?;
+        let baseline = async |namespace: &str| baseline(client, namespace, &mut kind).await;
+        in_namespace(client, "floor", baseline).await?;
     }
     phase.detail("states");
     let observe = async |namespace: &str| states::observe(client, namespace, || {}).await;
@@ -114,12 +114,12 @@ async fn job(client: &Client, namespace: &str, kind: &mut Kind) -> Result<()> {
 }
 
 /// The same DaemonSet by hand.
-async fn floor(client: &Client, namespace: &str, kind: &mut Kind) -> Result<()> {
+async fn baseline(client: &Client, namespace: &str, kind: &mut Kind) -> Result<()> {
     let daemon_sets: Api<DaemonSet> = Api::namespaced(client.clone(), namespace);
     let created = Timestamp::now();
     daemon_sets.create(&PostParams::default(), &serde_json::from_value(by_hand())?).await?;
     let words = words(client, namespace, kind.nodes).await?;
-    kind.floors.push(seconds(created, last(&words)?));
+    kind.baselines.push(seconds(created, last(&words)?));
     kind.follows.extend(words.iter().map(|word| seconds(word.written, word.arrived)));
     Ok(())
 }

@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use testbed::simulation::work::Distribution;
+use testbed::simulated_work::Distribution;
 
 use super::cluster::{Testbed, within};
 use super::cost::Cost;
 use super::jobs::{self, REST};
 use super::report::Recovery;
 
-/// Logs that the terminator follows at the same time, unless told otherwise.
+/// Logs that the terminator follows at the same time, unless an option says otherwise.
 const SLOTS: usize = 500;
 
 /// Kills both processes when half of the nodes are done, starts them again, and takes the time until

@@ -61,7 +61,8 @@ pub struct Size {
     /// Jobs that end by exit codes.
     pub exit_codes: Vec<JobRun>,
     /// The same DaemonSets by hand, and the polling baseline on them.
-    pub floors: Vec<Floor>,
+    #[serde(rename = "floors")]
+    pub baselines: Vec<Baseline>,
     /// Memory and processor time.
     pub memory: Vec<MemoryRun>,
     /// Processes started anew in the middle.
@@ -96,7 +97,7 @@ pub struct JobRun {
 
 /// What a bare client takes for the same.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Floor {
+pub struct Baseline {
     /// From the creation of the DaemonSet until its last pod has logged the word.
     pub whole: f64,
     /// From one pod's word to its arrival at a client that follows that one log.
@@ -150,7 +151,8 @@ pub struct Kind {
     /// From the creation to the deletion.
     pub wholes: Vec<f64>,
     /// The same for the DaemonSet by hand, until its last word.
-    pub floors: Vec<f64>,
+    #[serde(rename = "floors")]
+    pub baselines: Vec<f64>,
     /// Resident memory of both processes.
     pub memory: u64,
     /// The states that pods come to.

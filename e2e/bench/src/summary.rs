@@ -32,14 +32,14 @@ fn median(figures: impl IntoIterator<Item = f64>) -> Option<f64> {
 pub(super) struct Figures {
     pub(super) nodes: u32,
     pub(super) detection: Option<Spread>,
-    /// Until it is recorded, told in the status, and acted upon.
+    /// Until it is recorded, reported in the status, and acted upon.
     pub(super) parts: Option<[f64; 3]>,
     pub(super) recorded: Option<Spread>,
     pub(super) exit_codes: Option<Spread>,
     pub(super) follow: Option<f64>,
     pub(super) polling: Option<f64>,
     pub(super) whole: Option<f64>,
-    pub(super) whole_floor: Option<f64>,
+    pub(super) whole_baseline: Option<f64>,
     pub(super) requests_a_pod: Option<f64>,
     pub(super) requests_besides: Option<f64>,
     pub(super) log_ratio: Option<f64>,
@@ -54,9 +54,9 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Whole Job against its floor.
+    /// Whole Job against its baseline.
     pub(super) fn whole_ratio(&self) -> Option<f64> {
-        Some(self.whole? / self.whole_floor?)
+        Some(self.whole? / self.whole_baseline?)
     }
 
     /// How many times faster than polling.
@@ -78,10 +78,10 @@ pub(super) fn of_size(size: &Size) -> Figures {
         parts: (|| Some([part(0)?, part(1)?, part(2)?]))(),
         recorded: spread(words().flat_map(|run| run.recorded.iter().copied())),
         exit_codes: spread(size.exit_codes.iter().map(|run| run.detection)),
-        follow: median(size.floors.iter().map(|floor| floor.follow)),
-        polling: median(size.floors.iter().map(|floor| floor.polling)),
+        follow: median(size.baselines.iter().map(|baseline| baseline.follow)),
+        polling: median(size.baselines.iter().map(|baseline| baseline.polling)),
         whole: per(|run| run.whole),
-        whole_floor: median(size.floors.iter().map(|floor| floor.whole)),
+        whole_baseline: median(size.baselines.iter().map(|baseline| baseline.whole)),
         requests_a_pod: median(words().map(|run| count(run.cost.for_pods) / nodes)),
         requests_besides: per(|run| run.cost.besides as f64),
         log_ratio: median(words().map(|run| count(run.log_bytes_read) / count(run.log_bytes))),
@@ -101,7 +101,7 @@ pub(super) fn of_kind(kind: &Kind) -> Figures {
         detection: spread(list(&kind.detections)),
         follow: median(list(&kind.follows)),
         whole: median(list(&kind.wholes)),
-        whole_floor: median(list(&kind.floors)),
+        whole_baseline: median(list(&kind.baselines)),
         resident: Some(kind.memory as f64).filter(|memory| *memory > 0.0),
         ..Figures::default()
     }

@@ -13,7 +13,7 @@ const BEGIN: &str = "<!-- begin: written by `cargo xtask bench --docs` -->";
 const END: &str = "<!-- end -->";
 
 /// What was promised of a number of nodes; the last one holds from there on.
-struct Promise {
+struct Target {
     nodes: u32,
     detection: Spread,
     whole_ratio: f64,
@@ -23,8 +23,8 @@ struct Promise {
 }
 
 /// Seconds and MiB.
-const PROMISES: [Promise; 3] = [
-    Promise {
+const TARGETS: [Target; 3] = [
+    Target {
         nodes: 3,
         detection: Spread { p50: 0.1, p99: 0.5 },
         whole_ratio: 1.15,
@@ -32,7 +32,7 @@ const PROMISES: [Promise; 3] = [
         log_ratio: 1.0,
         memory: 25.0,
     },
-    Promise {
+    Target {
         nodes: 1000,
         detection: Spread { p50: 0.25, p99: 1.0 },
         whole_ratio: 1.15,
@@ -40,7 +40,7 @@ const PROMISES: [Promise; 3] = [
         log_ratio: 1.1,
         memory: 45.0,
     },
-    Promise {
+    Target {
         nodes: 5000,
         detection: Spread { p50: 0.5, p99: 2.0 },
         whole_ratio: 1.25,
@@ -108,50 +108,50 @@ type Row = (&'static str, fn(&Figures) -> String);
 fn figures(columns: &[(String, Figures)]) -> String {
     let rows: [Row; 17] = [
         ("detection, p50 / p99", |f| {
-            let promise = promise(f);
-            judged(f.detection.map(|d| {
-                let kept = d.p50 <= promise.detection.p50 && d.p99 <= promise.detection.p99;
+            let target = target(f);
+            verdict(f.detection.map(|d| {
+                let kept = d.p50 <= target.detection.p50 && d.p99 <= target.detection.p99;
                 (both(d), kept)
             }))
         }),
-        ("… to reach", |f| both(promise(f).detection)),
+        ("… to reach", |f| both(target(f).detection)),
         ("… until recorded + told in the status + deleted", |f| {
             plain(f.parts.map(|parts| parts.map(time).join(" + ")))
         }),
         ("… of a bare client that follows one log", |f| plain(f.follow.map(time))),
         ("… of the polling baseline", |f| plain(f.polling.map(time))),
         ("… against that", |f| {
-            judged(
+            verdict(
                 f.against_polling().map(|r| (format!("{r:.0} times faster"), r >= AGAINST_POLLING)),
             )
         }),
         ("a pod's word until it is recorded, p50 / p99", |f| plain(f.recorded.map(both))),
         ("detection by exit codes, p50 / p99", |f| plain(f.exit_codes.map(both))),
         ("whole Job", |f| plain(f.whole.map(time))),
-        ("… its floor", |f| plain(f.whole_floor.map(time))),
+        ("… its floor", |f| plain(f.whole_baseline.map(time))),
         ("… against that", |f| {
-            judged(f.whole_ratio().map(|r| (format!("{r:.2}"), r <= promise(f).whole_ratio)))
+            verdict(f.whole_ratio().map(|r| (format!("{r:.2}"), r <= target(f).whole_ratio)))
         }),
         ("requests a pod", |f| {
             // Twice for each that there is no slot for.
             let beyond = (f64::from(f.nodes) - SLOTS).max(0.0) / f64::from(f.nodes);
             let limit = REQUESTS_A_POD * (1.0 + beyond);
-            judged(f.requests_a_pod.map(|r| (format!("{r:.2}"), r <= limit)))
+            verdict(f.requests_a_pod.map(|r| (format!("{r:.2}"), r <= limit)))
         }),
         ("requests a Job besides", |f| {
-            judged(f.requests_besides.map(|r| (format!("{r:.0}"), r <= promise(f).besides)))
+            verdict(f.requests_besides.map(|r| (format!("{r:.0}"), r <= target(f).besides)))
         }),
         ("log bytes read / up to the word", |f| {
-            judged(f.log_ratio.map(|r| (format!("{r:.2}"), r <= promise(f).log_ratio)))
+            verdict(f.log_ratio.map(|r| (format!("{r:.2}"), r <= target(f).log_ratio)))
         }),
         ("resident memory, both (peak)", |f| {
             let peak = f.peak.map_or(String::new(), |peak| format!(" ({:.0})", peak / MIB));
-            judged(f.resident.map(|memory| {
+            verdict(f.resident.map(|memory| {
                 let size = f.peak.unwrap_or(memory) / MIB;
-                (format!("{:.0} MiB{peak}", memory / MIB), size <= promise(f).memory)
+                (format!("{:.0} MiB{peak}", memory / MIB), size <= target(f).memory)
             }))
         }),
-        ("start of both until ready", |f| judged(f.ready.map(|r| (time(r), r <= START)))),
+        ("start of both until ready", |f| verdict(f.ready.map(|r| (time(r), r <= START)))),
         ("processor time of both for a Job", |f| plain(f.cpu.map(time))),
     ];
     let mut text = "| nodes |".to_owned();
@@ -172,11 +172,11 @@ fn figures(columns: &[(String, Figures)]) -> String {
     text + "\nFigures in **bold** miss what is to be reached.\n\n"
 }
 
-fn promise(figures: &Figures) -> &'static Promise {
-    let [first, rest @ ..] = &PROMISES;
-    rest.iter().rev().find(|promise| promise.nodes <= figures.nodes).unwrap_or(
+fn target(figures: &Figures) -> &'static Target {
+    let [first, rest @ ..] = &TARGETS;
+    rest.iter().rev().find(|target| target.nodes <= figures.nodes).unwrap_or(
         // Up to here the figures of a thousand nodes hold, but for the very few.
-        if figures.nodes > first.nodes { &PROMISES[1] } else { first },
+        if figures.nodes > first.nodes { &TARGETS[1] } else { first },
     )
 }
 
@@ -184,7 +184,7 @@ fn plain(cell: Option<String>) -> String {
     cell.unwrap_or_else(|| "–".to_owned())
 }
 
-fn judged(cell: Option<(String, bool)>) -> String {
+fn verdict(cell: Option<(String, bool)>) -> String {
     plain(cell.map(|(text, kept)| if kept { text } else { format!("**{text}**") }))
 }
 
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn each_number_of_nodes_has_its_promise() {
-        let memory = |nodes| promise(&Figures { nodes, ..Figures::default() }).memory;
+        let memory = |nodes| target(&Figures { nodes, ..Figures::default() }).memory;
         assert_eq!([3, 100, 1000, 5000].map(memory), [25.0, 45.0, 45.0, 110.0]);
     }
 }

@@ -29,8 +29,9 @@ pub enum Verdict {
     Broken,
 }
 
-/// Runs a program, and returns its exit code. The first signal cancels the token, so that the work
-/// cleans up; the second ends the process at once.
+/// Runs a program, and returns its exit code.
+///
+/// The first signal cancels the token, so that the work cleans up; the second ends the process at once.
 pub async fn run(work: impl AsyncFnOnce(CancellationToken) -> Result<Verdict>) -> ExitCode {
     let interrupted = CancellationToken::new();
     if let Err(error) = listen(interrupted.clone()) {

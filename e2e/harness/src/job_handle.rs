@@ -187,8 +187,8 @@ impl<'a> JobHandle<'a> {
     pub async fn until_stopped(&self) -> Result<()> {
         let name = self.daemon_set_name();
         let is_its = |meta: &ObjectMeta| meta.name.as_ref() == Some(&name);
-        self.wait.none_left(self.api::<DaemonSet>(), "", is_its).await?;
-        self.wait.none_left(self.api::<Pod>(), &self.selector(), |_| true).await
+        self.wait.none_left::<DaemonSet>(&self.namespace, "", is_its).await?;
+        self.wait.none_left::<Pod>(&self.namespace, &self.selector(), |_| true).await
     }
 
     /// Waits until nothing is left of the Job.
@@ -197,9 +197,9 @@ impl<'a> JobHandle<'a> {
     /// See [`Self::until`].
     pub async fn until_gone(&self) -> Result<()> {
         let is_it = |meta: &ObjectMeta| meta.name.as_ref() == Some(&self.name);
-        self.wait.none_left(self.api::<Job>(), "", is_it).await?;
+        self.wait.none_left::<Job>(&self.namespace, "", is_it).await?;
         self.until_stopped().await?;
-        self.wait.none_left(self.api::<ControllerRevision>(), &self.selector(), |_| true).await
+        self.wait.none_left::<ControllerRevision>(&self.namespace, &self.selector(), |_| true).await
     }
 
     /// Selects the objects of the Job's DaemonSet.
@@ -208,9 +208,9 @@ impl<'a> JobHandle<'a> {
         format!("{}={label}", labels::LABEL_DAEMON_SET)
     }
 
-    /// Waits until the Job is gone or about to go, with every node done before, while `work` is under
-    /// way, which starts when the Job is being watched. The Job must exist from then on, or be made by
-    /// `work`.
+    /// Waits, beside `work`, until the Job goes, with every node done before.
+    ///
+    /// `work` starts when the Job is watched. The Job must exist by then, or be made by `work`.
     ///
     /// # Errors
     /// When it goes before every node is done, or the work fails. See [`Self::until`].

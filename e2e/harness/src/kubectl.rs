@@ -5,8 +5,9 @@ use tokio::sync::mpsc;
 
 use crate::process::{Cmd, LogDir, Output};
 
-/// Runs a command of kubectl, and fails when it warns: of a version that is deprecated, a field that nobody
-/// knows, a pod that violates a profile.
+/// Runs a command of kubectl, and fails when it warns.
+///
+/// It warns of a deprecated version, an unknown field, or a pod that violates a profile.
 ///
 /// # Errors
 /// When kubectl fails or warns.

@@ -103,8 +103,10 @@ impl Page {
         blocks
     }
 
-    /// The commands that one is to type: lines of blocks of this language, [`CONSOLE`] or [`TRANSCRIPT`], behind a
-    /// `$`, without what is said of them behind a `#` and where their output goes. With the place of each.
+    /// The commands that a reader types, each with its place.
+    ///
+    /// These are the lines behind a `$` in blocks of this language, [`CONSOLE`] or [`TRANSCRIPT`], without
+    /// comments and redirections.
     #[must_use]
     pub fn commands(&self, language: &str) -> Vec<(String, &str)> {
         let mut commands = Vec::new();

@@ -73,7 +73,7 @@ pub struct Timing {
     pub elapsed: Duration,
     /// Whether it ended well.
     pub ok: bool,
-    /// What it achieved, as the line said that told of its end.
+    /// What it achieved, as the line of its end says.
     pub outcome: String,
 }
 
@@ -116,8 +116,9 @@ impl Progress {
         Self(inner)
     }
 
-    /// Runs one phase. Its work may tell through [`Phase::detail`] what it waits for, and through
-    /// [`Phase::outcome`] what it achieved.
+    /// Runs one phase.
+    ///
+    /// Its work may say what it waits for ([`Phase::detail`]) and what it achieved ([`Phase::outcome`]).
     ///
     /// # Errors
     /// Those of the work.
@@ -153,8 +154,9 @@ impl Progress {
         matches!(self.0.screen, Screen::Relay)
     }
 
-    /// Sets the line below the live ones, which tells how far the whole is; nothing where there is no
-    /// terminal. An empty text takes the line away.
+    /// Sets the line below the live ones: how far the whole is. An empty text removes it.
+    ///
+    /// Does nothing where there is no terminal.
     pub fn overall(&self, text: &str) {
         let Some(live) = self.live() else { return };
         let mut line = self.0.overall.lock().unwrap_or_else(PoisonError::into_inner);
@@ -318,7 +320,7 @@ fn live_line(live: &MultiProgress, template: &str, above: Option<&ProgressBar>) 
         Some(line) => live.insert_before(line, bar),
         None => live.add(bar),
     };
-    // The templates are constants; the default style would still tell the phase.
+    // The templates are constants; the default style would still show the phase.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }

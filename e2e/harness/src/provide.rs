@@ -128,8 +128,9 @@ impl Provider {
         self.ask(&["images", "--profile", profile.name()], phase).await
     }
 
-    /// Provides the image of a node of a minor version of Kubernetes, or of the newest, or the programs
-    /// that fit an image by name.
+    /// Provides the node image of a version of Kubernetes, and the programs for it.
+    ///
+    /// The version is a minor one, the newest, or that of an image by name.
     ///
     /// # Errors
     /// As [`Self::docker`].

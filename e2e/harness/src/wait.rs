@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use futures::{Stream, StreamExt as _};
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::ListParams;
+use kube::api::{ListParams, PartialObjectMeta};
 use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
@@ -42,8 +43,9 @@ pub enum State<T> {
 /// The objects that a watch knows of, by namespace and name.
 pub type Objects<K> = BTreeMap<(String, String), K>;
 
-/// The interval at which a watch that failed tries again. kube's own grows to half a minute when the API
-/// server has been out for a while.
+/// How soon a watch that failed tries again.
+///
+/// kube's own interval grows to half a minute when the API server is out for a while.
 pub struct EverySecond;
 
 impl Iterator for EverySecond {
@@ -79,8 +81,9 @@ pub struct Waiter<'a> {
 }
 
 impl<'a> Waiter<'a> {
-    /// Waits until `deadline`, shows in `phase` what it waits for, and quotes the events of
-    /// `namespace` when that takes too long.
+    /// Waits until `deadline`, and shows in `phase` what it waits for.
+    ///
+    /// The error of one that takes too long quotes the events of `namespace`.
     #[must_use]
     pub fn new(client: &Client, phase: &'a Phase, namespace: &str, deadline: Deadline) -> Self {
         Self {
@@ -169,19 +172,27 @@ impl<'a> Waiter<'a> {
 
     /// Waits until no object with these labels is left that `is_meant`.
     ///
+    /// Only metadata is read, so that an object which is no `K` is waited for as well.
+    ///
     /// # Errors
     /// A [`TimedOut`] when the deadline passes.
     pub async fn none_left<K>(
         &self,
-        api: Api<K>,
+        namespace: &str,
         labels: &str,
         is_meant: impl Fn(&ObjectMeta) -> bool,
     ) -> Result<()>
     where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + 'static,
     {
-        let expected = format!("no {} left at {}", K::plural(&()), api.resource_url());
+        let expected = format!("no {} left in {namespace}", K::plural(&()));
         let config = watcher::Config::default().labels(labels);
+        let api: Api<PartialObjectMeta<K>> = Api::namespaced(self.client.clone(), namespace);
         self.watch(api, config, &expected, |objects| {
             let meant = objects.values().map(Resource::meta).filter(|meta| is_meant(meta));
             let left: Vec<_> = meant.filter_map(|meta| meta.name.as_deref()).collect();

@@ -19,28 +19,35 @@ const TRUSTED: &str = "daemonset.darkowlzz.space/trusted";
 /// How often the API server is asked until it has noticed a change of a policy or a namespace.
 const ATTEMPTS: usize = 200;
 
-/// The policy and its binding as they are shipped, but under the name of the test's namespace, and
-/// for that namespace alone.
+/// The policy of `deploy/admission` for the test's namespace.
 fn shipped(cx: &Test) -> Result<(ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding)> {
     let path = paths::workspace().join("deploy/admission/host-paths.yaml");
     let text = std::fs::read_to_string(path)?;
     let (policy, binding) = text.split_once("\n---\n").context("a policy and its binding")?;
-    let mut policy: ValidatingAdmissionPolicy = serde_saphyr::from_str(policy)?;
-    let mut binding: ValidatingAdmissionPolicyBinding = serde_saphyr::from_str(binding)?;
+    let (mut policy, mut binding) =
+        (serde_saphyr::from_str(policy)?, serde_saphyr::from_str(binding)?);
+    scope(cx, &mut policy, &mut binding);
+    Ok((policy, binding))
+}
+
+/// Gives a policy the name of the test's namespace, and binds it to that namespace alone.
+pub(crate) fn scope(
+    cx: &Test,
+    policy: &mut ValidatingAdmissionPolicy,
+    binding: &mut ValidatingAdmissionPolicyBinding,
+) {
     policy.metadata.name = Some(cx.namespace.clone());
     binding.metadata.name = Some(cx.namespace.clone());
     let spec = &mut binding.spec;
     spec.policy_name.clone_from(&cx.namespace);
-    let selector = spec.match_resources.as_mut().and_then(|it| it.namespace_selector.as_mut());
-    let labels = &mut selector.context("a namespace selector")?.match_labels;
-    labels
-        .get_or_insert_default()
-        .insert("kubernetes.io/metadata.name".to_owned(), cx.namespace.clone());
-    Ok((policy, binding))
+    let resources = spec.match_resources.get_or_insert_default();
+    let selector = resources.namespace_selector.get_or_insert_default();
+    let labels = selector.match_labels.get_or_insert_default();
+    labels.insert("kubernetes.io/metadata.name".to_owned(), cx.namespace.clone());
 }
 
 /// Creates a policy and waits until its types are checked; returns the warnings.
-async fn warnings(cx: &Test, policy: &ValidatingAdmissionPolicy) -> Result<Vec<String>> {
+pub(crate) async fn warnings(cx: &Test, policy: &ValidatingAdmissionPolicy) -> Result<Vec<String>> {
     let policies: Api<ValidatingAdmissionPolicy> = Api::all(cx.client.clone());
     policies.create(&PostParams::default(), policy).await?;
     let is_checked = |policy: &ValidatingAdmissionPolicy| {
@@ -57,7 +64,7 @@ async fn warnings(cx: &Test, policy: &ValidatingAdmissionPolicy) -> Result<Vec<S
 }
 
 /// What the API server says of a Job with this spec, which it does not store.
-async fn refusal(cx: &Test, spec: &Value) -> Result<Option<String>> {
+pub(crate) async fn refusal(cx: &Test, spec: &Value) -> Result<Option<String>> {
     match cx.dry_run(spec).await {
         Ok(()) => Ok(None),
         Err(kube::Error::Api(status)) => Ok(Some(status.message.clone())),
@@ -66,7 +73,7 @@ async fn refusal(cx: &Test, spec: &Value) -> Result<Option<String>> {
 }
 
 /// Waits until a Job with this spec is refused, or not any more.
-async fn until_refused(cx: &Test, spec: &Value, refused: bool) -> Result<()> {
+pub(crate) async fn until_refused(cx: &Test, spec: &Value, refused: bool) -> Result<()> {
     for _ in 0..ATTEMPTS {
         if refusal(cx, spec).await?.is_some() == refused {
             return Ok(());
@@ -76,11 +83,11 @@ async fn until_refused(cx: &Test, spec: &Value, refused: bool) -> Result<()> {
     anyhow::bail!("{spec} refused: {}", !refused)
 }
 
-fn with_template(template: Value) -> Value {
+pub(crate) fn with_template(template: Value) -> Value {
     json!({"image": "x", "template": template})
 }
 
-fn with_pod(pod: Value) -> Value {
+pub(crate) fn with_pod(pod: Value) -> Value {
     with_template(json!({"spec": pod}))
 }
 
@@ -141,8 +148,8 @@ fn forbidden() -> Vec<(Value, &'static str)> {
 fn example_policy_has_no_warning_takes_what_it_says_and_refuses_the_rest() {
     shared(async |cx| {
         let (policy, binding) = shipped(cx)?;
-        let told = warnings(cx, &policy).await?;
-        ensure!(told.is_empty(), "{told:?}");
+        let reported = warnings(cx, &policy).await?;
+        ensure!(reported.is_empty(), "{reported:?}");
         let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(cx.client.clone());
         // Not forbidden yet, which makes it certain that what refuses it below is the policy.
         let first = json!({"image": "x", "mountPath": "/"});
@@ -165,7 +172,7 @@ fn example_policy_has_no_warning_takes_what_it_says_and_refuses_the_rest() {
         let trusted = Patch::Merge(json!({"metadata": {"labels": {TRUSTED: ""}}}));
         namespaces.patch(&cx.namespace, &PatchParams::default(), &trusted).await?;
         until_refused(cx, &first, false).await?;
-        delete(cx).await
+        delete_policy(cx).await
     });
 }
 
@@ -181,7 +188,7 @@ async fn is_asked_at_updates_but_not_of_status(cx: &Test) -> Result<()> {
     job.delete().await
 }
 
-async fn delete(cx: &Test) -> Result<()> {
+pub(crate) async fn delete_policy(cx: &Test) -> Result<()> {
     let params = DeleteParams::default();
     let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(cx.client.clone());
     bindings.delete(&cx.namespace, &params).await?;
@@ -201,12 +208,12 @@ fn policy_that_mistakes_the_schema_is_warned_of() {
             ..Validation::default()
         });
         policy.spec.as_mut().context("a spec")?.validations = Some(mistakes.to_vec());
-        let told = warnings(cx, &policy).await?;
+        let reported = warnings(cx, &policy).await?;
         let policies: Api<ValidatingAdmissionPolicy> = Api::all(cx.client.clone());
         policies.delete(&cx.namespace, &DeleteParams::default()).await?;
-        ensure!(told.len() == 2, "{told:?}");
-        ensure!(told[0].contains("no matching overload"), "{told:?}");
-        ensure!(told[1].contains("undefined field 'lables'"), "{told:?}");
+        ensure!(reported.len() == 2, "{reported:?}");
+        ensure!(reported[0].contains("no matching overload"), "{reported:?}");
+        ensure!(reported[1].contains("undefined field 'lables'"), "{reported:?}");
         Ok(())
     });
 }

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use api::job::Job;
 use api::job::conditions::FAILED;
+use harness::job_builder::JobBuilder;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ListParams, Patch, PatchParams};
@@ -73,8 +74,29 @@ fn refused_at_apply() -> Vec<(&'static str, Value, &'static str, &'static str)> 
             "template",
             json!({"spec": {"restartPolicy": "Never"}}),
             "spec.template.spec.restartPolicy",
-            "must not be set: pods of a DaemonSet are always restarted",
+            "must be Always: pods of a DaemonSet are always restarted",
         ),
+        (
+            "template",
+            json!({"spec": {"restartPolicy": "OnFailure"}}),
+            "spec.template.spec.restartPolicy",
+            "must be Always",
+        ),
+        (
+            "template",
+            json!({"spec": {"nodeName": 1}}),
+            "spec.template.spec.nodeName",
+            "type string",
+        ),
+        ("template", json!({"metadata": "a"}), "spec.template.metadata", "type object"),
+        ("template", json!({"spec": "a"}), "spec.template.spec", "type object"),
+        ("mountPath", json!("../tmp"), "spec.mountPath", "must be an absolute path"),
+        ("mountPath", json!(["/tmp"]), "spec.mountPath", "type string"),
+        ("args", json!([["a"]]), "spec.args[0]", "type string"),
+        ("completionMode", json!("exitcode"), "spec.completionMode", "\"ExitCode\""),
+        ("completionMode", json!(""), "spec.completionMode", "\"ExitCode\""),
+        ("ttlSecondsAfterFinished", json!("1h"), "spec.ttlSecondsAfterFinished", "type integer"),
+        ("maxFailedNodes", json!("10%"), "spec.maxFailedNodes", "type integer"),
         (
             "template",
             json!({"spec": {"nodeName": "worker-1"}}),
@@ -83,7 +105,7 @@ fn refused_at_apply() -> Vec<(&'static str, Value, &'static str, &'static str)> 
         ),
         (
             "template",
-            json!({"spec": {"readinessGates": []}}),
+            json!({"spec": {"readinessGates": [{"conditionType": "a"}]}}),
             "spec.template.spec.readinessGates",
             "must not be set: a pod of a Job is ready when its work is done",
         ),
@@ -137,6 +159,8 @@ fn odd_values_are_taken() {
             ("activeDeadlineSeconds", json!(i64::MAX)),
             ("completionMode", Value::Null),
             ("template", json!({"metadata": {"creationTimestamp": null}, "spec": {"a": null}})),
+            ("template", json!({"spec": {"restartPolicy": "Always", "nodeName": ""}})),
+            ("template", json!({"spec": {"restartPolicy": null, "readinessGates": []}})),
         ];
         for (field, value) in odd {
             let mut spec = manifest("odd").json()["spec"].clone();
@@ -179,7 +203,7 @@ fn refused_by_the_operator() -> Vec<(&'static str, Value, &'static str)> {
         (
             "restart-policy",
             json!({"image": "x", "template": {"spec": {"restartPolicy": "Never"}}}),
-            "spec.template.spec.restartPolicy: must not be set: pods of a DaemonSet are always \
+            "spec.template.spec.restartPolicy: must be Always: pods of a DaemonSet are always \
              restarted",
         ),
         (
@@ -214,6 +238,136 @@ fn refused_by_the_operator() -> Vec<(&'static str, Value, &'static str)> {
 
 pub(crate) const DEFINITION: &str = "jobs.daemonset.darkowlzz.space";
 
+/// A template that the schema lets in, the field that the condition names, and what it says of the value.
+fn refused_templates() -> Vec<(Value, &'static str, &'static str)> {
+    let pod = |spec: Value| json!({"spec": spec});
+    let container = |fields: Value| {
+        let mut container = json!({"name": "job-container"});
+        container.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        json!({"spec": {"containers": [container]}})
+    };
+    let limits = |limits: Value| container(json!({"resources": {"limits": limits}}));
+    let volume = |source: Value| {
+        let mut volume = json!({"name": "v"});
+        volume.as_object_mut().unwrap().extend(source.as_object().unwrap().clone());
+        json!({"spec": {"volumes": [volume]}})
+    };
+    let twice = |item: Value| json!([item, item]);
+    let (one, no_quantity) = ("containers[0]", "quantities must match");
+    vec![
+        // What is no field of a pod.
+        (json!({"sepc": {}}), "spec.template.sepc", "unknown field"),
+        (json!({"metadata": {"name": "a"}}), "spec.template.metadata.name", "must not be set"),
+        (pod(json!({"hostPid": true})), "spec.hostPid", "unknown field"),
+        (pod(json!({"nodeSelectr": {}})), "spec.nodeSelectr", "unknown field"),
+        (container(json!({"imge": "a"})), "containers[0].imge", "unknown field"),
+        (container(json!({"resources": {"limit": {}}})), "resources.limit", "unknown field"),
+        // What has another type.
+        (pod(json!({"hostPID": "yes"})), "spec.hostPID", "\"yes\""),
+        (pod(json!({"tolerations": {}})), "spec.tolerations", "sequence"),
+        (
+            pod(json!({"terminationGracePeriodSeconds": "30"})),
+            "terminationGracePeriodSeconds",
+            "\"30\"",
+        ),
+        (container(json!({"env": [{"name": "A", "value": 1}]})), "env[0].value", "`1`"),
+        (container(json!({"command": "sh"})), "containers[0].command", "\"sh\""),
+        (container(json!({"securityContext": {"runAsUser": "0"}})), "runAsUser", "\"0\""),
+        (container(json!({"ports": [{"containerPort": "http"}]})), "containerPort", "\"http\""),
+        // What is no quantity.
+        (limits(json!({"memory": "64MB"})), "containers[0].resources.limits.memory", "\"64MB\""),
+        (limits(json!({"memory": "6GiB"})), "limits.memory", no_quantity),
+        (limits(json!({"cpu": "1,5"})), "limits.cpu", "\"1,5\""),
+        (limits(json!({"cpu": ""})), "limits.cpu", "\"\""),
+        (limits(json!({"cpu": "100 m"})), "limits.cpu", "\"100 m\""),
+        (limits(json!({"cpu": true})), "limits.cpu", "true"),
+        (
+            container(json!({"resources": {"requests": {"cpu": "half"}}})),
+            "requests.cpu",
+            "\"half\"",
+        ),
+        (
+            volume(json!({"emptyDir": {"sizeLimit": "1GB"}})),
+            "volumes[0].emptyDir.sizeLimit",
+            "\"1GB\"",
+        ),
+        // Keys that are twice in a list.
+        (container(json!({"env": twice(json!({"name": "A"}))})), "containers[0].env[1]", "\"A\""),
+        (
+            container(json!({"ports": twice(json!({"containerPort": 80}))})),
+            "ports[1]",
+            "80, \"TCP\"",
+        ),
+        (
+            container(json!({"volumeMounts": twice(json!({"name": "v", "mountPath": "/v"}))})),
+            "volumeMounts[1]",
+            "\"/v\"",
+        ),
+        (pod(json!({"volumes": twice(json!({"name": "v"}))})), "volumes[1]", "\"v\""),
+        (pod(json!({"containers": twice(json!({"name": "c"}))})), "containers[1]", "\"c\""),
+        (pod(json!({"initContainers": twice(json!({"name": "c"}))})), "initContainers[1]", "\"c\""),
+        (
+            pod(json!({"imagePullSecrets": twice(json!({"name": "s"}))})),
+            "imagePullSecrets[1]",
+            "\"s\"",
+        ),
+        (
+            pod(json!({"hostAliases": twice(json!({"ip": "1.2.3.4"}))})),
+            "hostAliases[1]",
+            "\"1.2.3.4\"",
+        ),
+        // What the API server refuses in the DaemonSet, in its words.
+        (
+            container(json!({"imagePullPolicy": "Sometimes"})),
+            one,
+            "Unsupported value: \"Sometimes\"",
+        ),
+        (container(json!({"ports": [{"containerPort": 70000}]})), one, "70000"),
+        (container(json!({"env": [{"name": "A=B"}]})), one, "\"A=B\""),
+        (container(json!({"volumeMounts": [{"name": "x", "mountPath": "/x"}]})), one, "\"x\""),
+        (limits(json!({"cpu": "-1"})), one, "must be greater than or equal to 0"),
+        (pod(json!({"dnsPolicy": "Never"})), "dnsPolicy", "Unsupported value: \"Never\""),
+        (pod(json!({"nodeSelector": {"a": "b c"}})), "nodeSelector", "\"b c\""),
+        (pod(json!({"tolerations": [{"operator": "Is"}]})), "tolerations[0].operator", "\"Is\""),
+        (pod(json!({"containers": [{"name": "A_b"}]})), "containers[1].name", "\"A_b\""),
+        (
+            volume(json!({"emptyDir": {}, "hostPath": {"path": "/"}})),
+            "volumes[0]",
+            "more than 1 volume type",
+        ),
+        (json!({"metadata": {"labels": {"a": "b c"}}}), "spec.template.labels", "\"b c\""),
+    ]
+}
+
+#[test]
+fn each_bad_field_of_a_template_is_named_on_its_job() {
+    shared(async |cx| {
+        let _processes = cx.both().await?;
+        let rows = refused_templates();
+        ensure!(rows.len() >= 40, "{}", rows.len());
+        for (number, (template, ..)) in rows.iter().enumerate() {
+            let manifest = JobBuilder::new(&format!("bad-{number}"), "busybox:1.36");
+            let manifest = manifest.template(template.clone());
+            cx.apply(&manifest).await.with_context(|| template.to_string())?;
+        }
+        let mut wrong = Vec::new();
+        for (number, (template, field, words)) in rows.iter().enumerate() {
+            let failed = failed_condition(cx, &format!("bad-{number}")).await?;
+            let message = failed["message"].as_str().unwrap_or_default();
+            if failed["reason"] != "InvalidSpec"
+                || !message.contains(field)
+                || !message.contains(words)
+            {
+                wrong.push(format!("{template}: {failed}"));
+            }
+        }
+        ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+        let daemon_sets = cx.api::<DaemonSet>().list(&ListParams::default()).await?;
+        ensure!(daemon_sets.items.is_empty());
+        Ok(())
+    });
+}
+
 /// Jobs that an older schema let in. Alone, for all tests use one definition.
 #[test]
 fn bad_job_says_what_is_wrong_with_it_and_holds_up_nothing() {
@@ -221,7 +375,7 @@ fn bad_job_says_what_is_wrong_with_it_and_holds_up_nothing() {
         let strict =
             Api::<CustomResourceDefinition>::all(cx.client.clone()).get(DEFINITION).await?;
         replace_schema(cx, &without_checks(&strict)?).await?;
-        let result = judge_bad_jobs(cx).await;
+        let result = verify_bad_jobs(cx).await;
         for job in cx.api::<Job>().list_metadata(&ListParams::default()).await? {
             let request = http::Request::delete(format!(
                 "/apis/daemonset.darkowlzz.space/v1beta1/namespaces/{}/jobs/{}",
@@ -236,7 +390,7 @@ fn bad_job_says_what_is_wrong_with_it_and_holds_up_nothing() {
     });
 }
 
-async fn judge_bad_jobs(cx: &Test) -> Result<()> {
+async fn verify_bad_jobs(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let mut bad = Vec::new();
     for (name, spec, message) in refused_by_the_operator() {
@@ -252,9 +406,9 @@ async fn judge_bad_jobs(cx: &Test) -> Result<()> {
     good.until_gone().await?;
     for (name, message) in bad {
         let failed = failed_condition(cx, name).await?;
-        let (reason, told) = (&failed["reason"], failed["message"].as_str());
+        let (reason, reported) = (&failed["reason"], failed["message"].as_str());
         ensure!(reason == "InvalidSpec", "{name}: {failed}");
-        ensure!(told == Some(message), "{name}: {failed}");
+        ensure!(reported == Some(message), "{name}: {failed}");
     }
     let daemon_sets = cx.api::<DaemonSet>().list(&ListParams::default()).await?;
     ensure!(daemon_sets.items.is_empty());

@@ -119,10 +119,10 @@ fn completed_status_and_event_are_written_before_the_job_goes() {
         ensure!(complete.reason == "Completed", "{complete:?}");
 
         let events = cx.api::<Event>().list(&ListParams::default()).await?;
-        let told = events.iter().any(|event| {
+        let reported = events.iter().any(|event| {
             event.involved_object.uid == last.uid() && event.reason.as_deref() == Some("Completed")
         });
-        ensure!(told, "{events:?}");
+        ensure!(reported, "{events:?}");
         Ok(())
     });
 }

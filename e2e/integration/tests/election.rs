@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use api::labels;
+use harness::paths;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -12,7 +14,7 @@ use runtime::{
     http::Health,
     leader::{Candidate, Election, LeaderState},
 };
-use serde_json::json;
+use testbed::manifests;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -39,7 +41,7 @@ impl Replica {
     async fn start(cx: &Test, identity: &str) -> Result<Self> {
         let candidate = Candidate {
             namespace: cx.namespace.clone(),
-            lease: "election".to_owned(),
+            lease: labels::OPERATOR.to_owned(),
             identity: identity.to_owned(),
         };
         let clients: Clients = cx.clients().await?.0;
@@ -94,27 +96,22 @@ impl Drop for Replica {
     }
 }
 
-/// What replicas need beside the rights that `deploy/` gives.
+/// The right to elect a leader as `deploy/` gives it, in the test's namespace.
 async fn allow_leases(cx: &Test) -> Result<()> {
-    let account = &cx.cluster.service_account;
-    let role = json!({
-        "metadata": {"name": "leases"},
-        "rules": [{
-            "apiGroups": ["coordination.k8s.io"],
-            "resources": ["leases"],
-            "verbs": ["get", "create", "update"],
-        }],
-    });
-    let binding = json!({
-        "metadata": {"name": "leases"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "leases"},
-        "subjects": [{
-            "kind": "ServiceAccount", "name": account.name, "namespace": account.namespace,
-        }],
-    });
+    let rbac = paths::workspace().join("deploy/30-rbac.yaml");
     let params = PostParams::default();
-    cx.api::<Role>().create(&params, &serde_json::from_value(role)?).await?;
-    cx.api::<RoleBinding>().create(&params, &serde_json::from_value(binding)?).await?;
+    for mut object in manifests::objects(&std::fs::read_to_string(rbac)?)? {
+        object.metadata.namespace = Some(cx.namespace.clone());
+        match object.types.as_ref().map(|types| types.kind.as_str()) {
+            Some("Role") => {
+                cx.api::<Role>().create(&params, &object.try_parse()?).await?;
+            }
+            Some("RoleBinding") => {
+                cx.api::<RoleBinding>().create(&params, &object.try_parse()?).await?;
+            }
+            _ => {}
+        }
+    }
     Ok(())
 }
 
@@ -149,7 +146,7 @@ fn one_replica_works_and_the_next_takes_over_when_it_is_killed_or_ends() {
         }
         job.until_gone().await?;
         third.end().await?;
-        let spec = cx.api::<Lease>().get("election").await?.spec.context("a spec")?;
+        let spec = cx.api::<Lease>().get(labels::OPERATOR).await?.spec.context("a spec")?;
         ensure!(spec.lease_transitions == Some(2), "{spec:?}");
         ensure!(spec.holder_identity.as_deref() == Some(""), "given back: {spec:?}");
         Ok(())

@@ -59,12 +59,12 @@ fn failed_node_keeps_no_other_from_running_and_fails_the_job_in_the_end() {
         ensure!(kept.status == ended.status, "{:?}", kept.status);
         ensure!(terminator.deletions("/jobs/one-fails").is_empty());
         let events = cx.api::<Event>().list(&ListParams::default()).await?;
-        let told: Vec<_> = events
+        let reported: Vec<_> = events
             .iter()
             .filter(|event| event.reason.as_deref() == Some("NodesFailed"))
             .map(|event| (event.type_.as_deref(), event.message.as_deref()))
             .collect();
-        ensure!(told == [(Some("Warning"), Some(message))], "{told:?}");
+        ensure!(reported == [(Some("Warning"), Some(message))], "{reported:?}");
         Ok(())
     });
 }

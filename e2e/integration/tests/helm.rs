@@ -2,6 +2,7 @@
 
 mod lifecycle;
 mod page;
+mod policy;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -123,6 +124,10 @@ fn unknown_and_mistyped_values_are_refused_by_name() {
                 "containerSecurityContext.runasUser=0",
                 unknown("/containerSecurityContext", "runasUser"),
             ),
+            (
+                "policy.allowedPodFeatures=null",
+                "at '/policy': missing property 'allowedPodFeatures'".to_owned(),
+            ),
             ("replicas=two", "at '/replicas': got string, want integer".to_owned()),
             ("crds.keep=no", "at '/crds/keep': got string, want boolean".to_owned()),
             ("nodeSelector.pool=1", "at '/nodeSelector/pool': got number, want string".to_owned()),
@@ -236,12 +241,8 @@ fn registry_tag_and_digest_name_the_images_and_what_idle_pods_run() {
         let table = [
             ("", format!("{}/{}:{}", images::REGISTRY, images::OPERATOR, images::VERSION)),
             (
-                "image.registry=registry.example.org:5000/team,operator.image.tag=2",
-                format!(
-                    "registry.example.org:5000/team/{}/{}:2",
-                    images::REGISTRY,
-                    images::OPERATOR
-                ),
+                "image.registry=registry.example.org:5000/team,operator.image.tag=v2",
+                format!("registry.example.org:5000/team/{}:v2", images::OPERATOR),
             ),
             (
                 "image.registry=a,operator.image.registry=b,operator.image.repository=c/d",
@@ -252,8 +253,8 @@ fn registry_tag_and_digest_name_the_images_and_what_idle_pods_run() {
                 format!("{}/{}@{digest}", images::REGISTRY, images::OPERATOR),
             ),
             (
-                &format!("operator.image.digest={digest},operator.image.tag=2"),
-                format!("{}/{}:2@{digest}", images::REGISTRY, images::OPERATOR),
+                &format!("operator.image.digest={digest},operator.image.tag=v2"),
+                format!("{}/{}:v2@{digest}", images::REGISTRY, images::OPERATOR),
             ),
         ];
         for (values, expected) in table {

@@ -18,6 +18,13 @@ use crate::test::{Test, shared};
 /// The part that lies beside what it is about.
 const MONITORING: &str = "deploy/monitoring";
 
+/// The part for clusters with the Prometheus operator.
+const PROMETHEUS_OPERATOR: &str = "deploy/monitoring/prometheus-operator";
+
+/// Labels of all our objects:
+/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels>
+const LABELS: [&str; 4] = ["name", "instance", "component", "part-of"];
+
 /// kubectl; `cargo xtask test` sets this to the one that it uses.
 fn kubectl() -> PathBuf {
     std::env::var_os("KUBECTL").map_or_else(|| "kubectl".into(), PathBuf::from)
@@ -215,6 +222,52 @@ fn editors_may_create_jobs_only_by_choice() {
             ..Kustomization::default()
         };
         ensure!(is_chosen(&render_own(&chosen, "edit-jobs").await?)?);
+        Ok(())
+    });
+}
+
+#[test]
+fn every_object_has_the_recommended_labels() {
+    shared(async |_| {
+        let mut own = all_parts("team", &[])?;
+        own.components.push(PROMETHEUS_OPERATOR.into());
+        let mut objects = render_own(&own, "all-labels").await?;
+        ensure!(kinds(&objects).contains("PrometheusRule"), "{:?}", kinds(&objects));
+        objects.extend(plain()?);
+        for object in objects {
+            for label in LABELS.map(|label| format!("app.kubernetes.io/{label}")) {
+                ensure!(object.labels().contains_key(&label), "no {label}: {:?}", object.metadata);
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn pod_monitor_selects_the_ports_of_our_pods_and_the_rules_are_those_of_the_rule_file() {
+    shared(async |_| {
+        let own = Kustomization {
+            resources: vec![Path::new(READY).join("base")],
+            components: vec![PROMETHEUS_OPERATOR.into()],
+            ..Kustomization::default()
+        };
+        let objects = render_own(&own, "prometheus-operator").await?;
+        let monitor = &the(&objects, "PodMonitor", "daemonset-job")?.data["spec"];
+        let pods = &the(&objects, "Deployment", "daemonset-job")?.data["spec"]["template"];
+        let selected = monitor["selector"]["matchLabels"].as_object().context("labels")?;
+        let labels = &pods["metadata"]["labels"];
+        ensure!(selected.iter().all(|(key, value)| labels[key] == *value), "{selected:?}");
+        let endpoints = monitor["podMetricsEndpoints"].as_array().context("endpoints")?;
+        let scraped: BTreeSet<_> = endpoints.iter().map(|it| it["port"].as_str()).collect();
+        let containers = pods["spec"]["containers"].as_array().context("containers")?;
+        let ports = containers.iter().filter_map(|container| container["ports"].as_array());
+        let ports: BTreeSet<_> = ports.flatten().map(|port| port["name"].as_str()).collect();
+        ensure!(scraped == ports && ports.len() == 2, "{scraped:?} of {ports:?}");
+
+        let rules = &the(&objects, "PrometheusRule", "daemonset-job")?.data["spec"];
+        let file = paths::workspace().join(MONITORING).join("alerts.yaml");
+        let file: Value = serde_saphyr::from_str(&std::fs::read_to_string(file)?)?;
+        ensure!(whole(rules.clone()) == whole(file), "{rules}");
         Ok(())
     });
 }

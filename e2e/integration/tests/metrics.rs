@@ -79,7 +79,7 @@ fn metrics_tell_of_jobs_that_run_and_of_those_that_have_run() {
         until(operator, "daemonset_job_jobs", &[("phase", "Completed")], 1.0).await?;
         until(operator, "daemonset_job_jobs", &[("phase", "Running")], 0.0).await?;
         until(operator, "daemonset_job_nodes", &[("state", "Succeeded")], 3.0).await?;
-        let (of_operator, told) = scrape(operator).await?;
+        let (of_operator, reported) = scrape(operator).await?;
         let completed = [("reason", "Completed")];
         let by_exit = [("completion_mode", "ExitCode")];
         let writes = [("verb", "patch"), ("resource", "jobs/status"), ("code", "200")];
@@ -93,7 +93,7 @@ fn metrics_tell_of_jobs_that_run_and_of_those_that_have_run() {
             ("daemonset_job_oldest_unfinished_job_age_seconds", &[], 0.0, 0.0),
             ("process_resident_memory_bytes", &[], 1e6, 1e9),
         ] {
-            let value = told.value(name, labels)?;
+            let value = reported.value(name, labels)?;
             ensure!((least..=most).contains(&value), "{name} {labels:?} is {value}");
         }
 
@@ -101,7 +101,7 @@ fn metrics_tell_of_jobs_that_run_and_of_those_that_have_run() {
         // The answer may be behind the event of what was recorded.
         let records = [("verb", "patch"), ("resource", "pods/status"), ("code", "200")];
         until(terminator, "daemonset_job_api_requests_total", &records, 3.0).await?;
-        let (of_terminator, told) = scrape(terminator).await?;
+        let (of_terminator, reported) = scrape(terminator).await?;
         let by_word = [("completion_mode", "TerminationWord")];
         let read = (3 * "work\ndone\n".len()) as f64;
         for (name, labels, least, most) in [
@@ -116,7 +116,7 @@ fn metrics_tell_of_jobs_that_run_and_of_those_that_have_run() {
             ("daemonset_job_log_followers_ended_total", &[("outcome", "broken")], 0.0, 0.0),
             ("daemonset_job_logs_rotated_total", &[], 0.0, 0.0),
         ] {
-            let value = told.value(name, labels)?;
+            let value = reported.value(name, labels)?;
             ensure!((least..=most).contains(&value), "{name} {labels:?} is {value}");
         }
 

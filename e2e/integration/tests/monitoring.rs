@@ -1,11 +1,11 @@
 //! The dashboard and the alert rules of `deploy/monitoring`.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use harness::paths;
 use harness::process::LogDir;
+use harness::{pages, paths};
 use serde_json::{Value, json};
 
 use crate::cluster::{RUNTIME, artifacts};
@@ -62,13 +62,20 @@ fn alerts_ask_for_metrics_that_exist_and_say_what_to_do() {
         let alerts = queries("alerts.yaml")?;
         ask_for_what_exists(&alerts.iter().map(String::as_str).collect::<Vec<_>>())?;
         let rules: Value = serde_saphyr::from_str(&read("alerts.yaml")?)?;
-        for key in ["alert", "severity", "summary", "description"] {
+        for key in ["alert", "severity", "summary", "description", "runbook_url"] {
             ensure!(strings(&rules, key).len() == alerts.len(), "some rule has no {key}");
         }
         let tested: Value = serde_saphyr::from_str(&read("alerts.test.yaml")?)?;
         let tested = serde_json::to_string(&tested)?;
         for alert in strings(&rules, "alert") {
             ensure!(tested.contains(alert), "{alert} has no test");
+        }
+        let pages = pages::all()?;
+        let page = pages.iter().find(|page| page.path == Path::new("docs/alerts.md"));
+        let sections = page.context("docs/alerts.md")?.anchors();
+        for runbook in strings(&rules, "runbook_url") {
+            let section = runbook.split_once("/docs/alerts.md#").context("another page")?.1;
+            ensure!(sections.iter().any(|it| it == section), "no section {section}");
         }
         Ok(())
     };
@@ -101,6 +108,12 @@ fn dashboard_has_valid_queries_for_metrics_that_exist() {
             ensure!(!strings(panel, "expr").is_empty(), "a panel without a query: {panel}");
         }
         ask_for_what_exists(&queries)?;
+        for query in &queries {
+            for variable in ["namespace", "pod"] {
+                let filter = format!("{variable}=~\"${variable}\"");
+                ensure!(query.contains(&filter), "not of the chosen {variable}: {query}");
+            }
+        }
         // Of queries alone promtool knows nothing, so they are made into rules.
         let rules: Vec<Value> = queries
             .iter()

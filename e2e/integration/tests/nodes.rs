@@ -229,3 +229,27 @@ fn node_whose_name_is_not_its_host_name_counts_by_its_name() {
         Ok(())
     });
 }
+
+#[test]
+fn nodes_that_the_work_takes_out_of_its_own_selection_stay_done() {
+    alone(async |cx| {
+        let _processes = cx.both().await?;
+        let nodes: Api<Node> = Api::all(cx.client.clone());
+        let label = async |node: &str, value: serde_json::Value| {
+            let patch = Patch::Merge(json!({"metadata": {"labels": {"todo": value}}}));
+            nodes.patch(node, &PatchParams::default(), &patch).await
+        };
+        for node in NODES {
+            label(node, json!("yes")).await?;
+        }
+        let job =
+            cx.apply(&exit_code_manifest("labels-itself").node_selector("todo", "yes")).await?;
+        for (node, pod) in NODES.into_iter().zip(job.pods().await?) {
+            pod.exit(0)?;
+            label(node, json!(null)).await?;
+        }
+        let complete = job.until_condition(COMPLETE).await?;
+        ensure!(complete.reason == "Completed", "{complete:?}");
+        Ok(())
+    });
+}

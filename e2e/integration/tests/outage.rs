@@ -70,9 +70,9 @@ const AGAIN: Duration = Duration::from_secs(16);
 async fn until_tried_again(program: &Program, resources: &[&str]) -> Result<()> {
     let start = Instant::now();
     loop {
-        let (_, told) = scrape(program).await?;
+        let (_, reported) = scrape(program).await?;
         let attempts = |resource: &&str| {
-            told.value("daemonset_job_watch_errors_total", &[("resource", resource)])
+            reported.value("daemonset_job_watch_errors_total", &[("resource", resource)])
         };
         let attempts = resources.iter().map(attempts).collect::<Result<Vec<_>>>()?;
         if attempts.iter().all(|attempts| *attempts >= ATTEMPTS) {
@@ -130,9 +130,9 @@ fn outage_of_the_api_server_keeps_both_live_and_ready_and_work_goes_on_after_it(
         job.until_ended("DeadlineExceeded", message).await?;
 
         way.open.send_replace(false);
-        let told = Instant::now();
+        let signalled = Instant::now();
         tokio::try_join!(operator.end(), terminator.end())?;
-        ensure!(told.elapsed() < ENDED, "they end {:?} after SIGTERM", told.elapsed());
+        ensure!(signalled.elapsed() < ENDED, "they end {:?} after SIGTERM", signalled.elapsed());
         Ok(())
     });
 }
@@ -153,9 +153,9 @@ fn process_that_never_reaches_the_api_server_is_live_but_not_ready() {
             settle().await;
             let code = program.code("/readyz").await;
             ensure!(code == Some(503), "{name}: {code:?}");
-            let told = Instant::now();
+            let signalled = Instant::now();
             program.end().await?;
-            ensure!(told.elapsed() < ENDED, "{name} ends {:?} after SIGTERM", told.elapsed());
+            ensure!(signalled.elapsed() < ENDED, "{name} ends {:?} after SIGTERM", signalled.elapsed());
         }
         Ok(())
     });

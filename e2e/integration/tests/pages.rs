@@ -1,4 +1,4 @@
-//! The README and the pages of `docs/`: what they tell to apply and to type, against a real API server.
+//! The README and the pages of `docs/`: what they say to apply and to type, against a real API server.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ struct Kubectl {
 
 impl Kubectl {
     fn command<'w>(&self, words: impl IntoIterator<Item = &'w str>) -> Cmd {
-        // Wherever a page tells to type something, it is the root of the repository.
+        // Wherever a page says to type something, it is the root of the repository.
         Cmd::new(&self.program).args(words).env("KUBECONFIG", &self.config).cwd(paths::workspace())
     }
 

@@ -47,7 +47,7 @@ fn jobs_side_by_side_count_their_own_pods_only() {
 }
 
 #[test]
-fn twenty_jobs_of_four_names_in_five_namespaces_count_their_own_pods_only() {
+fn twenty_jobs_in_five_namespaces_never_mix() {
     // Alone, for these processes see the Jobs of all namespaces.
     alone(async |cx| {
         let _operator = cx.operator_of(None).await?;

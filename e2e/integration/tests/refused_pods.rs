@@ -14,8 +14,8 @@ use serde_json::json;
 use crate::job::manifest;
 use crate::test::shared;
 
-/// The event with which a Job tells of pods that were refused.
-async fn told(events: Api<Event>) -> Result<Event> {
+/// The event with which a Job reports refused pods.
+async fn refusal(events: Api<Event>) -> Result<Event> {
     let is_it = |event: &Event| {
         event.reason.as_deref() == Some("FailedCreate")
             && event.regarding.as_ref().is_some_and(|job| job.kind.as_deref() == Some("Job"))
@@ -33,7 +33,7 @@ fn job_quotes_why_its_pods_are_refused_and_runs_once_they_no_longer_are() {
         let job = cx
             .apply(&manifest("refused").template(json!({"spec": {"serviceAccountName": "nobody"}})))
             .await?;
-        let event = told(cx.api()).await?;
+        let event = refusal(cx.api()).await?;
         ensure!(event.type_.as_deref() == Some("Warning"), "{event:?}");
         let note = event.note.unwrap_or_default();
         ensure!(note.contains("serviceaccount \"nobody\" not found"), "{note}");

@@ -38,8 +38,8 @@ fn log_that_rotated_while_nobody_followed_is_reported_and_completes_nothing() {
         ensure!(suspects == 1, "one log is whole, and one empty: {nodes:?}");
         ensure!(terminator.deletions("/jobs/rotated").is_empty());
         let events = cx.api::<Event>().list(&ListParams::default()).await?;
-        let told = events.iter().filter(|event| event.reason.as_deref() == Some("LogRotated"));
-        ensure!(told.count() == 1, "one event for all nodes");
+        let reported = events.iter().filter(|event| event.reason.as_deref() == Some("LogRotated"));
+        ensure!(reported.count() == 1, "one event for all nodes");
 
         // They are followed all the same; the one whose word may be lost is done anew, as its message says.
         job.api::<Pod>().delete(&chatty.name(), &DeleteParams::default()).await?;

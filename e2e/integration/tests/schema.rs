@@ -177,7 +177,7 @@ fn lists_of_a_status_from_before_they_had_keys_hold_nothing_back() {
         let job = cx.apply(&by_code).await?;
         let [first, ..] = job.pods().await?;
         first.exit(0)?;
-        let mended = cx.apply(&manifest("blocked")).await?;
+        let repaired = cx.apply(&manifest("blocked")).await?;
         let changed = manifest("finished").exit_code().args(["/basetarget/bar"]);
         let again = cx.apply(&changed).await?;
 
@@ -185,7 +185,7 @@ fn lists_of_a_status_from_before_they_had_keys_hold_nothing_back() {
         job.until("one node less", |job| listed(job) == 2).await?;
         let runs =
             |job: &Job| condition(job, FAILED).is_none() && phase(job) == Some(Phase::Running);
-        mended.until("failed no longer", runs).await?;
+        repaired.until("failed no longer", runs).await?;
         // The end of the old work must not be that of the new: it would delete the Job.
         for pod in again.pods().await? {
             let is_finished = again.get().await?.status.is_some_and(|s| !s.conditions.is_empty());

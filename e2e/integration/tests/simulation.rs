@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, LogParams, Patch, PatchParams, PostParams};
 use serde_json::json;
-use testbed::simulation::work::{Distribution, End, Work};
+use testbed::simulated_work::{Distribution, End, Work};
 
 use crate::cluster::{NODES, WINDOWS_NODE};
 use crate::test::{Test, shared};

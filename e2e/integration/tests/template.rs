@@ -91,8 +91,8 @@ fn job_whose_selector_matches_no_node_is_complete_and_kept() {
         ensure!(job.get().await?.status == ended.status);
         ensure!(terminator.deletions("/jobs/typo").is_empty());
         let events = cx.api::<Event>().list(&ListParams::default()).await?;
-        let told = events.iter().find(|e| e.reason.as_deref() == Some("NoMatchingNodes"));
-        ensure!(told.context("an event")?.type_.as_deref() == Some("Warning"));
+        let reported = events.iter().find(|e| e.reason.as_deref() == Some("NoMatchingNodes"));
+        ensure!(reported.context("an event")?.type_.as_deref() == Some("Warning"));
         Ok(())
     });
 }
@@ -215,7 +215,7 @@ fn bad_template_is_refused_by_path_with_an_event_and_nothing_created() {
 
         let mut wrong = Vec::new();
         for (name, _, expected) in refused() {
-            if let Err(error) = judge(cx, name, expected).await {
+            if let Err(error) = verify(cx, name, expected).await {
                 wrong.push(format!("{name}: {error:#}"));
             }
         }
@@ -227,7 +227,7 @@ fn bad_template_is_refused_by_path_with_an_event_and_nothing_created() {
     });
 }
 
-async fn judge(cx: &Test, name: &str, expected: &str) -> Result<()> {
+async fn verify(cx: &Test, name: &str, expected: &str) -> Result<()> {
     let api = cx.api::<api::job::Job>();
     let what = "failed";
     let job =
@@ -241,22 +241,22 @@ async fn judge(cx: &Test, name: &str, expected: &str) -> Result<()> {
     ensure!(is_so, "{:?}", failed.message);
     ensure!(phase(&job) == Some(Phase::Failed));
     let events = cx.api::<Event>().list(&ListParams::default()).await?;
-    let told = events.iter().any(|event| {
+    let reported = events.iter().any(|event| {
         event.involved_object.uid == job.uid()
             && event.reason.as_deref() == Some("InvalidSpec")
             && event.message.as_deref() == Some(&failed.message)
     });
-    ensure!(told, "no event");
+    ensure!(reported, "no event");
     Ok(())
 }
 
 #[test]
-fn mended_template_lifts_the_refusal() {
+fn repaired_template_lifts_the_refusal() {
     shared(async |cx| {
         let _processes = cx.both().await?;
         for (name, bad) in [
-            ("mended", json!({"spec": {"nodeSelectr": {}}})),
-            ("mended-later", json!({"spec": {"containers": [{"name": "sidecar"}]}})),
+            ("repaired", json!({"spec": {"nodeSelectr": {}}})),
+            ("repaired-later", json!({"spec": {"containers": [{"name": "sidecar"}]}})),
         ] {
             let job = cx.apply(&manifest(name).template(bad)).await?;
             job.until_condition(FAILED).await?;

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use api::job::Job;
 use api::job::conditions::{COMPLETE, FAILED};
 use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::PostParams;
@@ -18,9 +19,8 @@ use crate::test::{settle, shared};
 async fn until_gone_after(job: &TestJob<'_>, finished: &Job, seconds: i64) -> Result<()> {
     let conditions = &finished.status.as_ref().context("a status")?.conditions;
     let since = conditions.first().context("a condition")?.last_transition_time.0;
-    job.waiter()
-        .none_left(job.api::<Job>(), "", |meta| meta.name.as_ref() == Some(&job.name))
-        .await?;
+    let is_it = |meta: &ObjectMeta| meta.name.as_ref() == Some(&job.name);
+    job.waiter().none_left::<Job>(job.namespace(), "", is_it).await?;
     let stayed = Timestamp::now().duration_since(since).as_secs();
     ensure!((seconds..seconds + 5).contains(&stayed), "it stayed {stayed} s");
     job.until_gone().await

@@ -15,9 +15,9 @@ use crate::support::install;
 /// How long a cluster may take to be whole again after a fault: nodes boot, and pods are replaced.
 const WHOLE_LIMIT: Duration = Duration::from_secs(180);
 
-/// A promise that is checked on a cluster, in a namespace of its own.
+/// A test on a cluster, in a namespace of its own.
 pub struct Scenario {
-    /// What it promises; also the name of its namespace.
+    /// Its name, and that of its namespace.
     pub name: &'static str,
     /// Whether nothing else may run beside it, because it disturbs nodes, the control plane, or our
     /// own processes.
@@ -75,11 +75,12 @@ impl Scenario {
         Self { restarts_ours: true, ..self }
     }
 
-    /// Runs it, and sees that it leaves the cluster as it was. One that fails leaves its namespace,
-    /// to be looked at. Its install stays if that of its neighbours is the same.
+    /// Runs it, and verifies that it leaves the cluster as it was.
+    ///
+    /// One that fails leaves its namespace, to be looked at. Its install stays if its neighbour has the same.
     ///
     /// # Errors
-    /// When a promise is broken or the cluster does not answer.
+    /// When an assertion fails or the cluster does not answer.
     pub async fn run(&self, cx: Context<'_>, neighbours: Neighbours) -> Result<()> {
         let Some(kustomization) = self.install else { return self.run_as_installed(cx).await };
         let kustomization = Path::new(kustomization);

@@ -99,6 +99,10 @@ pub const ALL: &[Scenario] = &[
         Box::pin(install::tour::goes_as_written(env))
     })
     .restarts_ours(),
+    Scenario::exclusive("scaled-install-has-one-leader", |env| {
+        Box::pin(ha::scaled_install_has_one_leader(env))
+    })
+    .restarts_ours(),
     // These share one install, so they follow one another.
     Scenario::exclusive("ha-leaders-that-are-killed-are-replaced", |env| {
         Box::pin(ha::killed_leaders_are_replaced(env))

@@ -38,10 +38,10 @@ const EXIT_LIMIT: Duration = Duration::from_secs(10);
 /// The exit code of a run that a signal ended.
 const INTERRUPTED: Option<i32> = Some(130);
 
-/// The line that tells that the cluster is being made.
+/// The line that says that the cluster is being made.
 const CREATING: &str = "kind create cluster";
 
-/// The line that tells that the scenario runs.
+/// The line that says that the scenario runs.
 const AT_WORK: &str = "sample-job: started";
 
 #[test]
@@ -50,11 +50,11 @@ fn interrupted_run_tells_what_it_saw_and_leaves_no_cluster() {
     run.until(AT_WORK);
     let cluster = run.cluster();
     run.signal(Signal::INT);
-    assert_eq!(run.end(END_LIMIT).code(), INTERRUPTED, "{}", run.told());
-    assert_eq!(nodes(&cluster), "", "{}", run.told());
+    assert_eq!(run.end(END_LIMIT).code(), INTERRUPTED, "{}", run.output());
+    assert_eq!(nodes(&cluster), "", "{}", run.output());
     assert_eq!(run.report()["ending"], "interrupted");
     assert_eq!(run.report()["results"][0]["state"], "interrupted");
-    assert!(run.told().contains("INTERRUPTED during sample-job"), "{}", run.told());
+    assert!(run.output().contains("INTERRUPTED during sample-job"), "{}", run.output());
     let collected = run.folder.join("cluster");
     for file in ["pods.txt", "events.txt", "nodes.txt"] {
         assert!(collected.join(file).exists(), "{file} is not in {}", collected.display());
@@ -67,8 +67,8 @@ fn run_that_is_terminated_while_it_makes_its_cluster_leaves_none() {
     run.until(CREATING);
     let cluster = run.cluster();
     run.signal(Signal::TERM);
-    assert_eq!(run.end(END_LIMIT).code(), INTERRUPTED, "{}", run.told());
-    assert_eq!(nodes(&cluster), "", "{}", run.told());
+    assert_eq!(run.end(END_LIMIT).code(), INTERRUPTED, "{}", run.output());
+    assert_eq!(nodes(&cluster), "", "{}", run.output());
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn second_interrupt_ends_a_run_at_once_and_clean_deletes_what_it_left() {
     run.signal(Signal::INT);
     run.until("interrupted: cleaning up");
     run.signal(Signal::INT);
-    assert_eq!(run.end(EXIT_LIMIT).code(), INTERRUPTED, "{}", run.told());
+    assert_eq!(run.end(EXIT_LIMIT).code(), INTERRUPTED, "{}", run.output());
     assert_eq!(run.cluster(), cluster, "the record of the cluster is gone before the cluster");
     clean();
     assert_eq!(nodes(&cluster), "");
@@ -92,7 +92,7 @@ fn clean_heals_what_a_killed_run_broke_and_deletes_its_cluster() {
     run.until(AT_WORK);
     let name = run.cluster();
     run.signal(Signal::KILL);
-    assert_eq!(run.end(EXIT_LIMIT).code(), None, "{}", run.told());
+    assert_eq!(run.end(EXIT_LIMIT).code(), None, "{}", run.output());
     assert_eq!(run.report()["ending"], "running");
 
     let logs = LogDir::create(run.folder.join("logs-of-test")).expect("a folder");
@@ -160,9 +160,9 @@ impl Run {
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => self.seen.push(line),
-                Err(RecvTimeoutError::Timeout) => panic!("no `{text}` in time: {}", self.told()),
+                Err(RecvTimeoutError::Timeout) => panic!("no `{text}` in time: {}", self.output()),
                 Err(RecvTimeoutError::Disconnected) => {
-                    panic!("it ended before `{text}`: {}", self.told())
+                    panic!("it ended before `{text}`: {}", self.output())
                 }
             }
             if self.seen.last().is_some_and(|line| line.contains(text)) {
@@ -182,7 +182,7 @@ impl Run {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 break status;
             }
-            assert!(Instant::now() < deadline, "it has not ended: {}", self.told());
+            assert!(Instant::now() < deadline, "it has not ended: {}", self.output());
             std::thread::sleep(Duration::from_millis(50));
         };
         // What it started and left behind may hold the other end open.
@@ -210,7 +210,7 @@ impl Run {
         serde_json::from_slice(&text).expect("JSON")
     }
 
-    fn told(&self) -> String {
+    fn output(&self) -> String {
         self.seen.join("\n")
     }
 }
@@ -246,8 +246,8 @@ fn folder_of(process: u32) -> PathBuf {
 
 fn clean() {
     let output = xtask(&["e2e", "clean"]).output().expect("run");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
 }
 
 /// The names of the nodes of a cluster, whatever state they are in.

@@ -47,7 +47,7 @@ pub(crate) async fn run(
 ) -> Result<(), WatchEnded> {
     let (namespace, all) = (namespace.as_deref(), watcher::Config::default());
     let (watches, errors) = (&clients.stream, &metrics.watch_errors);
-    let events = watch::<MaybeJob>(watches, namespace, all.clone()).modify(views::prune);
+    let events = watch::<MaybeJob>(watches, namespace, all.clone()).modify(views::prune_workload);
     let (jobs, of_jobs) = cache(report_errors(errors, "jobs", events));
     let events = watch(watches, namespace, all.clone());
     let (daemon_sets, of_daemon_sets) = cache(report_errors(errors, "daemonsets", events));

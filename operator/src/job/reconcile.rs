@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use api::job::Job;
+use api::{job::Job, views::DaemonSetView};
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 use runtime::client::{ShortError, error_kind};
@@ -12,9 +12,10 @@ use super::{
     decide::{
         self,
         actions::{Actions, Decision},
-        observation::{JobView, Observation},
+        job_view::JobView,
+        observation::Observation,
     },
-    observe::{Observer, RefusedPods, Throttle},
+    observe::{Observer, PodEvents, RefusedPods, Throttle},
     policy::Policies,
     report::report,
 };
@@ -30,6 +31,7 @@ pub(crate) struct Reconciler {
     pub(crate) throttle: Throttle,
     pub(super) observer: Observer,
     refused_pods: RefusedPods,
+    pod_events: PodEvents,
     daemon_sets: DaemonSetWriter,
     pub(super) status: StatusWriter,
     metrics: Metrics,
@@ -48,8 +50,9 @@ impl Reconciler {
             throttle: Throttle::default(),
             observer,
             refused_pods: RefusedPods::new(client.clone()),
+            pod_events: PodEvents::new(client.clone()),
             status: StatusWriter::new(client.clone()),
-            daemon_sets: DaemonSetWriter { client, policies, pause_image },
+            daemon_sets: DaemonSetWriter::new(client, policies, pause_image),
             metrics,
         }
     }
@@ -71,13 +74,17 @@ impl Reconciler {
 
         // Observe the caches, and decide.
         let (started, now) = (Instant::now(), Timestamp::now());
-        let mut observation = self.observer.cached(JobView::new(job), now);
+        let applied = |daemon_set: &DaemonSetView| self.daemon_sets.written.get(daemon_set);
+        let mut observation = self.observer.cached(JobView::new(job), applied, now);
         let mut decision = decide::decide(&observation);
         self.throttle.start_rest(observation.job.uid, started.elapsed(), Instant::now());
 
         // Observe the API server, and decide again, before anything that cannot be taken back.
         if decision == Decision::ObserveLive {
-            observation = self.observer.live(observation.job, now).await?;
+            observation = self.observer.live(observation.job, applied).await?;
+            if let Some(applied) = &observation.applied {
+                self.daemon_sets.written.learn(observation.daemon_set.as_deref(), applied);
+            }
             decision = decide::decide(&observation);
         }
         let Decision::Act(mut actions) = decision else {
@@ -90,14 +97,26 @@ impl Reconciler {
             actions.events.extend(refusal);
         }
 
+        // Find out why pods have been starting for long.
+        if !actions.stuck_pods.is_empty() {
+            let nodes = &mut actions.status.nodes;
+            self.pod_events.explain(observation.job.namespace, &actions.stuck_pods, nodes).await;
+        }
+
         // Apply the decision. If the DaemonSet is refused, put that into the status instead.
-        let written = match self.apply(&observation, &actions).await {
-            Err(apply::Error::Refused(message)) => {
-                actions = decide::refused(&observation, &message);
-                self.apply(&observation, &actions).await?
-            }
-            applied => applied?,
-        };
+        let mut applied = self.apply(&observation, &actions).await;
+        if let Err(apply::Error::Refused(reason, message)) = applied {
+            actions = decide::refused(&observation, reason, message);
+            applied = self.apply(&observation, &actions).await;
+        }
+
+        // Report any other write that is refused, where the status may be what is.
+        if let Err(apply::Error::Api(error)) = &applied
+            && let Some(event) = self.daemon_sets.refusals.event(&observation.job, error)
+        {
+            events::publish(&self.observer.client, &observation.job, &event, now).await?;
+        }
+        let written = applied?;
 
         // Report a status that is new, and look again in time.
         if written == Written::Yes {
@@ -115,11 +134,14 @@ impl Reconciler {
         let Observation { job, now, .. } = observation;
         let client = &self.observer.client;
         self.daemon_sets.apply(job, &actions.daemon_set).await?;
-        pod_conditions::record(client, job.namespace, &actions.tallies, *now).await?;
+        let recorded = pod_conditions::record(client, job.namespace, &actions.tallies, *now).await;
         for event in &actions.events {
             events::publish(client, job, event, *now).await?;
         }
-        Ok(self.status.update(job, &actions.status, *now).await?)
+        let written = self.status.update(job, &actions.status, actions.is_urgent, *now).await?;
+        // A pod that cannot be written to holds up no status.
+        recorded?;
+        Ok(written)
     }
 }
 
@@ -148,7 +170,7 @@ impl Error {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Api(error) | Self::Apply(apply::Error::Api(error)) => error_kind(error),
-            Self::Apply(apply::Error::Refused(_)) => "invalid",
+            Self::Apply(apply::Error::Refused(..)) => "invalid",
             Self::Apply(apply::Error::UnknownNamespace) => "other",
         }
     }

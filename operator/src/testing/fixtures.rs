@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use api::{
     job::{Job, JobSpec, work_hash},
     labels,
-    views::{DaemonSetView, NodeSpecView, NodeView, PodSpecView, PodStatusView, PodView},
+    views::{
+        DaemonSetView, NodeSpecView, NodeView, PodRevision, PodSpecView, PodStatusView, PodView,
+    },
 };
 use k8s_openapi::{
     api::{apps::v1::DaemonSetStatus, core::v1::PodCondition},
@@ -15,7 +17,11 @@ use k8s_openapi::{
 use kube::Resource;
 use serde_json::json;
 
-use crate::job::decide::observation::{JobView, Nodes, Observation, Source};
+use crate::job::decide::{
+    applied::Applied,
+    job_view::JobView,
+    observation::{Nodes, Observation, Source},
+};
 
 /// UID of the DaemonSet of [`daemon_set`] and [`pod`].
 pub(crate) const DAEMON_SET_UID: &str = "ds-1";
@@ -37,10 +43,21 @@ pub(crate) fn job() -> Job {
 
 /// A live observation of `job` and the nodes a, b, c and d.
 ///
+/// The operator has written the DaemonSet that [`daemon_set`] makes.
+///
 /// There is no DaemonSet, and it is the beginning of time.
 pub(crate) fn observation(job: &Job) -> Observation<'_> {
+    let job = JobView::new(job);
+    let applied = Applied {
+        job: job.uid.to_owned(),
+        generation: 1,
+        desired: job.desired,
+        template_generations: vec![1],
+        ..Applied::default()
+    };
     Observation {
-        job: JobView::new(job),
+        job,
+        applied: Some(applied),
         daemon_set: None,
         pods: Vec::new(),
         nodes: Arc::new(nodes(["a", "b", "c", "d"].map(node))),
@@ -65,6 +82,8 @@ pub(crate) fn daemon_set() -> DaemonSetBuilder {
             observed_generation: Some(1),
             ..DaemonSetStatus::default()
         }),
+        template_generation: Some(1),
+        metadata_digest: 0,
     })
     .work_hash("w1")
 }
@@ -153,6 +172,7 @@ pub(crate) fn pod(node: &str) -> PodBuilder {
     annotate(&mut metadata, "w1");
     PodBuilder(PodView {
         metadata,
+        template: PodRevision { generation: Some(1), hash: Some("h1".into()) },
         spec: PodSpecView { node_name: Some(node.into()), affinity: None },
         status: PodStatusView::default(),
     })
@@ -217,6 +237,12 @@ impl PodBuilder {
     pub(crate) fn failed(mut self, reason: &str) -> Self {
         self.0.status.phase = Some("Failed".into());
         self.0.status.reason = Some(reason.into());
+        self
+    }
+
+    /// Created from the pod template of this generation and hash.
+    pub(crate) fn template(mut self, generation: i64, hash: &str) -> Self {
+        self.0.template = PodRevision { generation: Some(generation), hash: Some(hash.into()) };
         self
     }
 

@@ -126,7 +126,7 @@ impl Kubelet {
 
     /// The node goes down and comes up again.
     ///
-    /// The container runtime has noted with what code the container ended, or not.
+    /// The container runtime has recorded the exit code of the container, or not.
     pub(crate) fn reboot(&mut self, code: Option<i32>, seconds: i64) {
         if let Some(code) = code {
             self.exit(code);

@@ -35,7 +35,10 @@ pub(super) fn expiry(job: &Job, now: Timestamp) -> Expiry {
         return Expiry::Never;
     };
     match job.spec.ttl_seconds_after_finished {
+        Some(0) => Expiry::Now,
         Some(ttl) => {
+            // The time is cut to a whole second: the Job may have finished up to a second later.
+            let ttl = ttl.saturating_add(1);
             let passed = now.duration_since(condition.last_transition_time.0);
             let remaining = SignedDuration::from_secs(ttl).saturating_sub(passed);
             // The conversion fails when the TTL has expired.
@@ -76,8 +79,9 @@ mod tests {
             ("Failed", "DeadlineExceeded"),
         ] {
             let job = job(condition, reason, Some(60));
-            assert_eq!(expiry_after(&job, 20), Expiry::After(Duration::from_secs(40)), "{reason}");
-            assert_eq!(expiry_after(&job, 60), Expiry::Now, "{reason}");
+            assert_eq!(expiry_after(&job, 20), Expiry::After(Duration::from_secs(41)), "{reason}");
+            let almost = Expiry::After(Duration::from_secs(1));
+            assert_eq!(expiry_after(&job, 60), almost, "{reason}: it may have ended at 1000.9 s");
             assert_eq!(expiry_after(&job, 61), Expiry::Now, "{reason}");
         }
         assert_eq!(expiry_after(&job("Complete", "Completed", Some(0)), 0), Expiry::Now);
@@ -87,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_failure_that_may_lift_ignores_the_ttl() {
-        for reason in ["InvalidSpec", "NameConflict"] {
+        for reason in ["InvalidSpec", "NameConflict", "DaemonSetRefused"] {
             assert_eq!(
                 expiry_after(&job("Failed", reason, Some(0)), 9999),
                 Expiry::Never,

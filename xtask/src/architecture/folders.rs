@@ -1,4 +1,5 @@
-//! No circle between the modules of a folder.
+//! No circle between the modules of a folder, and no import of what the folder's own file holds: that file
+//! imports them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,14 +19,35 @@ struct Edge {
 /// The imports among the modules of one folder.
 type Graph = BTreeMap<String, BTreeMap<String, Edge>>;
 
-/// The circles in a crate.
+/// The circles in a crate, and its imports from below.
 pub(super) fn violations(sources: &[Source]) -> Vec<Violation> {
     let modules: BTreeSet<_> = sources.iter().map(|source| source.module.clone()).collect();
     let folders: BTreeSet<_> = modules
         .iter()
         .flat_map(|module| (0..module.len()).map(|length| module[..length].to_vec()))
         .collect();
-    folders.iter().flat_map(|folder| circles(folder, &graph(folder, sources, &modules))).collect()
+    let circles = folders.iter().flat_map(|it| circles(it, &graph(it, sources, &modules)));
+    circles.chain(sources.iter().flat_map(|source| upward(source, &modules))).collect()
+}
+
+/// The imports of a module that go to the file of a folder that it lies in.
+fn upward(source: &Source, modules: &BTreeSet<Vec<String>>) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for import in &source.imports {
+        let Some((first, path)) = import.path.split_first() else { continue };
+        let lengths = (0..=path.len()).rev();
+        let mut holders = lengths.map(|length| &path[..length]).filter(|it| modules.contains(*it));
+        let Some(holder) = holders.next() else { continue };
+        let is_below = source.module.len() > holder.len() && source.module.starts_with(holder);
+        if first == "crate" && holder.len() < path.len() && is_below {
+            let rule = format!(
+                "{} goes upward: import it from the module that has it",
+                import.path.join("::")
+            );
+            violations.push(Violation { file: source.file.clone(), line: import.line, rule });
+        }
+    }
+    violations
 }
 
 /// The imports among the modules in a folder, and of what the folder's own file holds.
@@ -34,7 +56,7 @@ fn graph(folder: &[String], sources: &[Source], modules: &BTreeSet<Vec<String>>)
     let within = |path: &[String]| path.get(folder.len()).cloned();
     for source in sources.iter().filter(|source| source.module.starts_with(folder)) {
         let Some(from) = within(&source.module) else { continue };
-        for import in source.imports() {
+        for import in &source.imports {
             let Some(("crate", path)) = import.path.split_first().map(|(a, b)| (a.as_str(), b))
             else {
                 continue;
@@ -126,4 +148,18 @@ fn circle_in_a_made_up_tree_is_found_with_file_and_line() {
             "operator/src/metrics.rs:1: a circle in the crate: metrics → job → metrics",
         ]
     );
+}
+
+#[test]
+fn import_from_the_file_of_the_own_folder_is_found() {
+    let root = super::layers::tests::tree(&[
+        ("api/src/lib.rs", "pub mod job;\n"),
+        ("api/src/job/mod.rs", "mod hash;\nmod spec;\npub use self::spec::JobSpec;\n"),
+        ("api/src/job/spec.rs", "pub struct JobSpec;\n"),
+        ("api/src/job/hash.rs", "use super::spec::JobSpec;\nuse super::JobSpec as Again;\n"),
+    ]);
+    let found = violations(&sources(root.path(), Path::new("api")));
+    let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+    let rule = "crate::job::JobSpec goes upward: import it from the module that has it";
+    assert_eq!(found, [format!("api/src/job/hash.rs:2: {rule}")]);
 }

@@ -67,12 +67,12 @@ fn violations(sources: &[Source]) -> Vec<Violation> {
                 let rule = format!("{what}: {}", layer.rule);
                 violations.push(Violation { file: source.file.clone(), line, rule });
             };
-            for Import { line, path } in source.imports() {
+            for Import { line, path } in &source.imports {
                 let is_own = path.first().is_some_and(|first| first == "crate");
                 let is_allowed =
-                    layer.only.is_empty() || layer.only.iter().any(|only| begins(&path, only));
-                if (is_own && !is_allowed) || layer.never.iter().any(|never| begins(&path, never)) {
-                    blame(line, &path.join("::"));
+                    layer.only.is_empty() || layer.only.iter().any(|only| begins(path, only));
+                if (is_own && !is_allowed) || layer.never.iter().any(|never| begins(path, never)) {
+                    blame(*line, &path.join("::"));
                 }
             }
             for (line, text) in (1..).zip(source.text.lines()) {

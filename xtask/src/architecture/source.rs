@@ -15,6 +15,8 @@ pub(super) struct Source {
     pub(super) module: Vec<String>,
     /// The source without comments, strings and test code, line by line as in the file.
     pub(super) text: String,
+    /// The paths that it imports, or names in full.
+    pub(super) imports: Vec<Import>,
 }
 
 /// A path that a source names.
@@ -44,7 +46,7 @@ fn collect(root: &Path, folder: &Path, src: &Path, sources: &mut Vec<Source>) {
             collect(root, &file, src, sources);
         } else if path.extension().is_some_and(|it| it == "rs") && name != "tests" {
             let text = std::fs::read_to_string(&path).expect("read");
-            sources.push(Source { module: module(&file, src), text: product(&text), file });
+            sources.push(Source::new(file.clone(), module(&file, src), &text));
         }
     }
     // What a file declares for tests only is not part of the program.
@@ -65,7 +67,8 @@ fn module(file: &Path, src: &Path) -> Vec<String> {
 /// The modules `mod x;` behind `#[cfg(test)]`.
 fn test_modules(root: &Path, source: &Source) -> Vec<Vec<String>> {
     static DECLARED: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"#\[cfg\(test\)\](?-u:\s)*(?:pub(?:\([^)]*\))? )?mod ((?-u:\w)+);").expect("a pattern")
+        Regex::new(r"#\[cfg\(test\)\](?-u:\s)*(?:pub(?:\([^)]*\))? )?mod ((?-u:\w)+);")
+            .expect("a pattern")
     });
     let text = std::fs::read_to_string(root.join(&source.file)).expect("read");
     let names = DECLARED.captures_iter(&text).map(|found| found[1].to_owned());
@@ -82,7 +85,7 @@ fn product(text: &str) -> String {
     let mut text = blank(text, NOISE.find_iter(text).map(|found| found.range()));
     while let Some(start) = text.find("#[cfg(test)]") {
         let end = item_end(&text, start);
-        text = blank(&text, [start..end]);
+        text = blank(&text, std::iter::once(start..end));
     }
     text
 }
@@ -114,8 +117,13 @@ fn blank(text: &str, ranges: impl IntoIterator<Item = Range<usize>>) -> String {
 }
 
 impl Source {
-    /// The paths that it imports, or names in full.
-    pub(super) fn imports(&self) -> Vec<Import> {
+    fn new(file: PathBuf, module: Vec<String>, text: &str) -> Self {
+        let mut this = Self { file, module, text: product(text), imports: Vec::new() };
+        this.imports = this.read_imports();
+        this
+    }
+
+    fn read_imports(&self) -> Vec<Import> {
         static USE: LazyLock<Regex> = LazyLock::new(|| {
             Regex::new(r"(?m)^ *(?:pub(?:\([^)]*\))? )?use ([^;]+);").expect("ok")
         });
@@ -208,11 +216,11 @@ mod tests {
 
     fn source(text: &str) -> Source {
         let module = vec!["job".to_owned(), "decide".to_owned()];
-        Source { file: "src/job/decide.rs".into(), module, text: product(text) }
+        Source::new("src/job/decide.rs".into(), module, text)
     }
 
     fn imports(text: &str) -> Vec<(usize, String)> {
-        let imports = source(text).imports().into_iter();
+        let imports = source(text).imports.into_iter();
         imports.map(|import| (import.line, import.path.join("::"))).collect()
     }
 

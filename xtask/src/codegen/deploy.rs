@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::Generated;
+use super::generated::Generated;
 
 /// Labels of the resource definition, as those of the other manifests.
 pub(super) const LABELS: [(&str, &str); 4] = [

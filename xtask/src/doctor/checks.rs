@@ -1,7 +1,7 @@
 //! The checks: from facts to what to do about them.
 
 use super::facts::{Cgroups, Facts, Tool};
-use super::{Finding, State};
+use super::finding::{Finding, State};
 use crate::offline::provision::{KIND, KUBECTL, Program, docker, go};
 
 /// In MiB. Three nodes of a cluster take some 2 GiB; compiling beside them as much again.

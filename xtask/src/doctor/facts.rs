@@ -10,7 +10,7 @@ use crate::offline::provision::docker::{Silence, server};
 use crate::offline::provision::host::Host;
 use crate::offline::provision::{KIND, KUBECTL, apt, go, shim};
 
-/// Facts, without any judgement.
+/// Facts, as they are found.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
     pub(super) host: Host,

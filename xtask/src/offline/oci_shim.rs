@@ -127,7 +127,7 @@ fn rewrite(specification: &Specification, unavailable: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Takes capabilities out of every set of a process; tells whether any was there.
+/// Takes capabilities out of every set of a process; returns whether any was there.
 fn drop_capabilities(process: &mut Value, unavailable: &[&str]) -> bool {
     let Some(sets) = process.get_mut("capabilities").and_then(Value::as_object_mut) else {
         return false;

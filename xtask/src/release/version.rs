@@ -55,7 +55,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
 /// The tags of our images in a text, as references or as kustomize writes them.
 fn versions(text: &str) -> Result<Vec<&str>> {
     let pattern = format!(
-        r"(?:{}|{}):(?<tag>[0-9][\w.-]*)|newTag: *(?<new>[0-9][\w.-]*)",
+        r"(?:{}|{}):(?<tag>[0-9][A-Za-z0-9_.-]*)|newTag: *(?<new>[0-9][A-Za-z0-9_.-]*)",
         images::OPERATOR,
         images::TERMINATOR
     );

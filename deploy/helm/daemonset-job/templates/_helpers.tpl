@@ -35,11 +35,16 @@ annotations:
 {{- .Values.serviceAccount.name | default (include "daemonset-job.name" .) -}}
 {{- end }}
 
+{{/* Reference of the image of operator or terminator. */}}
+{{- define "daemonset-job.ownImage" -}}
+{{- include "daemonset-job.image" (dict "image" .image "registry" .root.Values.image.registry "version" .root.Chart.AppVersion) -}}
+{{- end }}
+
 {{/* Reference of an image by registry, repository, tag and digest. */}}
 {{- define "daemonset-job.image" -}}
-{{- with .image.registry | default .root.Values.image.registry }}{{ . }}/{{ end -}}
+{{- with .image.registry | default .registry }}{{ . }}/{{ end -}}
 {{- .image.repository -}}
-{{- if or .image.tag (not .image.digest) }}:{{ .image.tag | default .root.Chart.AppVersion }}{{ end -}}
+{{- with .image.tag | default (ternary .version "" (empty .image.digest)) }}:{{ . }}{{ end -}}
 {{- with .image.digest }}@{{ . }}{{ end -}}
 {{- end }}
 

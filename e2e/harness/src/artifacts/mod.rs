@@ -5,8 +5,8 @@
 //! why: each command is bounded in time, and so is the whole.
 
 mod pods;
+mod probe;
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,10 +16,9 @@ use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream;
 
 pub use self::pods::{tail, tails};
+use self::probe::COMMAND_TIMEOUT;
+pub use self::probe::{NodeProbe, Probe};
 use crate::process::{Cmd, LogDir};
-
-/// How long each command may take. A broken cluster must not hold up the end of a run.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a collection may take, whatever its commands do.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -45,7 +44,7 @@ const OF_ALL: &[(&str, &str)] = &[
     ("objects.txt", "get jobs.daemonset.darkowlzz.space,daemonsets,deployments --all-namespaces"),
 ];
 
-/// What is asked of it beside that when nothing else tells where to look.
+/// What is asked of it beside that when nothing else says where to look.
 const OF_CLUSTER: &[(&str, &str)] = &[
     ("events.txt", "get events --all-namespaces --sort-by=.metadata.creationTimestamp"),
     ("described.txt", "describe pods --all-namespaces"),
@@ -69,36 +68,9 @@ for unit in kubelet containerd; do heading $unit; journalctl -u $unit 2>&1 | tai
 exit 0
 ";
 
-/// The commands that look at a cluster.
-#[derive(Clone, Debug)]
-pub struct Probe {
-    /// kubectl, to which arguments are added.
-    pub kubectl: Cmd,
-    /// The nodes.
-    pub nodes: Vec<NodeProbe>,
-    /// Exports the logs of the nodes into the folder that is added.
-    pub export_logs: Cmd,
-}
-
-/// The commands that look at a node.
-#[derive(Clone, Debug)]
-pub struct NodeProbe {
-    /// The node's name.
-    pub name: String,
-    /// Runs the command that is added in the node.
-    pub exec: Cmd,
-    /// Prints the state of the node as it is seen from outside.
-    pub inspect: Cmd,
-}
-
-impl Probe {
-    fn kubectl<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Cmd {
-        self.kubectl.clone().args(args).timeout(COMMAND_TIMEOUT)
-    }
-}
-
-/// Collects what a scenario concerns into `folder`: the namespaces whose names begin with the scenario's
-/// or that are named here, and all nodes.
+/// Collects into `folder` what a scenario concerns.
+///
+/// That is: the namespaces whose names begin with the scenario's, those named here, and all nodes.
 ///
 /// # Errors
 /// When a folder cannot be made.

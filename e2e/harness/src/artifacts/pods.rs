@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Probe;
+use super::probe::Probe;
 use crate::process::LogDir;
 
 /// How many lines at the end of a log are taken, and how many bytes of these at most: some scenarios

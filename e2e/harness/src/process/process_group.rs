@@ -1,6 +1,7 @@
 //! A running command: its input and output, and its end.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Child;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{Cause, Input};
+use super::error::Cause;
 
 /// How many of the last lines of its output a failed command shows.
 pub(super) const TAIL_LINES: usize = 25;
@@ -35,6 +36,14 @@ pub fn kill_all() {
             let _ = kill_process_group(group, *signal);
         }
     }
+}
+
+/// Standard input of a command.
+#[derive(Clone, Debug)]
+pub(super) enum Input {
+    Empty,
+    Bytes(Vec<u8>),
+    File(PathBuf),
 }
 
 /// A child with everything it started in its group; dropping it before its end ends them all.
@@ -81,7 +90,7 @@ impl ProcessGroup {
         let end = async {
             let feed = async {
                 if let (Input::Bytes(bytes), Some(mut pipe)) = (input, stdin.take()) {
-                    // A command may well stop reading; its exit status tells whether that was a failure.
+                    // A command may well stop reading; its exit status says whether that was a failure.
                     let _ = pipe.write_all(bytes).await;
                 }
             };

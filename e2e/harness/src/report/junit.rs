@@ -3,12 +3,12 @@
 use anyhow::{Context as _, Result};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
-use super::{Ending, Entry, Kind, Report, State};
+use super::content::{Ending, Entry, Kind, Report, State};
 
 pub(super) fn render(report: &Report) -> Result<String> {
     let mut xml = quick_junit::Report::new("daemonset-job e2e");
     xml.set_time(report.elapsed);
-    for (kind, name) in [(Kind::Scenario, "scenarios"), (Kind::Check, "afterwards")] {
+    for (kind, name) in [(Kind::Scenario, "scenarios"), (Kind::Check, "invariants")] {
         let mut suite = TestSuite::new(name);
         let entries = report.results.iter().filter(|entry| entry.kind == kind);
         suite.add_test_cases(entries.map(|entry| case(entry, name)));
@@ -27,7 +27,7 @@ fn case(entry: &Entry, class: &str) -> TestCase {
     let status = match entry.state {
         State::Passed => TestCaseStatus::success(),
         State::Failed => {
-            let error = entry.error.as_deref().unwrap_or("no error was told");
+            let error = entry.error.as_deref().unwrap_or("no error is known");
             non_success(NonSuccessKind::Failure, error)
         }
         State::NotRun => {
@@ -54,7 +54,7 @@ fn cut(report: &Report) -> Option<TestCase> {
         Ending::Running => ("end of the run", "the run goes on, or was killed"),
         Ending::Interrupted => ("end of the run", "interrupted"),
         Ending::Broken => {
-            ("infrastructure", report.error.as_deref().unwrap_or("no error was told"))
+            ("infrastructure", report.error.as_deref().unwrap_or("no error is known"))
         }
     };
     Some(TestCase::new(name, non_success(NonSuccessKind::Error, message)))
@@ -68,7 +68,7 @@ fn non_success(kind: NonSuccessKind, error: &str) -> TestCaseStatus {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::mixed;
+    use super::super::content::tests::mixed;
     use super::*;
 
     #[test]
@@ -79,7 +79,7 @@ mod tests {
             r#"message="expected: a &lt; b""#,
             "seen: c",
             "artifacts: scenarios/bad",
-            r#"name="afterwards" tests="1" skipped="1""#,
+            r#"name="invariants" tests="1" skipped="1""#,
         ] {
             assert!(xml.contains(part), "{part} in {xml}");
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Ending, Kind, Report, State};
+use super::content::{Ending, Entry, Kind, Report, State};
 
 /// How many of the slowest scenarios are named.
 const SLOWEST: usize = 5;
@@ -10,9 +10,9 @@ const SLOWEST: usize = 5;
 /// How many lines of an error are shown; all of them are with the artifacts and in the report.
 const ERROR_LINES: usize = 30;
 
-/// What was cut short, the failures, the slowest scenarios, where the artifacts are, and how to run what failed again.
+/// The last lines of a run: failures, the slowest scenarios, artifacts, and how to run what failed once more.
 #[must_use]
-pub fn summary(report: &Report, artifacts: &Path, again: Option<&str>) -> Vec<String> {
+pub fn summary(report: &Report, artifacts: &Path, rerun: Option<&str>) -> Vec<String> {
     let mut lines = Vec::from_iter(cut_short(report));
     for entry in report.failures() {
         let error = shortened(entry.error.as_deref().unwrap_or_default());
@@ -37,11 +37,11 @@ pub fn summary(report: &Report, artifacts: &Path, again: Option<&str>) -> Vec<St
     }
     let seconds = report.elapsed.as_secs_f64();
     lines.push(format!("total {seconds:.1}s, artifacts {}", artifacts.display()));
-    lines.extend(again.map(|command| format!("again: {command}")));
+    lines.extend(rerun.map(|command| format!("rerun: {command}")));
     lines
 }
 
-/// What was not judged because the run ended early.
+/// What was not verified because the run ended early.
 fn cut_short(report: &Report) -> Option<String> {
     let how = match report.ending {
         Ending::Interrupted => "INTERRUPTED",
@@ -49,7 +49,7 @@ fn cut_short(report: &Report) -> Option<String> {
         Ending::Running | Ending::Passed | Ending::Failed => return None,
     };
     let with = |state| report.results.iter().filter(move |entry| entry.state == state);
-    let during: Vec<_> = with(State::Interrupted).map(super::Entry::label).collect();
+    let during: Vec<_> = with(State::Interrupted).map(Entry::label).collect();
     let during = match during.is_empty() {
         true => String::new(),
         false => format!(" during {}", during.join(", ")),
@@ -68,7 +68,7 @@ fn shortened(error: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::mixed;
+    use super::super::content::tests::mixed;
     use super::*;
 
     #[test]
@@ -80,7 +80,7 @@ mod tests {
             "{text}"
         );
         for part in
-            ["  see scenarios/bad", "artifacts target/e2e/run", "again: cargo xtask e2e run"]
+            ["  see scenarios/bad", "artifacts target/e2e/run", "rerun: cargo xtask e2e run"]
         {
             assert!(text.contains(part), "{part} in {text}");
         }

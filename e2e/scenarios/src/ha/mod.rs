@@ -15,6 +15,7 @@ use self::leases::{Leaders, Leases};
 use crate::rights;
 use crate::rollout::upgrade;
 use crate::support::env::ScenarioEnv;
+use crate::support::install;
 use crate::support::work::Work;
 
 /// The install of these scenarios.
@@ -26,10 +27,11 @@ const REPLACED: Duration = Duration::from_secs(15);
 /// How long a leader that ends may take to hand over.
 const HANDED_OVER: Duration = Duration::from_secs(2);
 
-/// Leaders whose processes are killed, and then whose pods are deleted at once. Replicas have the rights to elect
-/// and no more than one alone.
+/// Leaders whose processes are killed, and then whose pods are deleted at once.
+///
+/// Replicas have the rights to elect, and beside these only those of a single one.
 pub(crate) async fn killed_leaders_are_replaced(env: &ScenarioEnv<'_>) -> Result<()> {
-    rights::of_replicas(env).await?;
+    rights::are_those_that_are_listed(env).await?;
     let leases = Leases::watch(env);
     let leaders = leases.until_led(&Leaders::new()).await?;
     let nodes: Vec<_> = env.nodes.iter().collect();
@@ -54,6 +56,32 @@ pub(crate) async fn killed_leaders_are_replaced(env: &ScenarioEnv<'_>) -> Result
     env.cx.phase.outcome(format_args!(
         "written {killed:.1?} after both were killed, {deleted:.1?} after their pods were deleted"
     ));
+    leases.verify()
+}
+
+/// The plain install with a second replica by `kubectl scale` alone.
+///
+/// One of the two works, and hands over when it ends.
+pub(crate) async fn scaled_install_has_one_leader(env: &ScenarioEnv<'_>) -> Result<()> {
+    let result = scaled(env).await;
+    result.and(install::redeploy(env.cx).await)
+}
+
+async fn scaled(env: &ScenarioEnv<'_>) -> Result<()> {
+    let leases = Leases::watch(env);
+    let all: Vec<_> = env.nodes.iter().collect();
+    let work = Work::start(env).await?;
+    work.until_running_on(&all).await?;
+    env.kubectl_ours(&["scale", "deployment", &env.cx.deployed.name, "--replicas=2"]).await?;
+    env.cx.deployed.wait_until_available(env.cx.client, &env.wait).await?;
+    let leaders = leases.until_led(&Leaders::new()).await?;
+    let ended = Instant::now();
+    env.kubectl_ours(&["delete", "pod", leader_of(&leaders)?, "--wait=false"]).await?;
+    leases.until_led(&leaders).await?;
+    let gap = leases.longest_gap(ended)?;
+    ensure!(gap <= HANDED_OVER, "handed over {gap:.1?} after a lease was given back");
+    work.open(&all).await?;
+    work.until_gone(&all).await?;
     leases.verify()
 }
 

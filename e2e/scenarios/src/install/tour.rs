@@ -40,7 +40,7 @@ pub(crate) async fn goes_as_written(env: &ScenarioEnv<'_>) -> Result<()> {
     let pages = pages::all()?;
     let page = pages.iter().find(|page| page.path == Path::new(PAGE)).context(PAGE)?;
     let steps = steps(page)?;
-    ensure!(env.nodes.len() >= 3, "{PAGE} tells of three nodes");
+    ensure!(env.nodes.len() >= 3, "{PAGE} has three nodes");
     let reader = Reader::new(env).await?;
     let cx = env.cx;
     // The page begins with a cluster that has nothing of ours.
@@ -133,7 +133,7 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// Whether a command did what the page shows: refusals are refusals, what was done to which object is told in
+/// Whether a command did what the page shows: refusals are refusals, what was done to which object is named in
 /// the same words, and tables have the same columns.
 fn is_as_shown(said: Result<(String, bool)>, shown: &str) -> Result<()> {
     let (said, is_well) = said?;
@@ -167,7 +167,7 @@ fn is_refusal(line: &str) -> bool {
     line.starts_with("Error from server") || line.starts_with("The Job ")
 }
 
-/// Whether a line tells what was done to an object whose name is not drawn.
+/// Whether a line says what was done to an object whose name is not drawn.
 fn is_deed(line: &str) -> bool {
     const DEEDS: [&str; 8] = [
         " created",

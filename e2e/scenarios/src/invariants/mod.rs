@@ -1,5 +1,6 @@
-//! What must hold of the cluster as a whole when all scenarios have ended: nothing is left, our processes
-//! ended only when somebody ended them, and they need no more than before.
+//! What must hold of the whole cluster when all scenarios have ended.
+//!
+//! Nothing is left, our processes ended only when somebody ended them, and they need no more than before.
 
 pub mod jobs;
 pub mod leftover;

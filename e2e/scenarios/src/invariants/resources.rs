@@ -1,6 +1,6 @@
 //! Whether our processes need no more at the end than after their first Jobs.
 //!
-//! This is the pure part: samples in, judgements out.
+//! This is the pure part: samples in, findings out.
 
 use serde::Serialize;
 
@@ -12,9 +12,9 @@ pub const SETTLED_AFTER: usize = 10;
 /// By how many percent memory may be above its level after the first Jobs.
 const MEMORY_MARGIN: u64 = 20;
 
-/// Looks at our processes, taken while no Job is there.
+/// What our processes used at several times, taken while no Job was there.
 #[derive(Clone, Debug, Default)]
-pub struct Looks(Vec<Look>);
+pub struct Samples(Vec<Look>);
 
 #[derive(Clone, Debug)]
 struct Look {
@@ -26,10 +26,10 @@ struct Look {
 /// What became of one process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Judgement {
+pub struct ResourceUse {
     /// The name of its program.
     pub process: String,
-    /// How many Jobs came between the two looks.
+    /// How many Jobs came between the two samples.
     pub jobs: usize,
     /// What it used when it had settled.
     pub before: Usage,
@@ -39,36 +39,36 @@ pub struct Judgement {
     pub excess: Vec<String>,
 }
 
-impl Looks {
+impl Samples {
     /// Adds what is seen after so many Jobs.
     pub fn add(&mut self, jobs: usize, sample: Sample) {
         self.0.push(Look { jobs, sample });
     }
 
-    /// Judges every process of the last look that was seen before, settled. One that was started anew has
+    /// Compares every process of the last look with itself when it had settled. One that was started anew has
     /// its own level; one that has not had its first Jobs yet has none to be compared with.
     ///
     /// `left` pods are still there, for the scenario that made them has failed: each may have its log
     /// followed, which takes a connection.
     #[must_use]
-    pub fn judge(&self, left: u64) -> Vec<Judgement> {
+    pub fn assess(&self, left: u64) -> Vec<ResourceUse> {
         let Some((last, earlier)) = self.0.split_last() else { return Vec::new() };
-        let judgements = last.sample.iter().filter_map(|(process, after)| {
+        let assessed = last.sample.iter().filter_map(|(process, after)| {
             let settled = settled(earlier, process)?;
             let jobs = last.jobs.saturating_sub(settled.jobs);
             let before = level(earlier, settled, process)?;
-            (jobs > 0).then(|| Judgement::of(process, jobs, before, *after, left))
+            (jobs > 0).then(|| ResourceUse::of(process, jobs, before, *after, left))
         });
-        judgements.collect()
+        assessed.collect()
     }
 }
 
 /// The first look at a process after which it was to need no more.
-fn settled<'a>(looks: &'a [Look], process: &Process) -> Option<&'a Look> {
-    let mut seen = looks.iter().filter(|look| look.sample.contains_key(process));
+fn settled<'a>(samples: &'a [Look], process: &Process) -> Option<&'a Look> {
+    let mut seen = samples.iter().filter(|look| look.sample.contains_key(process));
     let first = seen.next()?;
     // A process that was there before the first look has had as many Jobs as were there.
-    let born = if looks.first().is_some_and(|look| look.sample.contains_key(process)) {
+    let born = if samples.first().is_some_and(|look| look.sample.contains_key(process)) {
         0
     } else {
         first.jobs
@@ -78,9 +78,9 @@ fn settled<'a>(looks: &'a [Look], process: &Process) -> Option<&'a Look> {
 
 /// What a process used when it had settled. Its idle connections were still open then: of these, and of
 /// what holds them, the least that was seen until then counts.
-fn level(looks: &[Look], settled: &Look, process: &Process) -> Option<Usage> {
+fn level(samples: &[Look], settled: &Look, process: &Process) -> Option<Usage> {
     let mut level = *settled.sample.get(process)?;
-    let until = looks.iter().filter(|look| look.jobs <= settled.jobs);
+    let until = samples.iter().filter(|look| look.jobs <= settled.jobs);
     for usage in until.filter_map(|look| look.sample.get(process)) {
         level.descriptors = level.descriptors.min(usage.descriptors);
         level.connections = level.connections.min(usage.connections);
@@ -88,7 +88,7 @@ fn level(looks: &[Look], settled: &Look, process: &Process) -> Option<Usage> {
     Some(level)
 }
 
-impl Judgement {
+impl ResourceUse {
     fn of(process: &Process, jobs: usize, before: Usage, after: Usage, left: u64) -> Self {
         let limit = before.memory_kib + before.memory_kib * MEMORY_MARGIN / 100;
         let mut excess = Vec::new();
@@ -105,7 +105,7 @@ impl Judgement {
     }
 }
 
-impl std::fmt::Display for Judgement {
+impl std::fmt::Display for ResourceUse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { process, jobs, before, after, excess } = self;
         write!(
@@ -138,16 +138,16 @@ mod tests {
     }
 
     /// Looks at one process: Jobs so far, the start of the process, what it uses.
-    fn judge(looks: &[(usize, u64, Usage)]) -> Vec<Judgement> {
-        let mut all = Looks::default();
-        for (jobs, start, usage) in looks {
+    fn assess(samples: &[(usize, u64, Usage)]) -> Vec<ResourceUse> {
+        let mut all = Samples::default();
+        for (jobs, start, usage) in samples {
             all.add(*jobs, [(process(*start), *usage)].into());
         }
-        all.judge(0)
+        all.assess(0)
     }
 
-    fn excess(looks: &[(usize, u64, Usage)]) -> usize {
-        judge(looks).iter().map(|judgement| judgement.excess.len()).sum()
+    fn excess(samples: &[(usize, u64, Usage)]) -> usize {
+        assess(samples).iter().map(|assessed| assessed.excess.len()).sum()
     }
 
     #[test]
@@ -166,34 +166,34 @@ mod tests {
 
     #[test]
     fn pods_that_a_failed_scenario_left_may_have_their_logs_followed() {
-        let mut looks = Looks::default();
-        looks.add(10, [(process(1), usage(5000, 10, 2))].into());
-        looks.add(60, [(process(1), usage(5000, 12, 4))].into());
-        assert_eq!(looks.judge(1)[0].excess.len(), 2);
-        assert_eq!(looks.judge(2)[0].excess, Vec::<String>::new());
+        let mut samples = Samples::default();
+        samples.add(10, [(process(1), usage(5000, 10, 2))].into());
+        samples.add(60, [(process(1), usage(5000, 12, 4))].into());
+        assert_eq!(samples.assess(1)[0].excess.len(), 2);
+        assert_eq!(samples.assess(2)[0].excess, Vec::<String>::new());
     }
 
     #[test]
     fn what_the_first_jobs_take_is_no_leak() {
-        let looks =
+        let samples =
             [(0, 1, usage(3000, 5, 1)), (10, 1, usage(5000, 10, 2)), (20, 1, usage(5000, 10, 2))];
-        assert_eq!(judge(&looks).len(), 1);
-        assert_eq!(judge(&looks)[0].before.memory_kib, 5000);
+        assert_eq!(assess(&samples).len(), 1);
+        assert_eq!(assess(&samples)[0].before.memory_kib, 5000);
     }
 
     #[test]
     fn connections_that_were_idle_after_the_first_jobs_are_no_level() {
-        let looks =
+        let samples =
             [(0, 1, usage(3000, 5, 1)), (10, 1, usage(5000, 9, 4)), (20, 1, usage(5000, 6, 2))];
-        assert_eq!(excess(&looks), 2);
+        assert_eq!(excess(&samples), 2);
     }
 
     #[test]
     fn process_that_was_started_anew_has_a_level_of_its_own() {
         let old = (10, 1, usage(9000, 30, 9));
-        assert_eq!(judge(&[old, (30, 2, usage(4000, 5, 1))]), [], "one look tells nothing");
+        assert_eq!(assess(&[old, (30, 2, usage(4000, 5, 1))]), [], "one look says nothing");
         assert_eq!(
-            judge(&[old, (30, 2, usage(1, 1, 1)), (35, 2, usage(9, 9, 9))]),
+            assess(&[old, (30, 2, usage(1, 1, 1)), (35, 2, usage(9, 9, 9))]),
             [],
             "too young"
         );
@@ -204,9 +204,9 @@ mod tests {
 
     #[test]
     fn figures_are_told() {
-        let looks = [(10, 1, usage(5000, 10, 2)), (60, 1, usage(7000, 10, 2))];
+        let samples = [(10, 1, usage(5000, 10, 2)), (60, 1, usage(7000, 10, 2))];
         assert_eq!(
-            judge(&looks)[0].to_string(),
+            assess(&samples)[0].to_string(),
             "operator: memory 5000 → 7000 KiB, descriptors 10 → 10, connections 2 → 2 over 50 Jobs; \
              too much: memory, 6000 KiB are allowed"
         );

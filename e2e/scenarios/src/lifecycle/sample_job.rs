@@ -25,7 +25,7 @@ const NAMESPACE: &str = "default";
 /// What the Job removes on every node.
 const TARGET: &str = "/tmp/foo";
 /// What it must leave alone. `/tmp` is a tmpfs on a kind node, so a node that merely restarted has
-/// lost [`TARGET`] too; this file beside it tells the difference.
+/// lost [`TARGET`] too; this file beside it shows the difference.
 const CANARY: &str = "/tmp/daemonset-job-canary";
 
 /// How long the whole scenario may take. The slowest part is the kubelet, which may take a good ten
@@ -55,10 +55,10 @@ impl fmt::Display for Measured {
     }
 }
 
-/// Runs the sample once, and asserts what it promises.
+/// Runs the sample once, and asserts its result.
 ///
 /// # Errors
-/// When a promise is broken or the cluster does not answer.
+/// When an assertion fails or the cluster does not answer.
 pub async fn run(cx: Context<'_>) -> Result<Measured> {
     let deadline = Deadline::after(LIMIT);
     let wait = Waiter::new(cx.client, cx.phase, NAMESPACE, deadline);

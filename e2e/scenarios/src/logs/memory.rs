@@ -73,7 +73,7 @@ async fn measure(env: &ScenarioEnv<'_>, node: &Node, reset: &str) -> Result<Meas
     parse(&text).with_context(|| format!("{}: no memory of one terminator: {text:?}", node.name()))
 }
 
-/// One process, or none can be told to be ours.
+/// One process; none if it is not clearly ours.
 fn parse(text: &str) -> Option<Measured> {
     let words: Vec<_> = text.split_whitespace().collect();
     let [pid, level, peak] = words[..] else { return None };

@@ -18,7 +18,7 @@ use crate::support::work::{self, Containers, Work};
 /// How often sandboxes end: more often than a failure would be forgiven.
 const TIMES: usize = 2;
 
-/// They are stopped, as whoever keeps a node may do: what runs in them is killed.
+/// They are stopped, as an administrator of a node may do: what runs in them is killed.
 pub(crate) async fn stopped(env: &ScenarioEnv<'_>) -> Result<()> {
     let work = Work::start(env).await?;
     let (node, others) = env.special_node()?;
@@ -130,8 +130,8 @@ fn restarts(pod: &Pod) -> i32 {
 
 /// A Job that forgives one failed run.
 ///
-/// On one node it fails at once the first time, and then when the file `fail` is there; on the others it is done when
-/// the file `go` is there.
+/// On one node it fails at once the first time, and then when the file `fail` is there; on the others it
+/// is done when the file `go` is there.
 fn failing(env: &ScenarioEnv<'_>, name: &str, node: &Node) -> JobBuilder {
     let node = node.name();
     let script = format!(

@@ -21,8 +21,11 @@ use crate::support::env::ScenarioEnv;
 /// What `kubectl auth can-i --list` says of our service account and not of others.
 const ALLOWED: &str = include_str!("allowed.txt");
 
-/// What replicas may do beside, in their own namespace.
-const TO_REPLICAS: &str = include_str!("allowed-to-replicas.txt");
+/// Rights to the Leases of the election, in the operator's own namespace.
+const LEASES: &str = include_str!("allowed-leases.txt");
+
+/// The same for one namespace, whose kustomization does not know the names of the Leases.
+const LEASES_WITHOUT_NAMES: &str = "leases.coordination.k8s.io [] [] [get update create]";
 
 /// What is left to them where they have nothing to do, when they have one namespace only.
 const ELSEWHERE: &str = include_str!("allowed-elsewhere.txt");
@@ -46,17 +49,12 @@ const NEVER: [[&str; 3]; 9] = [
     ["create", "clusterrolebindings.rbac.authorization.k8s.io", ""],
 ];
 
-/// The service account may do what the list beside this file says, in any namespace, and no more; a
-/// Secret is kept from it when it asks for one.
+/// The service account may do what the lists beside this file say, in any namespace and in its own, and no
+/// more; a Secret is kept from it when it asks for one.
 pub(crate) async fn are_those_that_are_listed(env: &ScenarioEnv<'_>) -> Result<()> {
-    are_listed(env, env.cx.deployed, |_| ALLOWED.to_owned()).await
-}
-
-/// Where replicas elect their leader, they may write its Lease; nowhere else more than one alone.
-pub(crate) async fn of_replicas(env: &ScenarioEnv<'_>) -> Result<()> {
     let ours = &env.cx.deployed.namespace;
     let allowed = |namespace: &str| match namespace == ours {
-        true => format!("{ALLOWED}\n{TO_REPLICAS}"),
+        true => format!("{ALLOWED}\n{LEASES}"),
         false => ALLOWED.to_owned(),
     };
     are_listed(env, env.cx.deployed, allowed).await
@@ -66,7 +64,7 @@ pub(crate) async fn of_replicas(env: &ScenarioEnv<'_>) -> Result<()> {
 /// does not ask: what other namespaces allow.
 pub(crate) async fn of_one_namespace(env: &ScenarioEnv<'_>, deployed: &Deployed) -> Result<()> {
     let here = ALLOWED.lines().filter(|rule| !rule.starts_with("namespaces "));
-    let here = here.collect::<Vec<_>>().join("\n");
+    let here = here.chain([LEASES_WITHOUT_NAMES]).collect::<Vec<_>>().join("\n");
     let allowed = |namespace: &str| match namespace == deployed.namespace {
         true => here.clone(),
         false => ELSEWHERE.to_owned(),

@@ -80,10 +80,10 @@ pub(crate) async fn allows_jobs_that_comply(env: &ScenarioEnv<'_>) -> Result<()>
     Ok(())
 }
 
-/// Waits until the Job tells of pods that are refused, and returns why.
+/// Waits until the Job reports refused pods, and returns why.
 async fn refusal(env: &ScenarioEnv<'_>, job: &str) -> Result<String> {
     let config = watcher::Config::default().fields("reason=FailedCreate");
-    let expected = format!("Job {job} tells that its pods are refused");
+    let expected = format!("Job {job} reports that its pods are refused");
     env.wait
         .watch(env.api::<Event>(), config, &expected, |events: &Objects<Event>| {
             let is_told = |event: &&Event| {

@@ -27,7 +27,7 @@ const CTR: [&str; 4] = ["ctr", "--namespace", "k8s.io", "images"];
 const TAG: &str = "upgraded";
 
 /// Rollouts by a restart, a changed variable and a changed image lose no Job, end none early, restart
-/// no pod and tell nothing twice.
+/// no pod and report nothing twice.
 pub(crate) async fn loses_no_job(env: &ScenarioEnv<'_>) -> Result<()> {
     let result = run(env).await.and(install::redeploy(env.cx).await);
     result.and(clean_up(env).await)
@@ -114,17 +114,17 @@ async fn completes(
     Ok(())
 }
 
-/// Of each Job it was told once that its DaemonSet was created, and once that it completed.
+/// Each Job had one event of its DaemonSet, and one of its completion.
 async fn nothing_was_told_twice(env: &ScenarioEnv<'_>) -> Result<()> {
     let events = env.api::<Event>().list(&Default::default()).await?.items;
-    let told = events.iter().filter_map(|event| {
+    let reported = events.iter().filter_map(|event| {
         let regarding =
             event.regarding.as_ref().filter(|object| object.kind.as_deref() == Some("Job"))?;
         let times = event.series.as_ref().map_or(1, |series| series.count);
         Some(((regarding.name.clone()?, event.reason.clone()?), times))
     });
     let mut counts: BTreeMap<(String, String), i32> = BTreeMap::new();
-    for (what, times) in told {
+    for (what, times) in reported {
         *counts.entry(what).or_default() += times;
     }
     let expected = JOBS.iter().chain([&LATE]).flat_map(|name| {

@@ -12,8 +12,8 @@ use harness::provide;
 use testbed::faults;
 use testbed::kind::{self, Provider, Record};
 
-use super::Context;
 use super::cluster_lifecycle::{LOCK, is_to_stay, names_of_this_checkout, recorded};
+use super::context::Context;
 use super::down;
 use super::folder::logs_of;
 

@@ -10,12 +10,13 @@ use harness::progress::{Phase, Progress};
 use harness::provide::Provider;
 use testbed::kind::{Cluster, Record};
 
-use super::Context;
 use super::cluster_lifecycle::{LOCK, folder_that_stays, recorded};
+use super::context::Context;
 use super::folder::logs_of;
 
-/// Deletes the cluster that stays under this name, or without one every cluster that has a record
-/// under `target/e2e/`; none that a process uses.
+/// Deletes the cluster of this name, or every one with a record under `target/e2e/`.
+///
+/// None that a process uses is deleted.
 pub(super) async fn down(cluster: Option<&str>, cx: &Context) -> Result<Verdict> {
     let only = cluster.map(|name| folder_that_stays(Some(name)));
     let logs = logs_of("e2e-down")?;

@@ -7,16 +7,18 @@ use harness::progress::Tally;
 use harness::report::Ending;
 use harness::report::summary::summary;
 
+use super::context::Context;
 use super::invariants::Invariants;
 use super::options::Options;
 use super::plan::{self, Planned};
 use super::prepare::{self, Needs};
+use super::rerun;
 use super::run::Run;
 use super::selection::Selection;
-use super::{Context, rerun};
 
-/// Runs the selected scenarios on a cluster, the main job alone without a selection. The tally has an
-/// entry for each scenario and check that ended, and one more failure when not all of them did.
+/// Runs the selected scenarios on a cluster; without a selection, the main job alone.
+///
+/// The tally counts each scenario and check that ended, and one more failure when not all of them did.
 pub(super) async fn run_scenarios(
     options: Options,
     selection: Option<Selection>,

@@ -10,7 +10,7 @@ use harness::report::{Entry, Kind};
 use harness::wait::{State, Waiter};
 use scenarios::invariants::jobs::{self, Counter};
 use scenarios::invariants::leftover::Ours;
-use scenarios::invariants::resources::Looks;
+use scenarios::invariants::resources::Samples;
 use scenarios::invariants::{leftover, restarts, usage};
 
 use super::prepare::Ready;
@@ -35,8 +35,8 @@ pub(super) struct Invariants {
     /// The UIDs of objects of Jobs that others had made.
     before: BTreeSet<String>,
     jobs: Counter,
-    looks: Looks,
-    /// Whether enough is to run for a judgement of what our processes need.
+    samples: Samples,
+    /// Whether enough is to run to assess what our processes need.
     is_verified: bool,
 }
 
@@ -47,7 +47,7 @@ impl Invariants {
         let mut this = Self {
             before: before.into_iter().map(|ours| ours.uid).collect(),
             jobs: Counter::start(&ready.client),
-            looks: Looks::default(),
+            samples: Samples::default(),
             is_verified: false,
         };
         this.look(run, ready).await;
@@ -73,14 +73,14 @@ impl Invariants {
 
     /// Looks at our processes, while no Job is there.
     pub(super) async fn look(&mut self, run: &Run, ready: &Ready) {
-        // A node that is away for a moment is no reason to fail what comes next: that will tell.
+        // A node that is away for a moment fails nothing here: what comes next will find it.
         match usage::sample(&ready.cluster, &PROCESSES, &run.folder.logs).await {
-            Ok(sample) => self.looks.add(self.jobs.count(), sample),
-            Err(error) => run.progress.say(format_args!("resources cannot be told: {error:#}")),
+            Ok(sample) => self.samples.add(self.jobs.count(), sample),
+            Err(error) => run.progress.say(format_args!("cannot measure resources: {error:#}")),
         }
     }
 
-    /// Checks that the cluster is as it was, and tells whether it is.
+    /// Checks that the cluster is as it was; returns whether it is.
     pub(super) async fn verify(mut self, run: &Run, ready: &Ready) -> bool {
         let client = &ready.client;
         let ready_nodes = check("all-nodes-ready", run, async |phase| {
@@ -124,8 +124,8 @@ impl Invariants {
     /// Looks until what is idle was given back, or for too long.
     async fn no_growth(&mut self, run: &Run, ready: &Ready) -> bool {
         self.look(run, ready).await;
-        if self.looks.judge(0).is_empty() && !self.is_verified {
-            // Too few Jobs ran for any judgement.
+        if self.samples.assess(0).is_empty() && !self.is_verified {
+            // Too few Jobs ran to compare anything.
             return true;
         }
         check("resources-as-before", run, async |phase| {
@@ -135,23 +135,23 @@ impl Invariants {
             let left = objects.iter().filter(|ours| ours.kind == "Pod" && is_in(&failed, ours));
             let left = left.count() as u64;
             loop {
-                let judgements = self.looks.judge(left);
+                let assessed = self.samples.assess(left);
                 ensure!(
-                    !self.is_verified || judgements.len() >= PROCESSES.len(),
-                    "of {PROCESSES:?} only these have lived from their first Jobs to the end: {judgements:?}"
+                    !self.is_verified || assessed.len() >= PROCESSES.len(),
+                    "of {PROCESSES:?} only these have lived from their first Jobs to the end: {assessed:?}"
                 );
-                let told: Vec<_> = judgements.iter().map(ToString::to_string).collect();
-                let is_good = judgements.iter().all(|judgement| judgement.excess.is_empty());
+                let reported: Vec<_> = assessed.iter().map(ToString::to_string).collect();
+                let is_good = assessed.iter().all(|assessed| assessed.excess.is_empty());
                 if is_good || deadline.remaining().is_zero() {
-                    for line in &told {
+                    for line in &reported {
                         run.progress.say(line);
                     }
-                    let figures = serde_json::to_value(&judgements)?;
+                    let figures = serde_json::to_value(&assessed)?;
                     run.report.change(|report| report.figures.insert("resources".to_owned(), figures));
-                    ensure!(is_good, "{}", told.join("\n"));
+                    ensure!(is_good, "{}", reported.join("\n"));
                     return Ok(());
                 }
-                phase.detail(told.join("; "));
+                phase.detail(reported.join("; "));
                 tokio::time::sleep(Duration::from_secs(5)).await;
                 self.look(run, ready).await;
             }

@@ -4,6 +4,7 @@
 
 mod clean;
 mod cluster_lifecycle;
+mod context;
 mod down;
 mod execute;
 mod folder;
@@ -22,10 +23,9 @@ mod up;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use harness::command::Verdict;
-use harness::process::LogDir;
-use harness::provide::Provider;
 use tokio_util::sync::CancellationToken;
 
+use self::context::Context;
 use self::options::Options;
 use self::selection::{Choice, Selection};
 
@@ -60,20 +60,6 @@ enum Action {
     Logs,
     /// Undo what crashed runs left: faults of nodes, and clusters that nobody uses or asked to keep.
     Clean,
-}
-
-/// What every action gets.
-pub(crate) struct Context {
-    no_provision: bool,
-    /// Cancelled by the first Ctrl-C or SIGTERM.
-    interrupted: CancellationToken,
-}
-
-impl Context {
-    /// Provides images and programs.
-    fn provider(&self, logs: &LogDir) -> Result<Provider> {
-        Provider::new(self.no_provision, logs)
-    }
 }
 
 impl Cli {

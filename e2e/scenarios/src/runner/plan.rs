@@ -1,6 +1,7 @@
-//! Runs what was planned: the main job alone first, then the scenarios that need the cluster for
-//! themselves, then those that run beside others. In this order, for the first ones start our processes
-//! anew, and the last ones tell whether these need ever more.
+//! Runs the main job, then the exclusive scenarios, then those that run beside others.
+//!
+//! In this order, for the exclusive ones restart our processes, and the last ones show whether these need
+//! ever more.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::selection::{Choice, Listed, Selection, all};
 /// The namespace of the main job: the one that users start with.
 const NAMESPACE_OF_MAIN_JOB: &str = "default";
 
-/// From how many scenarios on a run is long enough to tell whether our processes need ever more.
+/// From how many scenarios on a run is long enough to see whether our processes need ever more.
 const MANY: usize = 10;
 
 /// One run of a scenario.
@@ -45,8 +46,9 @@ pub(super) fn plan(report: &mut Report, choice: &Choice, rounds: u32) -> Vec<Pla
     plan
 }
 
-/// Runs what was planned, and tells whether all of it kept its promises. A round with a failure is the
-/// last one, for it leaves a state to look at; within it the others go on.
+/// Runs what was planned; returns whether all of it passed.
+///
+/// A round with a failure is the last one, for it leaves a state to look at; within it the others go on.
 pub(super) async fn run(
     plan: &[Planned],
     selection: &Selection,
@@ -132,8 +134,7 @@ async fn scenario(planned: &Planned, neighbours: Neighbours, run: &Run, ready: &
     verify(planned, run, ready, work).await
 }
 
-/// Runs one, and enters what it found out into the report; at a failure, what can be seen is collected at
-/// once.
+/// Runs one, and enters its result into the report. A failure collects artifacts at once.
 async fn verify(
     planned: &Planned,
     run: &Run,

@@ -13,8 +13,8 @@ use kube::Client;
 use testbed::deploy::{self, Deployed};
 use testbed::kind::{self, Cluster, Record};
 
-use super::Context;
 use super::cluster_lifecycle::names_of_this_checkout;
+use super::context::Context;
 use super::run::Run;
 
 /// How long the nodes of a new cluster may take to get ready once kind is done.
@@ -104,7 +104,7 @@ async fn build_images(run: &Run, provider: &Provider) -> Result<Vec<Image>> {
     run.progress.phase("images", build).await
 }
 
-/// Opens or makes the cluster of the run; tells whether it is a new one.
+/// Opens or makes the cluster of the run; returns whether it is new.
 async fn open_or_make_cluster(run: &Run, provider: &Provider) -> Result<(Cluster, bool)> {
     let options = &run.options;
     if let Some(cluster) = run.cluster.open().await? {

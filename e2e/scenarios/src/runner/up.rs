@@ -4,7 +4,7 @@ use anyhow::Result;
 use harness::command::{self, Verdict};
 use harness::report::Ending;
 
-use super::Context;
+use super::context::Context;
 use super::options::Options;
 use super::prepare::{self, Needs};
 use super::run::Run;

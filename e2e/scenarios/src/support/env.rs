@@ -58,8 +58,9 @@ impl<'a> ScenarioEnv<'a> {
         Ok(env)
     }
 
-    /// Deletes the Jobs that are left, sees that all that is of them goes, and asks for the removal of all
-    /// that [`ScenarioEnv::open`] made. Nobody waits for that: the checks after the run see that nothing is left.
+    /// Deletes the Jobs that are left, verifies that all that is of them goes, and removes the rest.
+    ///
+    /// Nobody waits for the removal of what [`ScenarioEnv::open`] made: an invariant covers it.
     pub(crate) async fn close(self) -> Result<()> {
         let jobs: Api<Job> = self.api();
         jobs.delete_collection(&DeleteParams::default(), &Default::default()).await?;
@@ -181,7 +182,7 @@ impl<'a> ScenarioEnv<'a> {
         Ok(())
     }
 
-    /// Deletes what is in `deploy/`, as users are told to: the Deployment, which is of the namespace, may be gone
+    /// Deletes what is in `deploy/`, as the README says: the Deployment, which is of the namespace, may be gone
     /// with that before it is its turn.
     pub(crate) async fn uninstall(&self) -> Result<()> {
         self.kubectl_ours(&["delete", "--ignore-not-found", "--filename", deploy::MANIFESTS]).await
@@ -266,7 +267,7 @@ impl<'a> ScenarioEnv<'a> {
             + Send
             + 'static,
     {
-        self.wait.none_left(self.api::<K>(), "", |_| true).await
+        self.wait.none_left::<K>(self.namespace, "", |_| true).await
     }
 
     /// Waits until the Job's pods are gone, and sees that the Job itself stays as it was.

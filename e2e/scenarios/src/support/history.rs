@@ -93,7 +93,7 @@ async fn watch(jobs: Api<Job>, seen: UnboundedSender<Option<Sighting>>) {
     let mut known: BTreeMap<Option<String>, Job> = BTreeMap::new();
     let mut listed = BTreeSet::new();
     // Nobody listens any more only when the scenario has ended.
-    let tell = |job: Job, is_gone| {
+    let record = |job: Job, is_gone| {
         let _ = seen.send(Some(Sighting { at: SystemTime::now(), job, is_gone }));
     };
     while let Some(event) = events.next().await {
@@ -102,20 +102,20 @@ async fn watch(jobs: Api<Job>, seen: UnboundedSender<Option<Sighting>>) {
             Ok(watcher::Event::InitApply(job)) => {
                 listed.insert(job.uid());
                 known.insert(job.uid(), job.clone());
-                tell(job, false);
+                record(job, false);
             }
             Ok(watcher::Event::InitDone) => {
                 let gone = known.extract_if(.., |uid, _| !listed.contains(uid));
-                gone.for_each(|(_, job)| tell(job, true));
+                gone.for_each(|(_, job)| record(job, true));
                 let _ = seen.send(None);
             }
             Ok(watcher::Event::Apply(job)) => {
                 known.insert(job.uid(), job.clone());
-                tell(job, false);
+                record(job, false);
             }
             Ok(watcher::Event::Delete(job)) => {
                 known.remove(&job.uid());
-                tell(job, true);
+                record(job, true);
             }
             // The API server may be out; the watch tries again.
             Err(_) => {}
@@ -140,7 +140,7 @@ fn verify(life: &[Sighting], nodes: usize, proofs: &[SystemTime]) -> Result<()> 
         let done = proofs.iter().filter(|proof| *proof <= at).count();
         let text = || format!("with the work done on {done} nodes: {}", describe(job));
         ensure!(usize::try_from(status.succeeded)? <= done, "nodes are counted early {}", text());
-        ensure!(status.failed == 0, "nodes are told to have failed {}", text());
+        ensure!(status.failed == 0, "nodes failed {}", text());
         let is_leaving = *is_gone || job.metadata.deletion_timestamp.is_some();
         let has_ended = is_leaving || finished(job).is_some();
         ensure!(!has_ended || done == nodes, "ended early, on {nodes} nodes, {}", text());
@@ -167,7 +167,7 @@ fn verify_events<'a>(
     job: &str,
     nodes: usize,
 ) -> Result<()> {
-    let mut told: Vec<_> = events
+    let mut reported: Vec<_> = events
         .map(|event| {
             let reason = event.reason.clone().unwrap_or_default();
             let message = event.message.clone().unwrap_or_default();
@@ -175,13 +175,13 @@ fn verify_events<'a>(
             (reason, message, event.count.or(series).unwrap_or(1).max(1))
         })
         .collect();
-    told.sort();
+    reported.sort();
     let once = |reason: &str, message: String| (reason.to_owned(), message, 1);
     let expected = [
         once("Completed", format!("done on {nodes} of {nodes} nodes")),
         once("SuccessfulCreate", format!("Created DaemonSet {}", labels::daemon_set(job))),
     ];
-    ensure!(told == expected, "expected the events {expected:?}, but there are {told:?}");
+    ensure!(reported == expected, "expected the events {expected:?}, but there are {reported:?}");
     Ok(())
 }
 
@@ -230,7 +230,7 @@ mod tests {
     }
 
     fn is_blamed(life: &[Sighting], for_what: &str) {
-        let error = verified(life).expect_err("a broken promise");
+        let error = verified(life).expect_err("a broken rule");
         assert!(error.contains(for_what), "{error}");
     }
 

@@ -32,8 +32,7 @@ pub(crate) async fn with(
 
 /// Installs a kustomization in the place of `deploy/`.
 ///
-/// What is installed is ended before, as users are told to: the plain install takes no part in the
-/// election of a leader.
+/// The plain install ends before: a kustomization of another namespace would work beside it.
 pub(crate) async fn replace(cx: Context<'_>, kustomization: &Path) -> Result<Deployed> {
     cx.deployed.delete(cx.cluster, cx.logs).await?;
     let deployed = deploy::apply_kustomization(cx.cluster, kustomization, cx.logs).await?;

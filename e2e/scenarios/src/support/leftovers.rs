@@ -4,11 +4,9 @@ use anyhow::Result;
 use api::job::Job;
 use api::labels;
 use harness::wait::Waiter;
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{Api, Resource};
 
 /// Waits until no Job, DaemonSet, pod or ControllerRevision is left in a namespace that `is_meant`.
 ///
@@ -19,22 +17,16 @@ pub(crate) async fn until_gone(
     namespace: &str,
     is_meant: impl Fn(&ObjectMeta) -> bool,
 ) -> Result<()> {
-    fn of<K>(wait: &Waiter<'_>, namespace: &str) -> Api<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-    {
-        Api::namespaced(wait.client().clone(), namespace)
-    }
     tokio::try_join!(
-        wait.none_left(of::<Job>(wait, namespace), "", &is_meant),
-        wait.none_left(of::<DaemonSet>(wait, namespace), "", &is_meant),
-        wait.none_left(of::<Pod>(wait, namespace), "", &is_meant),
-        wait.none_left(of::<ControllerRevision>(wait, namespace), "", &is_meant),
+        wait.none_left::<Job>(namespace, "", &is_meant),
+        wait.none_left::<DaemonSet>(namespace, "", &is_meant),
+        wait.none_left::<Pod>(namespace, "", &is_meant),
+        wait.none_left::<ControllerRevision>(namespace, "", &is_meant),
     )?;
     Ok(())
 }
 
-/// Whether an object is of the Job `job`: told by its owner, one of `owners` (UIDs), or by the Job's
+/// Whether an object is of the Job `job`: known by its owner, one of `owners` (UIDs), or by the Job's
 /// name in its labels.
 pub(crate) fn belongs(meta: &ObjectMeta, job: &str, owners: &[String]) -> bool {
     let is_owned = meta.owner_references.iter().flatten().any(|owner| owners.contains(&owner.uid));

@@ -115,8 +115,7 @@ impl<'a> Work<'a> {
         self.env.touch(nodes.iter().copied(), &format!("{RELEASE}{job}")).await
     }
 
-    /// Waits until all Jobs have been recorded as done on so many nodes of so many, and sees that none
-    /// is finished.
+    /// Waits until all Jobs are done on so many nodes of so many, and verifies that none is finished.
     pub(crate) async fn until_done_on(&self, done: usize, wanted: usize) -> Result<()> {
         let completed = format!("{done}/{wanted}");
         for job in self.handles() {
@@ -164,8 +163,9 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Waits until all Jobs have deleted themselves, and sees that they did so when they were done on
-    /// these nodes, and kept all promises on the way there.
+    /// Waits until all Jobs have deleted themselves, and verifies their histories.
+    ///
+    /// Each goes when it is done on these nodes, and breaks no rule on the way.
     pub(crate) async fn until_gone(self, nodes: &[&Node]) -> Result<()> {
         let Self { env, jobs, history } = self;
         env.until_none_of::<Job>().await?;

@@ -19,8 +19,12 @@ use testcontainers::{
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::audit;
 use super::pki::{Identity, Pki};
-use super::{ControlPlane, Settings, audit};
+use super::settings::Settings;
+
+/// The name under which the container reaches this machine.
+pub(super) const HOST: &str = "host.docker.internal";
 
 const API_PORT: u16 = 6443;
 const LIFELINE_PORT: u16 = 7000;
@@ -60,7 +64,7 @@ impl Container {
             .with_env_var("LIFELINE", "1")
             // Docker's default by its name: testcontainers wants one to tell the address in.
             .with_network("bridge")
-            .with_host(ControlPlane::HOST, Host::HostGateway)
+            .with_host(HOST, Host::HostGateway)
             .with_mount(Mount::tmpfs_mount(DATA).with_mode(0o1777))
             .with_host_config_modifier(|host| host.auto_remove = Some(true))
             .with_log_consumer(move |frame: &LogFrame| {
@@ -187,8 +191,9 @@ async fn is_reached(address: SocketAddr) -> bool {
     })
 }
 
-/// Connects until the entrypoint says "up", and answers, or else it ends after two minutes. Docker's proxy accepts connections before there is
-/// anybody to pass them on to, so that a connection alone means nothing.
+/// Connects until the entrypoint says "up", and answers; without an answer it ends after two minutes.
+///
+/// A connection alone means nothing: Docker's proxy accepts before the container listens.
 async fn hold_lifeline(address: &str) -> Result<std::net::TcpStream> {
     let mut tick = tokio::time::interval(Duration::from_millis(50));
     loop {

@@ -1,6 +1,6 @@
-//! A real Kubernetes control plane for tests: etcd, kube-apiserver and kube-controller-manager in one
-//! unprivileged container, without nodes and without a scheduler.
+//! A real Kubernetes control plane for tests, without nodes and without a scheduler.
 //!
+//! etcd, kube-apiserver and kube-controller-manager run in one unprivileged container.
 //! [`crate::simulation`] adds the nodes. The image is `images/control-plane`.
 
 mod audit;
@@ -8,6 +8,7 @@ mod container;
 mod manifests;
 mod pki;
 mod requests;
+mod settings;
 
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use tower::util::MapRequestLayer;
 
 pub use self::audit::{AuditLog, Audited};
 pub use self::requests::{Request, Requests};
+pub use self::settings::Settings;
 
 use self::container::Container;
 use self::pki::Pki;
@@ -32,22 +34,6 @@ use self::pki::Pki;
 /// How long the API server may take until it is ready. About five seconds on an idle machine; a busy
 /// one with two cores has taken thirty.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// What a control plane is started with.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Requests that each controller may make a second, and twice as many in a burst.
-    pub controllers_qps: u32,
-    /// Users whose requests are written down, see [`ControlPlane::audit_log`].
-    pub audited_users: Vec<String>,
-}
-
-impl Default for Settings {
-    /// Fast enough for many small DaemonSets; nobody is audited.
-    fn default() -> Self {
-        Self { controllers_qps: 200, audited_users: Vec::new() }
-    }
-}
 
 /// A running control plane. It ends with this value, or with this process, whichever comes first and
 /// however that happens.
@@ -58,7 +44,7 @@ pub struct ControlPlane {
 
 impl ControlPlane {
     /// The name under which the container reaches this machine.
-    pub const HOST: &'static str = "host.docker.internal";
+    pub const HOST: &'static str = container::HOST;
 
     /// As [`Self::start_with`] the default settings.
     ///

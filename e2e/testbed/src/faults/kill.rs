@@ -57,8 +57,9 @@ pub async fn sandboxes(cluster: &Cluster, node: &Node, namespace: &str) -> Resul
     Ok(())
 }
 
-/// Kills running containers of a pod on its node. The kubelet starts them again: at once the first
-/// time, after ten seconds and more when that is repeated in the same pod.
+/// Kills running containers of a pod on its node.
+///
+/// The kubelet starts them again: at once the first time, after ten seconds and more the next times.
 ///
 /// # Errors
 /// When the pod is on no node, or one of the containers does not run.
@@ -89,8 +90,9 @@ fn bare(id: &str) -> &str {
     id.split_once("://").map_or(id, |(_, id)| id)
 }
 
-/// Deletes exactly this pod from the API, at once: its processes may run on for a moment, beside those
-/// of the pod that takes its place. One that is gone already is no error.
+/// Deletes exactly this pod from the API, at once. One that is gone already is no error.
+///
+/// Its processes may run on for a moment, beside those of the pod that takes its place.
 ///
 /// # Errors
 /// When the API server refuses.

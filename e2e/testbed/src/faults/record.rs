@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::Fault;
+use super::fault::Fault;
 
 /// The folder of the records, in the cluster's.
 const FOLDER: &str = "faults";

@@ -12,7 +12,7 @@ use harness::images::full_name;
 use harness::process::{Cmd, LogDir};
 use harness::provide::Image;
 
-use super::{Cluster, Node};
+use super::node::Node;
 
 /// How long importing an archive into a node may take.
 const IMPORT_TIMEOUT: Duration = Duration::from_secs(300);
@@ -60,7 +60,7 @@ impl LocalImage {
     }
 }
 
-pub(super) async fn load(cluster: &Cluster, images: &[Image], logs: &LogDir) -> Result<Loaded> {
+pub(super) async fn load(nodes: &[Node], images: &[Image], logs: &LogDir) -> Result<Loaded> {
     let mut local = Vec::new();
     for image in images {
         let name = &image.local;
@@ -72,7 +72,6 @@ pub(super) async fn load(cluster: &Cluster, images: &[Image], logs: &LogDir) -> 
         local.push(LocalImage { image: image.clone(), id: id.text() });
     }
     let images = local;
-    let nodes = cluster.nodes().await?;
     let lacking = try_join_all(nodes.iter().map(|node| lacking(node, &images, logs))).await?;
     let wanted: Vec<_> = images
         .iter()

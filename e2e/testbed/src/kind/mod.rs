@@ -245,7 +245,7 @@ impl Cluster {
     /// # Errors
     /// When an image is missing, or cannot be loaded.
     pub async fn load(&self, images: &[Image]) -> Result<Loaded> {
-        load::load(self, images, &self.logs).await
+        load::load(&self.nodes().await?, images, &self.logs).await
     }
 
     /// The commands that look at the cluster; one whose nodes cannot be listed has none.

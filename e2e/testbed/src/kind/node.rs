@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use harness::deadline::Deadline;
 use harness::process::{Cmd, LogDir};
 
-use super::Provider;
+use super::provider::Provider;
 
 /// How long a command in a node may take unless it waits for something.
 const EXEC_TIMEOUT: Duration = Duration::from_secs(60);

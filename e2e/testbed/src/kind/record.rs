@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::Provider;
+use super::provider::Provider;
 
 /// The file in a cluster's folder that holds its [`Record`].
 const FILE: &str = "cluster.json";

@@ -1,5 +1,6 @@
-//! What the kubelets do of their own accord: one watch over all pods, and a task for each pod that
-//! brings the object and the truth together.
+//! What the kubelets do of their own accord.
+//!
+//! There is one watch over all pods, and a task for each pod that brings its object up to date.
 
 use std::collections::HashSet;
 use std::sync::Arc;

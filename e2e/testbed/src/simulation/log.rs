@@ -9,8 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tokio::sync::watch;
 
-/// What one run of a container has logged so far. It is shared by the test that writes it and by all
-/// who read it.
+/// What one run of a container has logged so far, shared by its writer and its readers.
 #[derive(Debug)]
 pub(super) struct Log(watch::Sender<Content>);
 

@@ -20,7 +20,6 @@ mod pod;
 mod pods;
 mod run;
 mod status;
-pub mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,8 +111,9 @@ impl Simulation {
         Ok(())
     }
 
-    /// Lets something happen in each pod of a namespace that starts from now on: `work` is polled from
-    /// when the API server knows that its containers run until it is gone.
+    /// Runs `work` in each pod of a namespace that starts from now on.
+    ///
+    /// It is polled from when the API server knows that the containers run until the pod is gone.
     pub fn behave<Work, Fut>(&self, namespace: &str, work: Work)
     where
         Work: Fn(SimPod) -> Fut + Send + Sync + 'static,
@@ -161,8 +161,7 @@ impl Simulation {
         }
     }
 
-    /// Takes a node out of the cluster, and then its pods, as the pod garbage collector would after
-    /// a minute.
+    /// Removes a node, and then its pods, as the pod garbage collector would after a minute.
     ///
     /// # Errors
     /// When there is no such node.
@@ -188,8 +187,7 @@ impl Simulation {
         Ok(())
     }
 
-    /// Makes the node's kubelet leave something undone for the pods of one namespace, until
-    /// [`Self::release`].
+    /// Makes a kubelet leave something undone for the pods of a namespace, until [`Self::release`].
     pub fn hold(&self, hold: Hold, namespace: &str, node: &str) {
         self.pods.hold(hold, place(namespace, node));
     }

@@ -1,18 +1,19 @@
 //! Writes the DaemonSets of Jobs.
 
-use api::{job::template::Refusal, labels};
-use k8s_openapi::api::apps::v1::DaemonSet;
+use api::{job::conditions::Reason, labels, views};
+use k8s_openapi::{api::apps::v1::DaemonSet, jiff::Timestamp};
 use kube::{
     Api, Client,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
 };
-use runtime::client::{ShortError, is_conflict, is_gone};
+use runtime::client::{is_conflict, is_gone};
 use tracing::{debug, info};
 
+use super::{error::Error, refusal::Refusals, written::WrittenDaemonSets};
 use crate::job::{
     decide::{
         daemon_set::{DaemonSetAction, desired},
-        observation::JobView,
+        job_view::JobView,
     },
     policy::Policies,
 };
@@ -24,9 +25,17 @@ pub(crate) struct DaemonSetWriter {
     pub(crate) policies: Policies,
     /// Image that pods of `ExitCode` Jobs idle on.
     pub(crate) pause_image: String,
+    pub(crate) refusals: Refusals,
+    /// What it has written.
+    pub(crate) written: WrittenDaemonSets,
 }
 
 impl DaemonSetWriter {
+    pub(crate) fn new(client: Client, policies: Policies, pause_image: String) -> Self {
+        let (refusals, written) = (Refusals::default(), WrittenDaemonSets::default());
+        Self { client, policies, pause_image, refusals, written }
+    }
+
     /// Creates, updates or deletes the DaemonSet of `job`.
     ///
     /// # Errors
@@ -38,26 +47,36 @@ impl DaemonSetWriter {
     ) -> Result<(), Error> {
         let api: Api<DaemonSet> = Api::namespaced(self.client.clone(), job.namespace);
         let name = &job.daemon_set;
+        let refused = |error| self.refused(job, error);
         match action {
             DaemonSetAction::Keep => Ok(()),
             DaemonSetAction::Create => {
-                let desired = self.desired(job)?;
+                let mut desired = self.desired(job)?;
+                self.refusals.rest(job, Timestamp::now())?;
+                // The DaemonSet may adopt pods of an earlier one. Theirs must be other generations, or its
+                // controller would take them for pods of this template.
+                let generation = Timestamp::now().as_millisecond().to_string();
+                let annotations = desired.metadata.annotations.get_or_insert_default();
+                annotations.insert(views::TEMPLATE_GENERATION.to_owned(), generation);
                 // Not forced: should someone else have created one a moment ago, it is a conflict.
                 let params = PatchParams::apply(labels::OPERATOR);
-                api.patch(name, &params, &Patch::Apply(desired)).await.map_err(refused)?;
+                let patch = Patch::Apply(&desired);
+                let created = api.patch(name, &params, &patch).await.map_err(refused)?;
+                self.remember(job, &created, &desired)?;
                 info!(daemon_set = name, "Job started");
                 Ok(())
             }
             DaemonSetAction::Update(uid) => {
-                let mut desired = self.desired(job)?;
-                // A precondition: the API server refuses the patch of another object of that name.
-                desired.metadata.uid = Some(uid.clone());
-                let params = PatchParams::apply(labels::OPERATOR).force();
-                api.patch(name, &params, &Patch::Apply(desired)).await.map_err(refused)?;
-                info!(daemon_set = name, "Job started again: its work was changed");
-                Ok(())
+                let desired = self.desired(job)?;
+                self.refusals.rest(job, Timestamp::now())?;
+                self.update(&api, job, uid, &desired).await.map_err(refused)
+            }
+            DaemonSetAction::Restore(uid) => {
+                self.refusals.rest(job, Timestamp::now())?;
+                self.restore(&api, job, uid).await
             }
             DaemonSetAction::Delete(uid) => {
+                self.written.remove(uid);
                 let preconditions =
                     Preconditions { uid: Some(uid.clone()), resource_version: None };
                 let params = DeleteParams::background().preconditions(preconditions);
@@ -77,40 +96,25 @@ impl DaemonSetWriter {
     /// The DaemonSet that `job` asks for, if the policy of its namespace allows it.
     fn desired(&self, job: &JobView<'_>) -> Result<DaemonSet, Error> {
         let desired = desired(job, &self.pause_image)?;
-        if let Some(spec) = &desired.spec {
-            let allowed = self.policies.check(job.namespace, &spec.template);
-            allowed.ok_or(Error::UnknownNamespace)?.map_err(Error::Refused)?;
-        }
+        self.check_policy(job, &desired)?;
         Ok(desired)
     }
-}
 
-/// Separates refusals from errors that may go by themselves.
-fn refused(error: kube::Error) -> Error {
-    match error {
-        kube::Error::Api(refusal) if refusal.is_invalid() => {
-            Error::Refused(format!("the API server refuses the DaemonSet: {}", refusal.message))
+    /// Whether the policy of the namespace of `job` allows `desired`.
+    pub(super) fn check_policy(&self, job: &JobView<'_>, desired: &DaemonSet) -> Result<(), Error> {
+        if let Some(spec) = &desired.spec {
+            let allowed = self.policies.check(job.namespace, &spec.template);
+            allowed.ok_or(Error::UnknownNamespace)?.map_err(invalid)?;
         }
-        other => other.into(),
+        Ok(())
+    }
+
+    /// Turns the answer to a write of a DaemonSet of `job` into a refusal, if it is one.
+    pub(super) fn refused(&self, job: &JobView<'_>, error: kube::Error) -> Error {
+        self.refusals.of(job, error)
     }
 }
 
-/// Why actions could not be applied.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// The API server did not accept a call.
-    #[error("{}", ShortError(.0))]
-    Api(#[from] kube::Error),
-    /// The API server refuses the DaemonSet as it is, or the policy does.
-    #[error("{0}")]
-    Refused(String),
-    /// The watch of namespaces has not shown that of the Job yet.
-    #[error("its namespace is not known yet")]
-    UnknownNamespace,
-}
-
-impl From<Refusal> for Error {
-    fn from(Refusal { path, message }: Refusal) -> Self {
-        Self::Refused(format!("spec.template.{path}: {message}"))
-    }
+fn invalid(message: String) -> Error {
+    Error::Refused(Reason::InvalidSpec, message)
 }

@@ -1,7 +1,7 @@
 //! Publishes events on a Job.
 //!
-//! An event's name is derived from its reason and message, so that one that is published again after an
-//! interruption is the same event.
+//! An event's name is derived from its reason and the cause in its message, so that one that is published again,
+//! after an interruption or because the cause lasts, is the same event.
 
 use api::labels;
 use k8s_openapi::{
@@ -12,7 +12,10 @@ use k8s_openapi::{
 use kube::{Api, Client, api::PostParams};
 use runtime::client::is_conflict;
 
-use crate::job::decide::{events::JobEvent, observation::JobView};
+use crate::job::decide::{
+    events::{JobEvent, cause},
+    job_view::JobView,
+};
 
 /// The longest `note` that the API accepts, in bytes.
 /// <https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/>
@@ -71,7 +74,7 @@ fn name(event: &JobEvent, job: &JobView<'_>) -> String {
         job.uid,
         job.metadata.generation.unwrap_or_default(),
         event.reason,
-        event.message
+        cause(&event.message)
     );
     labels::event(job.name, &identity)
 }
@@ -98,6 +101,8 @@ mod tests {
         let (job, recreated) = (JobView::new(&job), JobView::new(&recreated));
         assert_eq!(name(&JobEvent::created("x"), &job), name(&JobEvent::created("x"), &job));
         assert_ne!(name(&JobEvent::created("x"), &job), name(&JobEvent::restarted(), &job));
+        let refused = |pod: &str| JobEvent::failed_create(format!("pods \"a-{pod}\" is forbidden"));
+        assert_eq!(name(&refused("x7k2p"), &job), name(&refused("bcdfg"), &job));
         assert_ne!(name(&JobEvent::created("x"), &job), name(&JobEvent::created("x"), &recreated));
     }
 

@@ -1,11 +1,17 @@
 //! Applies decisions about a Job to the cluster.
 
 mod daemon_set;
+mod error;
 pub(super) mod events;
+mod fields;
 pub(super) mod pod_conditions;
+mod refusal;
+mod restore;
 mod status;
+mod written;
 
 pub(super) use self::{
-    daemon_set::{DaemonSetWriter, Error},
+    daemon_set::DaemonSetWriter,
+    error::Error,
     status::{StatusWriter, Written},
 };

@@ -18,7 +18,7 @@ use runtime::{
 use serde_json::json;
 
 use crate::job::decide::{
-    observation::JobView,
+    job_view::JobView,
     status::{LONGEST_INTERVAL, Write, ours, when_to_write},
 };
 
@@ -72,17 +72,18 @@ impl StatusWriter {
         version(job).is_some_and(|version| written.is_some_and(|written| version < written))
     }
 
-    /// Writes `status` of the observed `job` if it is time for that.
+    /// Writes `status` of the observed `job` if it is time for that, or urgent.
     pub(crate) async fn update(
         &self,
         job: &JobView<'_>,
         status: &JobStatus,
+        is_urgent: bool,
         now: Timestamp,
     ) -> kube::Result<Written> {
         match when_to_write(job.status, status, self.recent.age(job.uid), now) {
             Write::Never => Ok(Written::Unchanged),
-            Write::After(rest) => Ok(Written::Later(rest)),
-            Write::Now => self.write(job.metadata, job.status, status).await,
+            Write::After(rest) if !is_urgent => Ok(Written::Later(rest)),
+            Write::After(_) | Write::Now => self.write(job.metadata, job.status, status).await,
         }
     }
 

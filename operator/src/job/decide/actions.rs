@@ -5,7 +5,10 @@ use std::time::Duration;
 use api::job::JobStatus;
 
 use super::{
-    daemon_set::DaemonSetAction, events::JobEvent, progress::MissingPods, tally::PodTally,
+    daemon_set::DaemonSetAction,
+    events::JobEvent,
+    progress::{MissingPods, StuckPod},
+    tally::PodTally,
 };
 
 /// A decision about a Job.
@@ -36,6 +39,10 @@ pub(crate) struct Actions {
     pub(crate) status: JobStatus,
     /// When to decide again, should nothing happen before.
     pub(crate) requeue_after: Option<Duration>,
+    /// Whether the status has results that would be lost with pods that are being deleted.
+    pub(crate) is_urgent: bool,
     /// Set if the DaemonSet has lacked pods for long: the API server may refuse them.
     pub(crate) missing_pods: Option<MissingPods>,
+    /// Pods that wait for something that their kubelets say only in events.
+    pub(crate) stuck_pods: Vec<StuckPod>,
 }

@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 
 use api::{
-    job::{
-        CompletionMode, JobSpec,
-        template::{self, Refusal},
-    },
+    job::{CompletionMode, JobSpec, Refusal, template},
     labels,
 };
 use k8s_openapi::{
@@ -15,16 +12,18 @@ use k8s_openapi::{
         apps::v1::{DaemonSet, DaemonSetSpec, DaemonSetUpdateStrategy, RollingUpdateDaemonSet},
         core::v1::{
             Capabilities, Container, HostPathVolumeSource, PodReadinessGate, PodSpec,
-            PodTemplateSpec, SeccompProfile, SecurityContext, Toleration, Volume, VolumeMount,
+            PodTemplateSpec, ResourceRequirements, SeccompProfile, SecurityContext, Toleration,
+            Volume, VolumeMount,
         },
     },
     apimachinery::pkg::{
+        api::resource::Quantity,
         apis::meta::v1::{LabelSelector, ObjectMeta},
         util::intstr::IntOrString,
     },
 };
 
-use super::observation::JobView;
+use super::job_view::JobView;
 
 /// The container that keeps a pod of an `ExitCode` Job there when its work is done.
 const IDLE_CONTAINER: &str = "idle";
@@ -33,6 +32,9 @@ const IDLE_CONTAINER: &str = "idle";
 ///
 /// It runs as this one, whatever user the template sets for the pod.
 const IDLE_USER: i64 = 65532;
+
+/// Resources that the idle container has as the job container: those that quotas, LimitRanges and QoS look at.
+const IDLE_RESOURCES: [&str; 2] = ["cpu", "memory"];
 
 /// A decision about the DaemonSet.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -43,6 +45,10 @@ pub(crate) enum DaemonSetAction {
     Create,
     /// Give the one with this UID the work that the Job has now.
     Update(String),
+    /// Make the one with this UID what the Job asks for, whoever has edited it.
+    ///
+    /// The work stays the same.
+    Restore(String),
     /// Delete the one with this UID: the Job is finished.
     Delete(String),
 }
@@ -77,12 +83,15 @@ pub(crate) fn desired(job: &JobView<'_>, pause_image: &str) -> Result<DaemonSet,
     if let Some(overlay) = &job.spec.template {
         merge(&mut template, template::parse(overlay)?, job.spec.completion_mode);
     }
+    if let Some(spec) = &mut template.spec {
+        limit_idle(spec);
+    }
     Ok(DaemonSet {
         metadata: ObjectMeta {
             name: Some(job.daemon_set.clone()),
             namespace: job.metadata.namespace.clone(),
-            labels: Some(labels),
-            annotations: Some(BTreeMap::from([work_hash])),
+            labels: Some(inherited(job.labels(), labels)),
+            annotations: Some(inherited(job.annotations(), [work_hash])),
             owner_references: job.owner_reference().map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
@@ -102,6 +111,14 @@ pub(crate) fn desired(job: &JobView<'_>, pause_image: &str) -> Result<DaemonSet,
         }),
         status: None,
     })
+}
+
+/// What a DaemonSet has of its Job, and what is the operator's own.
+fn inherited<'j>(
+    of_job: impl Iterator<Item = (&'j String, &'j String)>,
+    own: impl IntoIterator<Item = (String, String)>,
+) -> BTreeMap<String, String> {
+    of_job.map(|(key, value)| (key.clone(), value.clone())).chain(own).collect()
 }
 
 fn pod(spec: &JobSpec, pause_image: &str) -> PodSpec {
@@ -204,6 +221,32 @@ fn merge(template: &mut PodTemplateSpec, mut overlay: PodTemplateSpec, mode: Com
     let init_containers = template.spec.as_mut().and_then(|spec| spec.init_containers.as_mut());
     if let Some(containers) = init_containers {
         containers.sort_by_key(|container| container.name == labels::JOB_CONTAINER);
+    }
+}
+
+/// Gives the idle container the CPU and memory of the job container, unless the template sets its own.
+///
+/// Then quotas and LimitRanges take or refuse the pod for the work's sake alone, its QoS class stays that of the
+/// work, and it requests no more: init containers and containers never run at the same time, and Kubernetes
+/// adds up the larger of the two.
+/// <https://kubernetes.io/docs/concepts/workloads/pods/init-containers/#resource-sharing-within-containers>
+fn limit_idle(spec: &mut PodSpec) {
+    let worker = spec.init_containers.iter().flatten();
+    let mut worker = worker.filter(|container| container.name == labels::JOB_CONTAINER);
+    let Some(resources) = worker.next().and_then(|worker| worker.resources.as_ref()) else {
+        return;
+    };
+    let own = |of: &Option<BTreeMap<String, Quantity>>| {
+        let mut own = of.clone().unwrap_or_default();
+        own.retain(|name, _| IDLE_RESOURCES.contains(&name.as_str()));
+        Some(own).filter(|own| !own.is_empty())
+    };
+    let (limits, requests) = (own(&resources.limits), own(&resources.requests));
+    let idle = spec.containers.iter_mut().find(|container| container.name == IDLE_CONTAINER);
+    if let Some(idle) = idle.filter(|idle| idle.resources.is_none())
+        && (limits.is_some() || requests.is_some())
+    {
+        idle.resources = Some(ResourceRequirements { limits, requests, claims: None });
     }
 }
 

@@ -37,8 +37,10 @@ pub(crate) fn until(time: Timestamp, now: Timestamp) -> Duration {
 }
 
 /// The time by which the Job must be done; none beyond the end of the calendar.
+///
+/// Times in a status are cut to whole seconds, so that the Job may have started up to a second later.
 fn deadline(observation: &Observation<'_>, status: &JobStatus) -> Option<Timestamp> {
     let seconds = observation.job.spec.active_deadline_seconds?;
-    let start = status.start_time.as_ref()?.0;
-    start.checked_add(SignedDuration::from_secs(seconds)).ok()
+    let start = Timestamp::from_second(status.start_time.as_ref()?.0.as_second()).ok()?;
+    start.checked_add(SignedDuration::from_secs(seconds.saturating_add(1))).ok()
 }

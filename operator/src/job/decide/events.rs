@@ -9,7 +9,7 @@ use api::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{daemon_set::DaemonSetAction, observation::JobView};
+use super::{daemon_set::DaemonSetAction, job_view::JobView};
 
 /// Reason of the DaemonSet controller's events about refused pods.
 pub(crate) const FAILED_CREATE: &str = "FailedCreate";
@@ -66,10 +66,42 @@ impl JobEvent {
         }
     }
 
+    /// The API server refuses something else that the operator writes for a Job.
+    pub(crate) fn write_refused(answer: &str) -> Self {
+        Self {
+            is_warning: true,
+            reason: "WriteRefused".to_owned(),
+            message: format!("The API server refuses what the operator writes: {answer}"),
+        }
+    }
+
     /// The API server refuses pods of a Job, in the DaemonSet controller's words.
     pub(crate) fn failed_create(message: String) -> Self {
         Self { is_warning: true, reason: FAILED_CREATE.to_owned(), message }
     }
+}
+
+/// The part of a message that tells causes apart.
+///
+/// Names of pods, numbers and times change from one message to the next about the same cause.
+pub(crate) fn cause(message: &str) -> String {
+    let mut cause = String::with_capacity(message.len());
+    for word in message.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        let end = word.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+        let word = &word[..word.len() - end.len()];
+        let is_suffix = cause.ends_with('-') && is_random(word);
+        let varies = is_suffix || word.contains(|c: char| c.is_ascii_digit());
+        cause += if varies { "#" } else { word };
+        cause += end;
+    }
+    cause
+}
+
+/// Whether `word` may be what Kubernetes appends to the name of a pod.
+///
+/// <https://github.com/kubernetes/apimachinery/blob/master/pkg/util/rand/rand.go>
+fn is_random(word: &str) -> bool {
+    word.len() == 5 && word.chars().all(|c| "bcdfghjklmnpqrstvwxz2456789".contains(c))
 }
 
 /// The events for an action on the DaemonSet and for the next status.
@@ -134,14 +166,31 @@ mod tests {
     }
 
     #[test]
+    fn messages_about_one_cause_have_the_same_and_others_have_not() {
+        let refused = |pod: &str, used: i32| {
+            cause(&format!(
+                "Error creating: pods \"a-daemonset-job-{pod}\" is forbidden: exceeded quota: none, used: pods={used}"
+            ))
+        };
+        assert_eq!(refused("9w2kd", 0), refused("bcdfg", 12));
+        assert_ne!(
+            refused("9w2kd", 0),
+            cause("Error creating: pods \"a-9w2kd\" is forbidden: policy")
+        );
+        assert_eq!(cause("at 2026-01-01T00:00:00Z"), cause("at 2027-12-31T23:59:59Z"));
+        assert_ne!(cause("on node-worker"), cause("on node-other"));
+        assert_eq!(cause("é: no"), "é: no");
+    }
+
+    #[test]
     fn rotated_logs_are_noted_once_whatever_the_number_of_nodes() {
-        let noted = |current: &[&str], next: &[&str]| {
+        let published = |current: &[&str], next: &[&str]| {
             let job = Job { status: Some(of_rotation(current)), ..job() };
             events(&JobView::new(&job), &DaemonSetAction::Keep, &of_rotation(next))
         };
-        assert_eq!(noted(&[], &["a"]), [JobEvent::log_rotated()]);
-        assert_eq!(noted(&["a"], &["a", "b"]), []);
-        assert_eq!(noted(&["a"], &[]), []);
-        assert_eq!(noted(&[], &[]), []);
+        assert_eq!(published(&[], &["a"]), [JobEvent::log_rotated()]);
+        assert_eq!(published(&["a"], &["a", "b"]), []);
+        assert_eq!(published(&["a"], &[]), []);
+        assert_eq!(published(&[], &[]), []);
     }
 }

@@ -1,14 +1,16 @@
 //! Makes decisions about Jobs: pure functions of an observation.
 //!
 //! ```text
-//! Observation ─→ nodes ─→ progress ─→ failures, deadline ─→ status ─→ events ─→ Actions
+//! Observation ─→ nodes ─→ progress ─→ deadline ─→ status ─→ events ─→ Actions
 //! ```
 
 pub(crate) mod actions;
+pub(crate) mod applied;
+mod comparison;
 pub(crate) mod daemon_set;
 mod deadline;
 pub(crate) mod events;
-mod failures;
+pub(crate) mod job_view;
 pub(crate) mod nodes;
 pub(crate) mod observation;
 mod outcome;
@@ -19,6 +21,10 @@ pub(crate) mod tally;
 mod tests;
 pub(crate) mod transition;
 
+pub(crate) use outcome::explain;
+
+use std::time::Duration;
+
 use api::{
     job::{
         JobStatus,
@@ -27,15 +33,27 @@ use api::{
     },
     views::DaemonSetView,
 };
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 
 use self::{
     actions::{Actions, Decision},
+    comparison::Comparison,
     daemon_set::DaemonSetAction,
     deadline::{time_left, until},
-    events::events,
+    events::{cause, events},
     observation::{Observation, Ownership, Source},
-    progress::{FIRST_CHECK, Progress, progress},
+    progress::{EVENTS_INTERVAL, FIRST_CHECK, Progress, progress},
 };
+
+/// Shortest time between two attempts to write a DaemonSet that was refused.
+const SHORTEST_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest time between two such attempts.
+const LONGEST_RETRY_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Time until the operator looks at a DaemonSet that it may have had no need to change.
+///
+/// No watch shows that.
+const LEARNED_AFTER: Duration = Duration::from_millis(50);
 
 /// Decides about the observed Job.
 pub(crate) fn decide(observation: &Observation<'_>) -> Decision {
@@ -69,22 +87,26 @@ pub(crate) fn decide(observation: &Observation<'_>) -> Decision {
         Ownership::Leaving => DaemonSetAction::Keep,
         Ownership::Absent => DaemonSetAction::Create,
     };
-    // A Job whose DaemonSet the API server refuses is not late: the refusal stays until it is fixed.
-    let end = deadline::exceeded(observation, &base, &Progress::default());
-    if let Some((reason, message)) = end.filter(|_| !is_refused(&base)) {
-        return finish(observation, base, Progress::default(), reason, message);
+    // There is no pod, and the results of earlier ones stay.
+    let progress = Progress {
+        completed_nodes: base.completed_nodes.clone().unwrap_or_default(),
+        failed_nodes: base.failed_nodes.clone().unwrap_or_default(),
+        failed_runs: base.failed_runs.clone().unwrap_or_default(),
+        ..Progress::default()
+    };
+    // A Job that only an edit can help is not late: the refusal stays until it is fixed.
+    let end = deadline::exceeded(observation, &base, &progress);
+    if let Some((reason, mut message)) = end.filter(|_| !is_refused(&base)) {
+        if let Some(refused) = conditions::find_true(&base.conditions, conditions::FAILED) {
+            message += &format!("; {}", refused.message);
+        }
+        return finish(observation, base, progress, reason, message);
     }
     // A cache that has not seen the DaemonSet yet must not lead to a second one: the name may
     // be that of an earlier Job's DaemonSet, which an apply would take over.
     if daemon_set == DaemonSetAction::Create && observation.source == Source::Caches {
         return Decision::ObserveLive;
     }
-    // There is no pod, and the results of earlier ones stay.
-    let progress = Progress {
-        completed_nodes: base.completed_nodes.clone().unwrap_or_default(),
-        failed_nodes: base.failed_nodes.clone().unwrap_or_default(),
-        ..Progress::default()
-    };
     act(observation, daemon_set, status::running(base, progress))
 }
 
@@ -94,13 +116,32 @@ fn decide_running(
     base: JobStatus,
     daemon_set: &DaemonSetView,
 ) -> Decision {
-    let mut progress = progress(observation, daemon_set);
-    if daemon_set.work_hash() != Some(&observation.job.work_hash) {
+    // Until the watch shows the operator's own last write there is nothing to write.
+    let comparison = observation.compare(daemon_set);
+    let is_new_work = observation.job.status_of_work().is_none();
+    let has_other_work = daemon_set.work_hash() != Some(&observation.job.work_hash);
+    if has_other_work && is_new_work && comparison != Comparison::Outdated {
         let action = DaemonSetAction::Update(uid(daemon_set));
+        let progress = progress(observation, daemon_set);
         return act(observation, action, status::running(base, progress));
     }
-    let end = failures::exceeded(observation, &progress)
-        .or_else(|| progress.end())
+    // Which pods do the work is not known before the DaemonSet is known to be as it was written.
+    if comparison == Comparison::Unknown {
+        let status = match base.phase {
+            Some(_) => base,
+            None => status::running(base, Progress::default()),
+        };
+        let mut actions = actions(observation, DaemonSetAction::Restore(uid(daemon_set)), status);
+        actions.requeue_after = Some(LEARNED_AFTER);
+        return Decision::Act(Box::new(actions));
+    }
+    if observation.needs_live_revision() {
+        return Decision::ObserveLive;
+    }
+    let base = status::edited(base, observation.applied.as_ref(), observation.now);
+    let mut progress = progress(observation, daemon_set);
+    let end = progress
+        .end(observation.job.spec.max_failed_nodes)
         .or_else(|| deadline::exceeded(observation, &base, &progress));
     if let Some((reason, message)) = end {
         return finish(observation, base, progress, reason, message);
@@ -109,12 +150,43 @@ fn decide_running(
     let fails_after = progress.fails_at.map(|at| until(at, observation.now));
     let check_after = progress.lacks_pods().then_some(FIRST_CHECK);
     let missing_pods = progress.missing_pods(observation, daemon_set);
-    let mut actions = actions(observation, DaemonSetAction::Keep, status::running(base, progress));
+    let stuck_pods = std::mem::take(&mut progress.stuck_pods);
+    let stuck_after = match progress.stuck_at {
+        None if stuck_pods.is_empty() => None,
+        None => Some(EVENTS_INTERVAL),
+        Some(at) => Some(until(at, observation.now)),
+    };
+    let is_urgent = progress.has_results_of_leaving_pods;
+    let (action, restore_after) = restore(observation, daemon_set, comparison);
+    let mut actions = actions(observation, action, status::running(base, progress));
+    actions.is_urgent = is_urgent;
     actions.tallies = tallies;
     actions.missing_pods = missing_pods;
-    let times = [fails_after, check_after, actions.requeue_after];
+    actions.stuck_pods = stuck_pods;
+    let times = [fails_after, check_after, restore_after, stuck_after, actions.requeue_after];
     actions.requeue_after = times.into_iter().flatten().min();
     Decision::Act(Box::new(actions))
+}
+
+/// Puts `daemon_set` back, or says when to do so.
+///
+/// Somebody who edits it again and again is answered less and less often.
+fn restore(
+    observation: &Observation<'_>,
+    daemon_set: &DaemonSetView,
+    comparison: Comparison,
+) -> (DaemonSetAction, Option<Duration>) {
+    let Some(applied) = &observation.applied else {
+        return (DaemonSetAction::Keep, None);
+    };
+    let is_edited = comparison == Comparison::Edited
+        || comparison == Comparison::AsWritten && applied.differs.is_some();
+    match applied.rest {
+        // The edit is over in the sight of the user when nobody has repeated it for a while.
+        _ if !is_edited => (DaemonSetAction::Keep, applied.edited_for),
+        Duration::ZERO => (DaemonSetAction::Restore(uid(daemon_set)), Some(LEARNED_AFTER)),
+        rest => (DaemonSetAction::Keep, Some(rest)),
+    }
 }
 
 /// Finishes the Job, unless the caches are mistaken.
@@ -137,11 +209,32 @@ fn finish(
 }
 
 /// Decides about a Job whose DaemonSet the API server or the policy refuses.
-pub(crate) fn refused(observation: &Observation<'_>, message: &str) -> Box<Actions> {
+pub(crate) fn refused(
+    observation: &Observation<'_>,
+    reason: Reason,
+    message: String,
+) -> Box<Actions> {
     let base = status::base(&observation.job, observation.now);
-    let (reason, message) = (Reason::InvalidSpec, message.to_owned());
+    let known = conditions::find_true(&base.conditions, conditions::FAILED);
+    // Details that change, such as a number, are no news, and would be written again and again.
+    let is_known = |known: &&Condition| {
+        Reason::of(known) == Some(reason) && cause(&known.message) == cause(&message)
+    };
+    let message = known.filter(is_known).map_or(message, |known| known.message.clone());
     let status = status::blocked(base, reason, message, observation.now);
-    Box::new(actions(observation, DaemonSetAction::Keep, status))
+    let retry = conditions::find_true(&status.conditions, conditions::FAILED)
+        .filter(|_| reason == Reason::DaemonSetRefused)
+        .map(|condition| retry_interval(condition, observation.now));
+    let mut actions = actions(observation, DaemonSetAction::Keep, status);
+    actions.requeue_after = actions.requeue_after.into_iter().chain(retry).min();
+    Box::new(actions)
+}
+
+/// Time between two attempts to write a DaemonSet that was refused: half of how long that has lasted.
+pub(crate) fn retry_interval(refused: &Condition, now: Timestamp) -> Duration {
+    let lasted = now.duration_since(refused.last_transition_time.0);
+    let half = Duration::try_from(lasted / 2).unwrap_or_default();
+    half.clamp(SHORTEST_RETRY_INTERVAL, LONGEST_RETRY_INTERVAL)
 }
 
 fn blocked(
@@ -171,10 +264,12 @@ fn actions(
         tallies: Vec::new(),
         status,
         missing_pods: None,
+        stuck_pods: Vec::new(),
+        is_urgent: false,
     }
 }
 
-/// Whether the API server, or the policy, has refused the Job.
+/// Whether the Job is refused until it is edited.
 fn is_refused(status: &JobStatus) -> bool {
     conditions::find_true(&status.conditions, conditions::FAILED)
         .is_some_and(|condition| Reason::of(condition) == Some(Reason::InvalidSpec))

@@ -17,7 +17,7 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp
 
 use super::{
     observation::{Observation, Source},
-    outcome::{Outcome, outcome},
+    outcome::{FailedBefore, Outcome, outcome},
 };
 
 /// The work of one node.
@@ -35,6 +35,8 @@ pub(crate) struct NodeWork<'o> {
     ///
     /// The status does not record that of others.
     pub(crate) is_recordable: bool,
+    /// Whether the status has not recorded the result yet, and its pods are being deleted.
+    pub(crate) is_about_to_be_lost: bool,
 }
 
 impl NodeWork<'_> {
@@ -73,7 +75,7 @@ pub(crate) fn node_work<'o>(
     let completed = recorded.and_then(|status| status.completed_nodes.as_ref());
     let failed = recorded.and_then(|status| status.failed_nodes.as_ref());
     let work = |pods: &'o NodePods<'_>| {
-        let NodePods { name, node, outcome, is_done, has_failed } = pods;
+        let NodePods { name, node, outcome, is_done, has_failed, are_leaving } = pods;
         let member = node.and_then(NodeView::member);
         let is_in = |set: Option<&NodeSet>| {
             member.zip(set).is_some_and(|(member, set)| set.contains(member))
@@ -92,7 +94,9 @@ pub(crate) fn node_work<'o>(
         } else {
             (WorkState::Active(outcome.report.state), false)
         };
-        NodeWork { name, member, state, outcome, was_completed, is_recordable }
+        let is_new = is_recordable && !was_completed && !is_in(failed);
+        let is_about_to_be_lost = is_new && *are_leaving;
+        NodeWork { name, member, state, outcome, was_completed, is_recordable, is_about_to_be_lost }
     };
     pods.nodes.iter().map(work).collect()
 }
@@ -138,6 +142,8 @@ struct NodePods<'o> {
     is_done: bool,
     /// A pod that was created for this very node has failed.
     has_failed: bool,
+    /// All of them are being deleted.
+    are_leaving: bool,
 }
 
 /// Groups the pods of `daemon_set` by node.
@@ -159,8 +165,10 @@ pub(crate) fn pods_by_node<'o>(
             by_node.unassigned += 1;
             continue;
         };
-        let outcome = match pod.work_hash() == Some(&job.work_hash) {
-            true => outcome(job.spec, pod, now),
+        let outcome = match observation.does_the_work(pod) {
+            true => {
+                outcome(job.spec, pod, |created| failed_before(observation, name, created), now)
+            }
             // Results of other work do not count, but the node is not done while such a pod is alone.
             false => Outcome::default(),
         };
@@ -168,15 +176,44 @@ pub(crate) fn pods_by_node<'o>(
         if position == by_node.nodes.len() {
             let node = nodes.get(name).map(AsRef::as_ref);
             let outcome = Outcome::default();
-            by_node.nodes.push(NodePods { name, node, outcome, is_done: false, has_failed: false });
+            by_node.nodes.push(NodePods {
+                name,
+                node,
+                outcome,
+                is_done: false,
+                has_failed: false,
+                are_leaving: true,
+            });
         }
         let Some(node) = by_node.nodes.get_mut(position) else { continue };
         let is_older = node.node.is_some_and(|node| is_older(&pod.metadata, &node.metadata));
         node.is_done |= outcome.is_done && !is_older;
         node.has_failed |= outcome.has_failed && !is_older;
-        node.outcome.follow(outcome);
+        node.are_leaving &= pod.metadata.deletion_timestamp.is_some();
+        // What an earlier node of that name did with its pods counts for nothing.
+        let given_up = outcome.given_up.filter(|_| !is_older);
+        node.outcome.follow(Outcome { given_up, ..outcome });
     }
     by_node
+}
+
+/// Failed runs of earlier pods of a node than the one created at `created`, as the status has recorded them.
+fn failed_before(
+    observation: &Observation<'_>,
+    node: &str,
+    created: Option<Timestamp>,
+) -> FailedBefore {
+    let recorded = observation.job.status_of_work().and_then(|status| status.failed_runs.as_ref());
+    let member = || observation.nodes.get(node)?.member();
+    let Some((recorded, member)) = recorded.and_then(|recorded| Some((recorded, member()?))) else {
+        return FailedBefore::Exclusive(0);
+    };
+    match created {
+        Some(created) if recorded.before(member, created).is_none() => {
+            FailedBefore::Inclusive(recorded.of(member))
+        }
+        _ => FailedBefore::Exclusive(recorded.of(member)),
+    }
 }
 
 fn is_older(pod: &ObjectMeta, node: &ObjectMeta) -> bool {
@@ -218,10 +255,70 @@ pub(crate) fn count(nodes: usize) -> i32 {
 #[cfg(test)]
 mod tests {
     use api::job::{Job, JobSpec, JobStatus, work_hash};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::testing::fixtures::{self, PodBuilder};
+
+    fn crashed() -> Value {
+        json!({
+            "name": "job-container", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": 1}},
+        })
+    }
+
+    #[test]
+    fn each_node_with_a_pod_has_a_state_and_recorded_results_stay() {
+        let mut job = fixtures::job();
+        job.spec.backoff_limit_per_node = Some(0);
+        let work_hash = work_hash::hash(&job.spec);
+        let set = |node: &str| {
+            let mut set = NodeSet::default();
+            set.insert(&format!("uid-of-{node}"));
+            Some(set)
+        };
+        let (completed_nodes, failed_nodes) = (set("was-done"), set("had-failed"));
+        let hash = Some(work_hash.clone());
+        let status =
+            JobStatus { work_hash: hash, completed_nodes, failed_nodes, ..JobStatus::default() };
+        job.status = Some(status);
+        let pod = |node: &str| fixtures::pod(node).work_hash(&work_hash);
+        let pods = [
+            pod("done").done(),
+            pod("failed").container(crashed()),
+            pod("was-done").container(crashed()),
+            pod("had-failed").done(),
+            pod("lost"),
+            pod("gone").done(),
+        ];
+        let mut nodes = ["done", "failed", "was-done", "had-failed"].map(fixtures::node).to_vec();
+        nodes.push(fixtures::unreachable_node("lost"));
+        let observation = Observation {
+            pods: pods.map(PodBuilder::build).to_vec(),
+            nodes: Arc::new(fixtures::nodes(nodes)),
+            ..fixtures::observation(&job)
+        };
+        let states = |observation: &Observation<'_>| {
+            let daemon_set = fixtures::daemon_set().build();
+            let pods = pods_by_node(observation, &daemon_set, observation.now);
+            let work = node_work(observation, &pods);
+            work.iter().map(|node| (node.name.to_owned(), node.state)).collect::<Vec<_>>()
+        };
+        let expected = |gone| {
+            let states = [
+                ("done", WorkState::Completed),
+                ("failed", WorkState::Failed),
+                ("was-done", WorkState::Completed),
+                ("had-failed", WorkState::Failed),
+                ("lost", WorkState::Active(NodeState::Unreachable)),
+                ("gone", gone),
+            ];
+            states.map(|(name, state)| (name.to_owned(), state))
+        };
+        assert_eq!(states(&observation), expected(WorkState::Gone));
+        let cached = Observation { source: Source::Caches, ..observation };
+        assert_eq!(states(&cached), expected(WorkState::Completed), "the cache may be late");
+    }
 
     #[test]
     fn nodes_are_read_where_a_record_of_them_decides() {
@@ -239,13 +336,9 @@ mod tests {
         assert!(!asks(&job, fixtures::pod("a").done()), "pods alone say that it has ended");
         assert!(asks(&job, fixtures::pod("a")), "an earlier pod of the node may have been done");
         assert!(asks(&job, fixtures::pod("b").done()), "that node may be gone");
-        let crashed = json!({
-            "name": "job-container", "image": "", "imageID": "", "ready": false, "restartCount": 0,
-            "state": {"terminated": {"exitCode": 1}},
-        });
         job.spec.backoff_limit_per_node = Some(0);
         assert!(
-            asks(&job, fixtures::pod("a").container(crashed)),
+            asks(&job, fixtures::pod("a").container(crashed())),
             "an earlier pod of the node may have been done: then it has not failed"
         );
         let mut failed_nodes = NodeSet::default();

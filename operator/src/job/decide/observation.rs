@@ -3,16 +3,12 @@
 use std::{collections::HashMap, sync::Arc};
 
 use api::{
-    job::{Job, JobSpec, JobStatus, work_hash},
     labels,
     views::{self, DaemonSetView, NodeView, PodView},
 };
-use k8s_openapi::{
-    api::core::v1::ObjectReference,
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
-    jiff::Timestamp,
-};
-use kube::Resource;
+use k8s_openapi::jiff::Timestamp;
+
+use super::{applied::Applied, job_view::JobView};
 
 /// Where an observation comes from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -41,58 +37,13 @@ pub(crate) struct Observation<'j> {
     pub(crate) pods: Vec<Arc<PodView>>,
     /// All nodes of the cluster.
     pub(crate) nodes: Arc<Nodes>,
+    /// That DaemonSet as the operator last wrote it.
+    ///
+    /// None: it is not known, after a restart for example.
+    pub(crate) applied: Option<Applied>,
     /// Where DaemonSet, pods and nodes come from.
     pub(crate) source: Source,
     pub(crate) now: Timestamp,
-}
-
-/// A Job with its derived values, which are computed once a look.
-#[derive(Clone, Debug)]
-pub(crate) struct JobView<'j> {
-    object: &'j Job,
-    pub(crate) metadata: &'j ObjectMeta,
-    pub(crate) spec: &'j JobSpec,
-    pub(crate) status: Option<&'j JobStatus>,
-    pub(crate) name: &'j str,
-    pub(crate) namespace: &'j str,
-    pub(crate) uid: &'j str,
-    /// Name of the Job's DaemonSet.
-    pub(crate) daemon_set: String,
-    /// Hash of the work that the spec asks for.
-    pub(crate) work_hash: String,
-}
-
-impl<'j> JobView<'j> {
-    pub(crate) fn new(job: &'j Job) -> Self {
-        let metadata = &job.metadata;
-        let name = metadata.name.as_deref().unwrap_or_default();
-        Self {
-            object: job,
-            metadata,
-            spec: &job.spec,
-            status: job.status.as_ref(),
-            name,
-            namespace: metadata.namespace.as_deref().unwrap_or_default(),
-            uid: metadata.uid.as_deref().unwrap_or_default(),
-            daemon_set: labels::daemon_set(name),
-            work_hash: work_hash::hash(&job.spec),
-        }
-    }
-
-    /// The status, if it describes the work that the spec asks for.
-    pub(crate) fn status_of_work(&self) -> Option<&'j JobStatus> {
-        self.status.filter(|status| status.work_hash.as_ref() == Some(&self.work_hash))
-    }
-
-    /// The reference by which the Job controls its DaemonSet.
-    pub(crate) fn owner_reference(&self) -> Option<OwnerReference> {
-        self.object.controller_owner_ref(&())
-    }
-
-    /// The reference to the Job in its events.
-    pub(crate) fn object_reference(&self) -> ObjectReference {
-        self.object.object_ref(&())
-    }
 }
 
 /// Who owns the DaemonSet of a Job's name.
@@ -129,6 +80,10 @@ impl Observation<'_> {
                     && owner.name == self.job.name =>
             {
                 Ownership::Leaving
+            }
+            // Somebody has taken our reference out.
+            None if self.applied.as_ref().is_some_and(|it| it.job == self.job.uid) => {
+                Ownership::Own(daemon_set)
             }
             _ => Ownership::Foreign,
         }

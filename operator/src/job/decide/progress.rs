@@ -1,12 +1,18 @@
 //! How far the work of a Job has come, in nodes.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use api::{
-    job::{NodeState, NodeStatus, conditions::Reason, node_set::NodeSet},
-    views::{DaemonSetView, NodeView},
+    job::{
+        CompletionMode, NodeState, NodeStatus, conditions::Reason, failed_runs::FailedRuns,
+        node_set::NodeSet,
+    },
+    views::{DaemonSetView, INITIALIZING, NodeView},
 };
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{
     nodes::{NodeWork, WorkState, count, is_caught_up, node_work, pods_by_node, wanted},
@@ -17,6 +23,10 @@ use super::{
 
 /// Nodes that a status reports one by one: with messages of 256 bytes, some 40 KB.
 pub(crate) const MAX_NODES: usize = 100;
+/// Failed nodes whose output a status has: with 2 KiB each, 40 KB.
+const MAX_OUTPUTS: usize = 20;
+/// The scheduler's reason for a pod without a node. It is over when the pod has one.
+const UNSCHEDULABLE: &str = "Unschedulable";
 /// Nodes that a message names.
 const NAMED_NODES: usize = 5;
 
@@ -26,6 +36,14 @@ pub(crate) const FIRST_CHECK: Duration = Duration::from_secs(5);
 ///
 /// The API server searches all events of the namespace for each.
 pub(crate) const LONGEST_CHECK_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Time after which the events of a pod that its kubelet prepares may say why that takes so long.
+const STUCK_AFTER: SignedDuration = SignedDuration::from_secs(10);
+/// Pods of a Job whose events are looked up: where more are stuck, the cause is most often the same.
+const MAX_STUCK_PODS: usize = 8;
+
+/// Time between two looks at the events of a pod: the kubelet repeats them less often.
+pub(crate) const EVENTS_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Sums and sets of nodes.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -52,6 +70,14 @@ pub(crate) struct Progress {
     ///
     /// Unless its last run turns out to have ended otherwise.
     pub(crate) fails_at: Option<Timestamp>,
+    /// Failed runs of pods that are gone, or about to go.
+    pub(crate) failed_runs: FailedRuns,
+    /// Pods that their kubelets prepare for so long that their events may say why.
+    pub(crate) stuck_pods: Vec<StuckPod>,
+    /// When the next such pod will have taken that long.
+    pub(crate) stuck_at: Option<Timestamp>,
+    /// Whether results are not recorded yet, and their pods are being deleted.
+    pub(crate) has_results_of_leaving_pods: bool,
     /// Tallies to record on pods of nodes that are neither done nor failed.
     pub(crate) tallies: Vec<PodTally>,
 }
@@ -74,6 +100,8 @@ pub(crate) fn progress(observation: &Observation<'_>, daemon_set: &DaemonSetView
     let mut failed_nodes =
         recorded.and_then(|status| status.failed_nodes.clone()).unwrap_or_default();
     let (mut succeeded, mut active, mut failed) = (0, pods.unassigned, 0);
+    let mut failed_runs =
+        recorded.and_then(|status| status.failed_runs.clone()).unwrap_or_default();
     let mut tallies = Vec::new();
     for node in &nodes {
         match node.state {
@@ -88,20 +116,37 @@ pub(crate) fn progress(observation: &Observation<'_>, daemon_set: &DaemonSetView
             WorkState::Active(_) => {
                 active += 1;
                 tallies.extend(node.outcome.tally.clone());
+                if let Some((member, given_up)) = node.member.zip(node.outcome.given_up) {
+                    failed_runs.add(member, given_up.created, given_up.runs);
+                }
             }
             WorkState::Gone => {}
         }
     }
+    failed_runs.forget(&completed_nodes);
+    failed_runs.forget(&failed_nodes);
     let ended = succeeded + failed;
     let completed_before = completed_before.map_or(0, NodeSet::len);
     if completed_before > nodes.iter().filter(|node| node.was_completed).count() {
         succeeded += completed_without_pods(observation, &nodes, &completed_nodes);
     }
 
-    let status = daemon_set.status.as_ref();
-    let desired = status.map_or(0, |status| status.desired_number_scheduled);
+    // The figures of a DaemonSet that somebody has edited say nothing about the Job.
+    let is_trusted = observation.trusts(daemon_set);
+    let status = daemon_set.status.as_ref().filter(|_| is_trusted);
+    let known = recorded.map_or(0, |status| status.desired);
+    let desired = status.map_or(known, |status| status.desired_number_scheduled);
     let (active, failed) = (count(active), count(failed));
-    let (unfinished, worst_nodes) = worst_nodes(&nodes);
+    let has_ended = is_trusted
+        && is_caught_up(daemon_set, &job.work_hash)
+        && active == 0
+        && count(ended) >= wanted(daemon_set);
+    // Done nodes may all have left the selection, because the work changed their labels or taints.
+    let have_left = has_ended && desired == 0 && failed == 0 && !completed_nodes.is_empty();
+    let desired = if have_left { count(succeeded) } else { desired };
+    let known = recorded.map_or(&[][..], |status| &status.nodes);
+    let (unfinished, worst_nodes) = worst_nodes(job.spec.completion_mode, &nodes, known);
+    let (stuck_pods, stuck_at) = stuck_pods(&nodes, observation.now);
     Progress {
         desired,
         active,
@@ -112,12 +157,29 @@ pub(crate) fn progress(observation: &Observation<'_>, daemon_set: &DaemonSetView
         nodes: worst_nodes,
         completed_nodes,
         failed_nodes,
-        has_ended: is_caught_up(daemon_set, &job.work_hash)
-            && active == 0
-            && count(ended) >= wanted(daemon_set),
+        has_ended,
+        has_results_of_leaving_pods: nodes.iter().any(|node| node.is_about_to_be_lost),
         fails_at: nodes.iter().filter_map(|node| node.outcome.fails_at).min(),
+        failed_runs,
+        stuck_pods,
+        stuck_at,
         tallies,
     }
+}
+
+/// The first pods that have been prepared for long, by node, and when the next one will have been.
+fn stuck_pods(nodes: &[NodeWork<'_>], now: Timestamp) -> (Vec<StuckPod>, Option<Timestamp>) {
+    let (mut stuck, mut next) = (Vec::new(), None);
+    for node in nodes.iter().filter(|node| matches!(node.state, WorkState::Active(_))) {
+        let Some(pod) = &node.outcome.preparing else { continue };
+        match pod.created.checked_add(STUCK_AFTER) {
+            Ok(at) if at > now => next = next.into_iter().chain([at]).min(),
+            _ => stuck.push(StuckPod { node: node.name.to_owned(), uid: pod.uid.clone() }),
+        }
+    }
+    stuck.sort_unstable_by(|a, b| a.node.cmp(&b.node));
+    stuck.truncate(MAX_STUCK_PODS);
+    (stuck, next)
 }
 
 /// Counts completed nodes without a pod.
@@ -138,7 +200,11 @@ fn completed_without_pods(
 /// Counts the nodes that are not done, and picks the first ones for the status.
 ///
 /// It sorts no more than these of thousands.
-fn worst_nodes(nodes: &[NodeWork<'_>]) -> (usize, Vec<NodeStatus>) {
+fn worst_nodes(
+    mode: CompletionMode,
+    nodes: &[NodeWork<'_>],
+    known: &[NodeStatus],
+) -> (usize, Vec<NodeStatus>) {
     type Unfinished<'n> = (NodeState, &'n str, &'n Outcome);
     let unfinished = |node: &'_ NodeWork<'_>| match node.state {
         WorkState::Failed => Some(NodeState::Failed),
@@ -156,12 +222,70 @@ fn worst_nodes(nodes: &[NodeWork<'_>]) -> (usize, Vec<NodeStatus>) {
         unfinished.truncate(MAX_NODES);
     }
     unfinished.sort_unstable_by(order);
-    let status = |(state, name, outcome): Unfinished<'_>| NodeStatus {
-        name: name.to_owned(),
-        state,
-        ..outcome.report.clone()
+    let known: HashMap<_, _> = known.iter().map(|node| (node.name.as_str(), node)).collect();
+    let status = |(state, name, outcome): Unfinished<'_>| {
+        let report = outcome.report.clone();
+        let status = NodeStatus { name: name.to_owned(), state, ..report };
+        explained(mode, status, known.get(name).copied())
     };
-    (number, unfinished.into_iter().map(status).collect())
+    let mut listed: Vec<_> = unfinished.into_iter().map(status).collect();
+    for node in listed.iter_mut().skip(MAX_OUTPUTS) {
+        node.output = None;
+    }
+    (number, listed)
+}
+
+/// `status` of a node, with what the last status said of it where that explains more.
+///
+/// The kubelet goes on with a node that has failed: its next run may succeed, and its next pod has not begun.
+fn explained(
+    mode: CompletionMode,
+    mut status: NodeStatus,
+    known: Option<&NodeStatus>,
+) -> NodeStatus {
+    // The output is that of the run that has failed the node, whatever runs after it.
+    if let Some(known) = known.filter(|known| known.state == NodeState::Failed) {
+        status.output = known.output.clone().or(status.output);
+    }
+    let says_nothing = match status.reason.as_deref() {
+        None => status.exit_code.is_none(),
+        Some(reason) => INITIALIZING.contains(&reason),
+    };
+    let has_failed = status.state == NodeState::Failed;
+    let is_success = mode == CompletionMode::ExitCode && status.exit_code == Some(0);
+    let known = known.filter(|known| {
+        known.reason.is_some() && known.exit_code.is_none_or(|code| code != 0 || !is_success)
+    });
+    match known {
+        Some(known)
+            if has_failed && known.state == NodeState::Failed && (says_nothing || is_success) =>
+        {
+            known.clone()
+        }
+        Some(known)
+            if says_nothing
+                && status.state == NodeState::Pending
+                && known.exit_code.is_none()
+                && known.reason.as_deref() != Some(UNSCHEDULABLE) =>
+        {
+            let (reason, message) = (known.reason.clone(), known.message.clone());
+            NodeStatus { reason, message, ..status }
+        }
+        None if has_failed && is_success => {
+            let message = "failed more often than the Job tolerates before it succeeded".to_owned();
+            NodeStatus { exit_code: None, reason: None, message: Some(message), ..status }
+        }
+        _ => status,
+    }
+}
+
+/// A pod that its kubelet has prepared for long.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct StuckPod {
+    /// Name of its node.
+    pub(crate) node: String,
+    /// UID of the pod.
+    pub(crate) uid: String,
 }
 
 /// A DaemonSet that has lacked pods for long.
@@ -200,15 +324,26 @@ impl Progress {
         })
     }
 
-    /// Reason and message of the end of a Job whose nodes have all ended.
-    pub(crate) fn end(&self) -> Option<(Reason, String)> {
+    /// Reason and message of the end, if the nodes have brought the Job to its end.
+    ///
+    /// More than `max_failed_nodes` end it at once, otherwise all must have ended.
+    pub(crate) fn end(&self, max_failed_nodes: Option<i32>) -> Option<(Reason, String)> {
         let Self { desired, succeeded, failed, .. } = *self;
+        if let Some(max) = max_failed_nodes.filter(|max| failed > *max) {
+            let nodes = if failed == 1 { "1 node".to_owned() } else { format!("{failed} nodes") };
+            let names = self.failed_names();
+            let message =
+                format!("{nodes} failed, more than the {max} of spec.maxFailedNodes: {names}");
+            return Some((Reason::MaxFailedNodesExceeded, message));
+        }
         if !self.has_ended {
             return None;
         }
         let done = format!("done on {succeeded} of {desired} nodes");
         Some(if failed > 0 {
             (Reason::NodesFailed, format!("{done}, failed on: {}", self.failed_names()))
+        } else if desired == 0 && !self.completed_nodes.is_empty() {
+            (Reason::Completed, "done; all nodes that were done are gone".to_owned())
         } else if desired == 0 {
             let message = "no node matches, so there is nothing to do";
             (Reason::NoMatchingNodes, message.to_owned())
@@ -218,7 +353,7 @@ impl Progress {
     }
 
     /// The names of the first few nodes that have failed, which come first in the list.
-    pub(crate) fn failed_names(&self) -> String {
+    fn failed_names(&self) -> String {
         self.names(usize::try_from(self.failed).unwrap_or_default())
     }
 

@@ -11,7 +11,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-use super::{observation::JobView, progress::Progress};
+use super::{applied::Applied, job_view::JobView, progress::Progress};
 
 /// Shortest time between two writes of progress.
 ///
@@ -42,6 +42,24 @@ fn acknowledged(mut status: JobStatus, job: &JobView<'_>, now: Timestamp) -> Job
     status
 }
 
+/// `status` with a condition for an edit of the DaemonSet, or without one.
+///
+/// It stays as long as the edit is recent, or goes on.
+pub(crate) fn edited(
+    mut status: JobStatus,
+    applied: Option<&Applied>,
+    now: Timestamp,
+) -> JobStatus {
+    match applied.and_then(Applied::edit) {
+        Some(message) => conditions::set(
+            &mut status.conditions,
+            conditions::daemon_set_edited(message, status.observed_generation, now),
+        ),
+        None => conditions::remove(&mut status.conditions, conditions::DAEMON_SET_EDITED),
+    }
+    status
+}
+
 /// `status` of a Job that runs, or is about to.
 pub(crate) fn running(mut status: JobStatus, progress: Progress) -> JobStatus {
     let has_begun = progress.active + progress.succeeded + progress.failed > 0;
@@ -61,6 +79,7 @@ pub(crate) fn finished(
     now: Timestamp,
 ) -> JobStatus {
     let mut status = counted(status, progress);
+    conditions::remove(&mut status.conditions, conditions::DAEMON_SET_EDITED);
     if reason.condition() == COMPLETE {
         status.phase = Some(Phase::Completed);
         status.completion_time = Some(Time(now));
@@ -103,6 +122,7 @@ fn counted(mut status: JobStatus, progress: Progress) -> JobStatus {
     status.nodes = progress.nodes;
     status.completed_nodes = Some(progress.completed_nodes).filter(|set| !set.is_empty());
     status.failed_nodes = Some(progress.failed_nodes).filter(|set| !set.is_empty());
+    status.failed_runs = Some(progress.failed_runs).filter(|runs| !runs.is_empty());
     status
 }
 
@@ -170,6 +190,8 @@ pub(crate) fn when_to_write(
     let only_progress = current.phase == next.phase
         && current.conditions == next.conditions
         && current.observed_generation == next.observed_generation
+        // By the time of a later write the pod whose runs these are may be gone.
+        && current.failed_runs == next.failed_runs
         && current.work_hash == next.work_hash;
     let started = next.start_time.as_ref().map_or(now, |time| time.0);
     // Zero when the clock was set back.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use api::{
     labels,
-    views::{DaemonSetView, NodeView, PodView},
+    views::{self, DaemonSetView, NodeView, PodView, RevisionView},
 };
 use k8s_openapi::{
     api::core::v1::PodCondition, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp,
@@ -19,8 +19,10 @@ use tracing::debug;
 
 use super::{node_index::NodeIndex, pod_index::PodIndex};
 use crate::job::decide::{
+    applied::Applied,
+    job_view::JobView,
     nodes::needs_live_nodes,
-    observation::{JobView, Nodes, Observation, Ownership, Source},
+    observation::{Nodes, Observation, Ownership, Source},
 };
 
 /// Objects in one page of a list, which are decoded at one time.
@@ -47,12 +49,20 @@ impl Observer {
     }
 
     /// Observes a Job in the caches.
-    pub(crate) fn cached<'j>(&self, job: JobView<'j>, now: Timestamp) -> Observation<'j> {
+    ///
+    /// `applied` is what the operator remembers of a DaemonSet.
+    pub(crate) fn cached<'j>(
+        &self,
+        job: JobView<'j>,
+        applied: impl Fn(&DaemonSetView) -> Option<Applied>,
+        now: Timestamp,
+    ) -> Observation<'j> {
         let daemon_set = ObjectRef::new(&job.daemon_set).within(job.namespace);
         let daemon_set = self.daemon_sets.store.get(&daemon_set);
         let pods = daemon_set.as_deref().map(|daemon_set| self.pods.of(uid(daemon_set)));
         Observation {
             job,
+            applied: daemon_set.as_deref().and_then(applied),
             daemon_set,
             pods: pods.unwrap_or_default(),
             nodes: self.nodes.known(),
@@ -67,12 +77,14 @@ impl Observer {
     pub(crate) async fn live<'j>(
         &self,
         job: JobView<'j>,
-        now: Timestamp,
+        applied: impl Fn(&DaemonSetView) -> Option<Applied>,
     ) -> kube::Result<Observation<'j>> {
         let daemon_sets: Api<DaemonSetView> = Api::namespaced(self.client.clone(), job.namespace);
         let daemon_set = daemon_sets.get_opt(&job.daemon_set).await?.map(Arc::new);
         let (pods, nodes) = (Vec::new(), Arc::default());
-        let mut live = Observation { job, daemon_set, pods, nodes, source: Source::Live, now };
+        let applied = daemon_set.as_deref().and_then(applied);
+        let (source, now) = (Source::Live, Timestamp::now());
+        let mut live = Observation { job, daemon_set, pods, nodes, applied, source, now };
         // The pods of someone else's DaemonSet do not matter, and must not be touched.
         let Ownership::Own(daemon_set) = live.ownership() else {
             return Ok(live);
@@ -80,20 +92,49 @@ impl Observer {
         let uid = uid(daemon_set).to_owned();
         let are_cached = self.catch_up(live.job.namespace, &uid).await;
         live.pods = if are_cached { self.pods.of(&uid) } else { self.list_pods(&live.job).await? };
+        if live.needs_revision()
+            && let Some(revision) = self.current_revision(&live).await?
+            && let Some(applied) = &mut live.applied
+        {
+            applied.revision = Some(revision);
+        }
         live.nodes = self.nodes.known();
         // Where the watch of pods is late, that of nodes may be, and neither may show yet that pods are gone.
         let may_be_late = !are_cached || self.pods.has_lost(&uid);
         if may_be_late || needs_live_nodes(&live) {
             live.nodes = Arc::new(self.list_nodes().await?);
         }
+        // Not before: a condition says when the Job ended, and its TTL is counted from there.
+        live.now = Timestamp::now();
         Ok(live)
     }
 
+    /// Returns the hash of the pod template that a DaemonSet has in this generation.
+    ///
+    /// None if somebody may have replaced it meanwhile.
+    async fn current_revision(&self, live: &Observation<'_>) -> kube::Result<Option<Box<str>>> {
+        let (job, client) = (&live.job, &self.client);
+        let Some(DaemonSetView { metadata, .. }) = live.daemon_set.as_deref() else {
+            return Ok(None);
+        };
+        let params = ListParams::default().labels(&selector(job));
+        let api: Api<RevisionView> = Api::namespaced(client.clone(), job.namespace);
+        let mut revisions = self.list(&api, params).await?;
+        revisions.retain(|revision| {
+            views::controller(&revision.metadata).map(|owner| &owner.uid) == metadata.uid.as_ref()
+        });
+        let daemon_sets: Api<DaemonSetView> = Api::namespaced(client.clone(), job.namespace);
+        let now = daemon_sets.get_opt(&job.daemon_set).await?;
+        let is_same = now.is_some_and(|now| {
+            now.metadata.uid == metadata.uid && now.metadata.generation == metadata.generation
+        });
+        let latest = revisions.iter().max_by_key(|revision| revision.revision);
+        Ok(latest.filter(|_| is_same).and_then(|latest| latest.hash.clone()))
+    }
+
     async fn list_pods(&self, job: &JobView<'_>) -> kube::Result<Vec<Arc<PodView>>> {
-        let daemon_set = labels::label_value(&job.daemon_set);
-        let selector = format!("{}={daemon_set}", labels::LABEL_DAEMON_SET);
         let api = Api::namespaced(self.client.clone(), job.namespace);
-        self.list(&api, ListParams::default().labels(&selector)).await
+        self.list(&api, ListParams::default().labels(&selector(job))).await
     }
 
     /// Waits until the cache of pods holds all their changes up to this call.
@@ -175,6 +216,11 @@ impl Observer {
             }
         }
     }
+}
+
+/// The selector of the pods, and the revisions, of the DaemonSet of `job`.
+fn selector(job: &JobView<'_>) -> String {
+    format!("{}={}", labels::LABEL_DAEMON_SET, labels::label_value(&job.daemon_set))
 }
 
 fn uid(daemon_set: &DaemonSetView) -> &str {

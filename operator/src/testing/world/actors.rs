@@ -5,18 +5,23 @@ use std::{
     sync::Arc,
 };
 
-use api::job::{Job, JobStatus, conditions, work_hash};
+use api::{
+    job::{Job, JobStatus, conditions, work_hash},
+    views::DaemonSetView,
+};
 
 use super::{
     Event, Lags, World,
-    objects::{DaemonSetState, PodState, Run, Uid, nodes, pods, view},
+    objects::{DaemonSetState, PodState, Run, Template, Uid, nodes, pods, view},
 };
 use crate::job::decide::{
     actions::{Actions, Decision},
+    applied::Applied,
     daemon_set::DaemonSetAction,
     decide,
+    job_view::JobView,
     nodes::needs_live_nodes,
-    observation::{JobView, Observation, Source},
+    observation::{Observation, Source},
     tally::PodTally,
 };
 
@@ -29,12 +34,22 @@ impl World {
         let Some(mut daemon_set) = self.now.daemon_set.as_deref().cloned() else {
             return;
         };
-        let nodes = self.now.nodes.clone();
+        let mut nodes = self.now.nodes.clone();
+        nodes.retain(|node, _| !self.now.deselected.contains(node));
+        daemon_set.ought_to_want.clone_from(&nodes);
+        nodes.retain(|_, _| !daemon_set.template.is_asleep);
+        let current = (daemon_set.template.clone(), daemon_set.template_generation);
+        // It adopts pods that match its selector.
+        for pod in self.now.pods.values_mut().filter(|pod| pod.owner.is_empty()) {
+            pod.owner.clone_from(&daemon_set.uid);
+        }
         let is_wanted = |pod: &PodState| nodes.contains_key(&pod.node);
         let own = self.now.pods.values_mut().filter(|pod| pod.owner == daemon_set.uid);
         let mut held = BTreeSet::new();
         for pod in own {
-            pod.is_leaving |= pod.work_hash != daemon_set.work_hash;
+            let is_updated = pod.template == current.0 || pod.template_generation == current.1;
+            let is_lost = !self.now.nodes.contains_key(&pod.node);
+            pod.is_leaving |= !is_updated || !is_lost && !is_wanted(pod);
             if is_wanted(pod) {
                 held.insert(pod.node);
             }
@@ -45,7 +60,8 @@ impl World {
                 job: daemon_set.owner.clone(),
                 node: *node,
                 node_uid: *node_uid,
-                work_hash: daemon_set.work_hash.clone(),
+                template: current.0.clone(),
+                template_generation: current.1,
                 is_done: false,
                 has_failed: false,
                 run: Run::default(),
@@ -57,6 +73,8 @@ impl World {
         daemon_set.scheduled = held;
         daemon_set.wanted = nodes;
         daemon_set.observed_generation = daemon_set.generation;
+        daemon_set.revision = Some(current.0);
+        daemon_set.version = self.new_uid();
         self.now.daemon_set = Some(Arc::new(daemon_set));
     }
 
@@ -69,9 +87,11 @@ impl World {
             daemon_set: view(self.ago(lags.daemon_set).daemon_set.as_deref()),
             pods: pods(&self.ago(lags.pods).pods),
             nodes: nodes(&self.ago(lags.nodes).nodes),
+            applied: None,
             source: Source::Caches,
             now: self.time,
         };
+        let cached = Observation { applied: self.applied(cached.daemon_set.as_deref()), ..cached };
         let mut decision = decide(&cached);
         if decision == Decision::ObserveLive {
             let daemon_set = self.now.daemon_set.clone();
@@ -84,6 +104,10 @@ impl World {
                 now: self.time,
                 ..cached
             };
+            live.applied = self.applied(live.daemon_set.as_deref());
+            if live.needs_revision() {
+                self.look_up_revision(&mut live);
+            }
             let has_lost_pods = || {
                 let uid = daemon_set.as_ref().map(|daemon_set| &daemon_set.uid);
                 uid.is_some_and(|uid| self.has_lost_pods_since(lags.nodes, uid))
@@ -104,6 +128,39 @@ impl World {
         }
     }
 
+    /// The operator's memory of a DaemonSet.
+    fn applied(&self, daemon_set: Option<&DaemonSetView>) -> Option<Applied> {
+        let uid = daemon_set?.metadata.uid.as_deref()?;
+        self.applied.as_ref().filter(|(known, _)| known == uid).map(|(_, applied)| applied.clone())
+    }
+
+    /// Lists the revisions, unless somebody may have made one meanwhile.
+    fn look_up_revision(&mut self, live: &mut Observation<'_>) {
+        let seen = live.daemon_set.as_deref().map(|daemon_set| &daemon_set.metadata);
+        let now = self.now.daemon_set.as_deref();
+        let now = now.filter(|now| {
+            seen.is_some_and(|seen| {
+                seen.uid.as_deref() == Some(&*now.uid) && seen.generation == Some(now.generation)
+            })
+        });
+        let revision = now.and_then(|now| now.revision.as_ref()).map(Template::hash);
+        if let (Some(revision), Some(applied)) = (revision, &mut live.applied) {
+            applied.revision = Some(revision.into());
+            let uid = now.map(|now| now.uid.clone()).unwrap_or_default();
+            self.applied = Some((uid, applied.clone()));
+        }
+    }
+
+    /// Remembers the DaemonSet as the operator has just written it.
+    fn remember(&mut self, job: &Job, daemon_set: DaemonSetState) {
+        let before = self.applied.take().filter(|(uid, _)| *uid == daemon_set.uid);
+        let before = before.map(|(_, applied)| applied);
+        let view = view(Some(&daemon_set)).unwrap();
+        let applied = Applied::new(&JobView::new(job), &view, before.as_ref());
+        self.applied = Some((daemon_set.uid.clone(), applied));
+        self.now.daemon_set = Some(Arc::new(daemon_set));
+    }
+
     /// Whether a pod of the DaemonSet is gone that the cache may show.
     fn has_lost_pods_since(&self, lag: usize, daemon_set: &str) -> bool {
         let mut since = self.past.iter().rev().take(1 + lag).flat_map(|then| &then.pods);
@@ -116,27 +173,38 @@ impl World {
         let owner = job.metadata.uid.clone().unwrap_or_default();
         match (&act.daemon_set, self.now.daemon_set.as_deref().cloned()) {
             (DaemonSetAction::Create, None) => {
-                self.now.daemon_set = Some(Arc::new(DaemonSetState {
-                    uid: format!("ds-{}", self.new_uid()),
+                let created = self.new_uid();
+                let created = DaemonSetState {
+                    uid: format!("ds-{created}"),
                     owner,
+                    created,
+                    version: created,
                     generation: 1,
+                    template: Template::of(&work_hash),
+                    template_generation: i64::from(created) * 1000,
+                    history: Vec::new(),
                     work_hash,
                     observed_generation: 0,
+                    revision: None,
                     wanted: BTreeMap::new(),
                     scheduled: BTreeSet::new(),
-                }));
+                    ought_to_want: BTreeMap::new(),
+                };
+                self.remember(job, created);
             }
             // An apply takes over what the same field manager has applied for an earlier Job.
             (DaemonSetAction::Create, Some(daemon_set)) => {
                 self.now.daemon_set = Some(Arc::new(DaemonSetState { owner, ..daemon_set }));
             }
-            (DaemonSetAction::Update(uid), Some(daemon_set)) if *uid == daemon_set.uid => {
-                let generation =
-                    daemon_set.generation + i64::from(daemon_set.work_hash != work_hash);
-                let changed = DaemonSetState { work_hash, generation, ..daemon_set };
-                self.now.daemon_set = Some(Arc::new(changed));
+            (
+                DaemonSetAction::Update(uid) | DaemonSetAction::Restore(uid),
+                Some(mut daemon_set),
+            ) if *uid == daemon_set.uid => {
+                daemon_set.set_template(Template::of(&work_hash), self.new_uid());
+                daemon_set.work_hash = work_hash;
+                self.remember(job, daemon_set);
             }
-            (DaemonSetAction::Update(_), _) => return,
+            (DaemonSetAction::Update(_) | DaemonSetAction::Restore(_), _) => return,
             (DaemonSetAction::Delete(uid), Some(daemon_set)) if *uid == daemon_set.uid => {
                 self.delete_daemon_set();
             }

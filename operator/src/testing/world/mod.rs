@@ -12,8 +12,8 @@ use std::{
 use api::job::{Job, conditions};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use self::objects::{End, Objects, PodState, Result, Uid};
-use crate::testing::fixtures;
+use self::objects::{End, Objects, PodState, Result, Template, Uid};
+use crate::{job::decide::applied::Applied, testing::fixtures};
 
 /// An event. An index picks one of the objects that are there at that time.
 #[derive(Clone, Debug)]
@@ -52,6 +52,20 @@ pub(crate) enum Event {
     Recreate,
     /// Garbage collection deletes the DaemonSet of a Job that is gone.
     Collect,
+    /// A stranger edits the pod template: another image, for example.
+    StrangerEdits(u8),
+    /// A stranger makes the DaemonSet select no node.
+    StrangerSelectsNone,
+    /// A stranger rolls back to one of the earlier templates.
+    StrangerRollsBack(usize),
+    /// A stranger deletes the DaemonSet, with or without its pods.
+    StrangerDeletes {
+        orphans: bool,
+    },
+    /// A node leaves our own selection, by a label or a taint, or is back.
+    NodeSelected(usize),
+    /// The operator starts anew, and remembers nothing.
+    OperatorRestarts,
     /// The operator reconciles.
     Reconcile(Lags, Vec<Event>),
     /// The terminator looks at the Job as it was this many events ago.
@@ -77,6 +91,8 @@ pub(crate) struct World {
     last_uid: Uid,
     /// Jobs (UID, generation) that were rightly called complete.
     complete: BTreeSet<(String, i64)>,
+    /// The operator's memory of the DaemonSet with this UID.
+    applied: Option<(String, Applied)>,
 }
 
 impl World {
@@ -89,6 +105,7 @@ impl World {
             daemon_set: None,
             pods: BTreeMap::new(),
             nodes: (0..nodes).map(|node| (node, node)).collect(),
+            deselected: BTreeSet::new(),
         };
         Self {
             past: vec![now.clone()],
@@ -98,6 +115,7 @@ impl World {
             failed: BTreeSet::new(),
             last_uid: nodes,
             complete: BTreeSet::new(),
+            applied: None,
         }
     }
 
@@ -122,10 +140,10 @@ impl World {
                     let pods = self.now.pods.values_mut().filter(|pod| pod.node == *name);
                     for pod in pods {
                         pod.node_uid = uid;
-                        if pod.is_done {
+                        if pod.is_done && pod.does_the_work() {
                             self.done.insert(pod.result());
                         }
-                        if pod.has_failed {
+                        if pod.has_failed && pod.does_the_work() {
                             self.failed.insert(pod.result());
                         }
                     }
@@ -142,7 +160,9 @@ impl World {
             Event::PodDone(index) => {
                 if let Some(pod) = self.now.pods.values_mut().nth(*index) {
                     pod.is_done = true;
-                    self.done.insert(pod.result());
+                    if pod.does_the_work() {
+                        self.done.insert(pod.result());
+                    }
                 }
             }
             Event::PodFails(index) => {
@@ -151,7 +171,9 @@ impl World {
                 if let Some(pod) = pod.filter(|pod| goes_on(pod) && pod.run.is_running()) {
                     pod.has_failed = true;
                     pod.run.ended = Some(End { code: 1, at: self.time });
-                    self.failed.insert(pod.result());
+                    if pod.does_the_work() {
+                        self.failed.insert(pod.result());
+                    }
                 }
             }
             Event::SandboxEnds(index) => {
@@ -180,7 +202,37 @@ impl World {
                 self.edit(|job| job.spec.active_deadline_seconds = *seconds);
             }
             Event::TimePasses(seconds) => self.time += SignedDuration::from_secs(*seconds),
+            Event::StrangerEdits(edit) => self.edit_template(|template| template.edit = *edit),
+            Event::StrangerSelectsNone => self.edit_template(|template| template.is_asleep = true),
+            Event::StrangerRollsBack(index) => {
+                let daemon_set = self.now.daemon_set.as_ref();
+                let earlier = daemon_set.and_then(|it| it.history.get(*index)).cloned();
+                self.edit_template(|template| *template = earlier.unwrap_or(template.clone()));
+            }
+            Event::StrangerDeletes { orphans } => {
+                let uid = self.now.daemon_set.take().map(|daemon_set| daemon_set.uid.clone());
+                let job = self.now.job.as_ref().and_then(|job| job.metadata.uid.clone());
+                let pods = self.now.pods.values_mut();
+                for pod in pods.filter(|pod| Some(&pod.owner) == uid.as_ref()) {
+                    // Those of an earlier Job would be adopted for one that they were not created for.
+                    if *orphans && Some(&pod.job) == job.as_ref() {
+                        pod.owner.clear();
+                    } else {
+                        pod.is_leaving = true;
+                    }
+                }
+            }
+            Event::NodeSelected(index) => {
+                if let Some(name) = self.now.nodes.keys().nth(*index).copied()
+                    && !self.now.deselected.remove(&name)
+                {
+                    self.now.deselected.insert(name);
+                }
+            }
+            Event::OperatorRestarts => self.applied = None,
             Event::Recreate => {
+                // The pods of nobody would be adopted for a Job that they were not created for.
+                self.now.pods.retain(|_, pod| !pod.owner.is_empty());
                 let uid = format!("job-{}", self.new_uid());
                 let mut job = fixtures::job();
                 job.spec.backoff_limit_per_node = Some(0);
@@ -204,7 +256,7 @@ impl World {
     ///
     /// Time stands still: no deadline comes to help.
     pub(crate) fn settle(&mut self) {
-        for _ in 0..12 {
+        for _ in 0..16 {
             self.happen(&Event::Collect);
             self.happen(&Event::Reconcile(Lags::default(), Vec::new()));
             self.happen(&Event::PodsGone);
@@ -247,6 +299,16 @@ impl World {
                 edited.metadata.generation = edited.metadata.generation.map(|old| old + 1);
                 self.store(edited);
             }
+        }
+    }
+
+    /// Changes the pod template of the DaemonSet, whoever does so.
+    fn edit_template(&mut self, change: impl FnOnce(&mut Template)) {
+        if let Some(mut daemon_set) = self.now.daemon_set.as_deref().cloned() {
+            let mut template = daemon_set.template.clone();
+            change(&mut template);
+            daemon_set.set_template(template, self.new_uid());
+            self.now.daemon_set = Some(Arc::new(daemon_set));
         }
     }
 

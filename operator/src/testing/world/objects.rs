@@ -32,12 +32,59 @@ pub(crate) struct DaemonSetState {
     pub(crate) uid: String,
     /// UID of the Job that owns it.
     pub(crate) owner: String,
+    pub(crate) created: Uid,
+    /// A later one is greater.
+    pub(crate) version: Uid,
     pub(crate) generation: i64,
+    /// Hash of the work that its annotation names.
     pub(crate) work_hash: String,
+    pub(crate) template: Template,
+    pub(crate) template_generation: i64,
+    /// The templates that it had before.
+    pub(crate) history: Vec<Template>,
     pub(crate) observed_generation: i64,
+    /// The template that the controller knows as the latest.
+    pub(crate) revision: Option<Template>,
     /// The nodes that the controller wanted, and those with a pod, by its status.
     pub(crate) wanted: BTreeMap<Name, Uid>,
     pub(crate) scheduled: BTreeSet<Name>,
+    /// The nodes that it would have wanted had nobody edited its selector.
+    pub(crate) ought_to_want: BTreeMap<Name, Uid>,
+}
+
+/// A pod template.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Template {
+    /// Hash of the work that its annotation names.
+    pub(crate) work_hash: String,
+    /// The edit of a stranger: another image, for example. 0: none.
+    pub(crate) edit: u8,
+    /// Whether a stranger made it select no node.
+    pub(crate) is_asleep: bool,
+}
+
+impl Template {
+    /// The template for this work, as the operator writes it.
+    pub(crate) fn of(work_hash: &str) -> Self {
+        Self { work_hash: work_hash.to_owned(), edit: 0, is_asleep: false }
+    }
+
+    /// The hash by which pods refer to it.
+    pub(crate) fn hash(&self) -> String {
+        format!("{}-{}-{}", self.work_hash, self.edit, self.is_asleep)
+    }
+}
+
+impl DaemonSetState {
+    /// Replaces the pod template, as the API server does for anybody.
+    pub(crate) fn set_template(&mut self, template: Template, version: Uid) {
+        if self.template != template {
+            self.history.push(std::mem::replace(&mut self.template, template));
+            self.template_generation += 1;
+            self.generation += 1;
+            self.version = version;
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -48,7 +95,8 @@ pub(crate) struct PodState {
     pub(crate) job: String,
     pub(crate) node: Name,
     pub(crate) node_uid: Uid,
-    pub(crate) work_hash: String,
+    pub(crate) template: Template,
+    pub(crate) template_generation: i64,
     pub(crate) is_done: bool,
     /// Its container has crashed. The word may be found in its log all the same.
     pub(crate) has_failed: bool,
@@ -139,11 +187,18 @@ pub(crate) struct Objects {
     pub(crate) daemon_set: Option<Arc<DaemonSetState>>,
     pub(crate) pods: BTreeMap<Uid, PodState>,
     pub(crate) nodes: BTreeMap<Name, Uid>,
+    /// Nodes that our own selector does not select, by a label or a taint.
+    pub(crate) deselected: BTreeSet<Name>,
 }
 
 impl PodState {
     pub(crate) fn result(&self) -> Result {
-        (self.job.clone(), self.node_uid, self.work_hash.clone())
+        (self.job.clone(), self.node_uid, self.template.work_hash.clone())
+    }
+
+    /// Whether it runs the work of the Job as the Job says.
+    pub(crate) fn does_the_work(&self) -> bool {
+        self.template.edit == 0
     }
 }
 
@@ -169,13 +224,17 @@ pub(crate) fn view(state: Option<&DaemonSetState>) -> Option<Arc<DaemonSetView>>
         .build();
     view.metadata.uid = Some(state.uid.clone());
     view.metadata.generation = Some(state.generation);
+    view.metadata.resource_version = Some(state.version.to_string());
+    view.metadata.creation_timestamp = Some(Time(created(state.created)));
+    view.template_generation = Some(state.template_generation);
     Some(Arc::new(view))
 }
 
 pub(crate) fn pods(pods: &BTreeMap<Uid, PodState>) -> Vec<Arc<PodView>> {
     let view = |(uid, state): (&Uid, &PodState)| {
         let name = state.node.to_string();
-        let mut pod = fixtures::pod(&name).owner(&state.owner).work_hash(&state.work_hash);
+        let mut pod = fixtures::pod(&name).owner(&state.owner).work_hash(&state.template.work_hash);
+        pod = pod.template(state.template_generation, &state.template.hash());
         pod = pod.identity(&uid.to_string(), "1");
         pod = pod.created(created(*uid));
         pod = state.run.show(pod);

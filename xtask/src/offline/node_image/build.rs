@@ -8,11 +8,12 @@ use harness::file_lock::FileLock;
 use harness::paths;
 use harness::progress::Phase;
 
+use super::debian;
 use super::docker::{self, Build};
+use super::found::{Found, Origin};
 use super::recipe::{
     APISERVER, COMPONENTS, CONTROLLER_MANAGER, Component, Content, ETCD, Recipe, Source,
 };
-use super::{Found, Origin, debian};
 use crate::offline::control_plane::Sources;
 use crate::offline::provision::{Provision, cache_dir};
 

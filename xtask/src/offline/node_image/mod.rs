@@ -16,6 +16,7 @@
 mod build;
 mod debian;
 mod docker;
+mod found;
 mod official;
 mod recipe;
 
@@ -29,6 +30,7 @@ use harness::progress::{Phase, Progress};
 use harness::provide::NodeImage;
 
 use self::build::Builder;
+use self::found::{Found, Origin};
 use self::recipe::MINORS;
 use crate::context::Context;
 use crate::offline::control_plane::Sources;
@@ -71,26 +73,6 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
     Ok(Verdict::Passed)
 }
 
-/// An image that kind can make nodes of; Docker has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
-    /// Its name, as `kind create cluster --image` takes it.
-    pub(crate) reference: String,
-    /// The version of Kubernetes in it, for example `v1.34.0`.
-    pub(crate) kubernetes_version: String,
-    /// Where it came from.
-    pub(crate) origin: Origin,
-}
-
-/// Where an image came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// From a registry.
-    Pulled,
-    /// Built here.
-    Built,
-}
-
 /// Provides the image of a kind node, of the minor version of Kubernetes that is asked for or the newest, and the
 /// programs that fit it: the official one and what this machine has, or all of it built here.
 ///
@@ -114,7 +96,7 @@ pub(crate) async fn ensure(
     Ok(NodeImage { reference: image.reference, kubernetes, kind, kubectl })
 }
 
-/// The image, and the kind that makes nodes of it: the given one, or that of `hack/tools` where that is too old.
+/// The image, and the kind that makes nodes of it: the given one, or that of `hack/tools/kind` where that is too old.
 async fn node_image(
     kubernetes: Option<&str>,
     kind: PathBuf,

@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result, bail};
 use harness::process::{Cmd, LogDir};
 use tokio::fs;
 
-use super::Provision;
 use super::host::Host;
+use super::permission::Provision;
 
 /// Long enough for a slow mirror.
 const TIMEOUT: Duration = Duration::from_secs(10 * 60);

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::{Provision, cache_dir};
+use super::cache::cache_dir;
+use super::permission::Provision;
 use crate::cargo::cargo;
 
 /// Long enough for a slow machine: two processors take two minutes.

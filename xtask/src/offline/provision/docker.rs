@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use harness::process::{Cmd, LogDir};
 
 use super::host::Host;
-use super::{Provision, apt, shim};
+use super::permission::Provision;
+use super::{apt, shim};
 
 /// How long a daemon may take to answer a question, and how long a starting one may take to get so far.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);

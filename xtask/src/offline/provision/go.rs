@@ -14,7 +14,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::fs;
 use tokio::sync::mpsc;
 
-use super::{Provision, cache_dir};
+use super::cache::cache_dir;
+use super::permission::Provision;
 
 /// Kubernetes takes eight minutes on two processors that do nothing else.
 const TIMEOUT: Duration = Duration::from_secs(60 * 60);
@@ -268,7 +269,7 @@ mod tests {
 
     #[test]
     fn stamp_makes_another_build() -> Result<()> {
-        let module = Module::read("hack/tools")?;
+        let module = Module::read("hack/tools/kind")?;
         let stamped = module.clone().stamp("main.version", "v1");
         assert_ne!(module.hash(), stamped.hash());
         Ok(())

@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result};
 use rustix::process::{Resource, getrlimit};
 use tokio::fs;
 
-use super::{Provision, apt, shim};
+use super::permission::Provision;
+use super::{apt, shim};
 use crate::offline::capabilities;
 
 /// Our part of Podman's configuration.

@@ -7,9 +7,11 @@ use anyhow::{Context as _, Result, bail};
 use harness::process::Cmd;
 use tokio::fs;
 
+use super::apt;
+use super::cache::cache_dir;
 use super::go::{self, Module};
 use super::host::Host;
-use super::{Provision, apt, cache_dir};
+use super::permission::Provision;
 
 /// The release of Debian whose packages are used, for the one of this machine may have none or an
 /// old one. Go programs as these run on any Debian.
@@ -19,7 +21,7 @@ const RELEASE: &str = "trixie";
 pub(crate) const KIND: Program = Program {
     name: "kind",
     cure: "install kind (https://kind.sigs.k8s.io/docs/user/quick-start) into a folder of PATH",
-    module: Some("hack/tools"),
+    module: Some("hack/tools/kind"),
 };
 
 /// Talks to clusters.
@@ -40,7 +42,7 @@ pub(crate) const PROMTOOL: Program = Program {
 pub(crate) const HELM: Program = Program {
     name: "helm",
     cure: "install helm (https://helm.sh/docs/intro/install) into a folder of PATH",
-    module: Some("hack/tools"),
+    module: Some("hack/tools/helm"),
 };
 
 /// A program, which Debian has in a package of the same name.

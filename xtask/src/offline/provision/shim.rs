@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
 use tokio::fs;
 
-use super::Provision;
+use super::permission::Provision;
 use crate::cargo::cargo;
 use crate::offline::capabilities;
 

@@ -27,7 +27,7 @@ const PRODUCTION: &str = "deploy/kustomize/production";
 /// The name of the policy.
 const POLICY: &str = "networkpolicy/daemonset-job";
 
-/// Where operator and terminator tell of their health, and of their metrics.
+/// Where operator and terminator serve their health and their metrics.
 const METRICS: [u16; 2] = [8080, 8081];
 
 /// A port of our pods that nothing needs. A container that is added to them listens there.
@@ -62,7 +62,7 @@ answer=$(printf 'GET /metrics HTTP/1.0\r\n\r\n' | nc -w 3 "$1" "$2" 2>/dev/null 
 case $answer in HTTP/*) echo yes ;; *) echo no ;; esac
 "#;
 
-/// Operator and terminator work, tell their health and are scraped as the policy has it; nothing else reaches
+/// Operator and terminator work, serve their health and are scraped as the policy has it; nothing else reaches
 /// their pods, and these reach nothing else.
 pub(crate) async fn lets_through_what_is_needed(env: &ScenarioEnv<'_>) -> Result<()> {
     let enforcer = Enforcer::start(env).await?;
@@ -117,7 +117,7 @@ async fn is_enforced(
     work.until_gone(&nodes).await?;
     deployed.wait_until_available(env.cx.client, &env.wait).await?;
 
-    // As the policy's comment tells to let only one's own Prometheus in. Networks may hide from one node which
+    // As the policy's comment says how to let only one's own Prometheus in. Networks may hide from one node which
     // pod of another it is that asks, so this is tried on one node.
     let only = json!([{"op": "add", "path": "/spec/ingress/0/from", "value": [{
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": env.namespace()}},

@@ -62,6 +62,7 @@ fn the_seeds_manifest_becomes_the_documented_daemon_set() {
                 "name": "job-sample",
                 "uid": "u-1",
                 "controller": true,
+                "blockOwnerDeletion": true,
             }],
         },
         "spec": {
@@ -183,4 +184,56 @@ fn labels_and_volumes_of_a_template_are_added_to_ours() {
     let volumes = template.spec.unwrap().volumes.unwrap();
     let names: Vec<_> = volumes.iter().map(|volume| volume.name.as_str()).collect();
     assert_eq!(names, ["basetarget", "v"]);
+}
+
+#[test]
+fn the_idle_container_has_the_cpu_and_memory_of_the_work_and_no_other_resource() {
+    let spec = |fields: Value| {
+        let mut container = json!({"name": "job-container"});
+        container.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        json!({"completionMode": "ExitCode", "template": {"spec": {"containers": [container]}}})
+    };
+    let idle = |fields: Value| pod_spec(fields)["containers"][0]["resources"].clone();
+    let limits = json!({"cpu": "100m", "memory": "32Mi", "nvidia.com/gpu": "1"});
+    let requests = json!({"cpu": "50m"});
+    let resources = json!({"limits": limits, "requests": requests});
+    let own = json!({"limits": {"cpu": "100m", "memory": "32Mi"}, "requests": requests});
+    assert_eq!(idle(spec(json!({"resources": resources}))), own);
+    for none in [json!({}), json!({"resources": {"limits": {"nvidia.com/gpu": "1"}}})] {
+        assert_eq!(idle(spec(none)), Value::Null);
+    }
+    let mut set = spec(json!({"resources": resources}));
+    let of_user = json!({"limits": {"cpu": "1m"}});
+    let containers = set["template"]["spec"]["containers"].as_array_mut().unwrap();
+    containers.push(json!({"name": "idle", "resources": of_user}));
+    assert_eq!(idle(set), of_user);
+}
+
+#[test]
+fn labels_and_annotations_of_a_job_reach_its_daemon_set() {
+    let mut job = job(sample());
+    let map = |pairs: &[(&str, &str)]| {
+        let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        Some(pairs.collect::<BTreeMap<_, _>>())
+    };
+    job.metadata.labels = map(&[("team", "a"), ("job", "of-somebody-else")]);
+    job.metadata.annotations = map(&[
+        ("downscaler/exclude", "true"),
+        ("kubectl.kubernetes.io/last-applied-configuration", "{}"),
+        ("daemonset.darkowlzz.space/work-hash", "forged"),
+    ]);
+    let before = JobView::new(&job).desired;
+    let made = desired(&job);
+    let labels = made.metadata.labels.unwrap();
+    assert_eq!((labels["team"].as_str(), labels["job"].as_str()), ("a", "job-sample"));
+    let annotations = made.metadata.annotations.unwrap();
+    assert_eq!(
+        annotations.keys().collect::<Vec<_>>(),
+        ["daemonset.darkowlzz.space/work-hash", "downscaler/exclude",]
+    );
+    assert_ne!(annotations["daemonset.darkowlzz.space/work-hash"], "forged");
+    let template = made.spec.unwrap().template.metadata.unwrap();
+    assert!(!template.labels.unwrap().contains_key("team"), "pods have those of the template");
+    job.metadata.labels = map(&[("team", "b")]);
+    assert_ne!(JobView::new(&job).desired, before, "a change follows");
 }

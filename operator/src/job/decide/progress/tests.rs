@@ -249,9 +249,10 @@ fn what_is_known_of_runs_is_recorded_where_work_goes_on() {
         gone(mine("c")).deleted(),
     ]);
     let recorded = of(&ds(3, 3), &pods).tallies;
-    let told: Vec<_> = recorded.iter().map(|it| (it.uid.as_str(), it.tally.to_string())).collect();
+    let tallies: Vec<_> =
+        recorded.iter().map(|it| (it.uid.as_str(), it.tally.to_string())).collect();
     let since = "startedAt=1970-01-01T00:00:00Z";
-    assert_eq!(told, [("uid-a", format!("failedRuns=0 restartCount=0 {since}"))]);
+    assert_eq!(tallies, [("uid-a", format!("failedRuns=0 restartCount=0 {since}"))]);
 }
 
 #[test]

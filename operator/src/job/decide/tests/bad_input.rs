@@ -1,12 +1,20 @@
 //! Specs and DaemonSets that are refused.
 
-use api::job::{JobStatus, Phase, node_set::NodeSet, work_hash};
+use std::time::Duration;
+
+use api::job::{JobStatus, Phase, conditions::Reason, node_set::NodeSet, work_hash};
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use serde_json::json;
 
 use super::{act_on, observed, reasons};
 use crate::{
-    job::decide::{daemon_set::DaemonSetAction, observation::Source, refused},
+    job::decide::{
+        actions::Decision,
+        daemon_set::DaemonSetAction,
+        decide,
+        observation::{Observation, Source},
+        refused,
+    },
     testing::fixtures::{daemon_set, job},
 };
 
@@ -70,7 +78,42 @@ fn what_is_known_is_not_noted_again() {
 #[test]
 fn what_the_api_server_refuses_is_quoted() {
     let job = job();
-    let act = refused(&observed(&job, None, &[], Source::Live), "spec.x: bad");
+    let observation = observed(&job, None, &[], Source::Live);
+    let act = refused(&observation, Reason::InvalidSpec, "spec.x: bad".to_owned());
     assert_eq!(reasons(&act.status), ["InvalidSpec"]);
     assert!(act.status.conditions[0].message.ends_with("spec.x: bad"));
+}
+
+#[test]
+fn a_daemon_set_that_is_refused_is_tried_again_ever_less_often_and_reported_once() {
+    let mut job = job();
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let mut waits = Vec::new();
+    for (used, second) in [(1, 0), (2, 1), (3, 20), (4, 3600)] {
+        let quota = format!("exceeded quota: q, used: pods={used}");
+        let observation =
+            Observation { now: at(second), ..observed(&job, None, &[], Source::Live) };
+        let act = refused(&observation, Reason::DaemonSetRefused, quota);
+        assert_eq!(act.daemon_set, DaemonSetAction::Keep);
+        assert_eq!(act.events.len(), usize::from(used == 1), "{:?}", act.events);
+        assert_eq!(act.status.conditions[0].message, "exceeded quota: q, used: pods=1");
+        waits.push(act.requeue_after);
+        job.status = Some(act.status);
+    }
+    assert_eq!(waits, [1, 1, 10, 60].map(|seconds| Some(Duration::from_secs(seconds))));
+    let act = act_on(&job, None, &[]);
+    assert_eq!((act.daemon_set, act.status.conditions), (DaemonSetAction::Create, vec![]));
+}
+
+#[test]
+fn a_deadline_ends_a_job_whose_daemon_set_is_refused_in_the_same_words() {
+    let mut job = job();
+    job.spec.active_deadline_seconds = Some(60);
+    let observation = observed(&job, None, &[], Source::Live);
+    job.status = Some(refused(&observation, Reason::DaemonSetRefused, "quota".to_owned()).status);
+    let late = Timestamp::from_second(61).unwrap();
+    let observation = Observation { now: late, ..observed(&job, None, &[], Source::Live) };
+    let Decision::Act(act) = decide(&observation) else { panic!("late") };
+    assert_eq!(reasons(&act.status), ["DeadlineExceeded"]);
+    assert!(act.status.conditions[0].message.ends_with("; quota"));
 }

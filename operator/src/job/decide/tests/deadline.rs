@@ -14,7 +14,8 @@ use crate::{
         actions::Decision,
         daemon_set::DaemonSetAction,
         decide,
-        observation::{JobView, Observation, Source},
+        job_view::JobView,
+        observation::{Observation, Source},
         status,
     },
     testing::fixtures::{DAEMON_SET_UID, daemon_set, job, pod},
@@ -31,22 +32,22 @@ fn past_its_deadline_a_job_fails_and_names_what_is_not_done() {
         decide(&Observation { now, ..observed(job, Some(&daemon_set), &pods, source) })
     };
     let Decision::Act(act) = decide_at(&job, Source::Caches, at(1000)) else { panic!("it runs") };
-    assert_eq!(act.requeue_after, Some(Duration::from_secs(60)));
+    assert_eq!(act.requeue_after, Some(Duration::from_secs(61)));
     job.status = Some(act.status);
 
-    let Decision::Act(act) = decide_at(&job, Source::Caches, at(1059)) else { panic!("it runs") };
+    let Decision::Act(act) = decide_at(&job, Source::Caches, at(1060)) else { panic!("it runs") };
     assert_eq!(act.requeue_after, Some(Duration::from_secs(1)));
     assert_eq!(reasons(&act.status), Vec::<&str>::new());
 
-    assert_eq!(decide_at(&job, Source::Caches, at(1060)), Decision::ObserveLive);
-    let Decision::Act(act) = decide_at(&job, Source::Live, at(1060)) else { panic!("it ends") };
+    assert_eq!(decide_at(&job, Source::Caches, at(1061)), Decision::ObserveLive);
+    let Decision::Act(act) = decide_at(&job, Source::Live, at(1061)) else { panic!("it ends") };
     assert_eq!(reasons(&act.status), ["DeadlineExceeded"]);
     let message = &act.status.conditions[0].message;
     assert_eq!(message, "not done within the 60 s of spec.activeDeadlineSeconds; not done: slow");
-    assert_eq!(act.status.duration.as_deref(), Some("1m0s"));
+    assert_eq!(act.status.duration.as_deref(), Some("1m1s"));
     job.status = Some(act.status);
 
-    let Decision::Act(act) = decide_at(&job, Source::Caches, at(1061)) else { panic!("it ended") };
+    let Decision::Act(act) = decide_at(&job, Source::Caches, at(1062)) else { panic!("it ended") };
     assert_eq!(act.daemon_set, DaemonSetAction::Delete(DAEMON_SET_UID.into()));
 }
 

@@ -33,6 +33,12 @@ fn world_event() -> impl Strategy<Value = Event> {
         2 => (1_i64..14).prop_map(Event::TimePasses),
         1 => Just(Event::Recreate),
         2 => Just(Event::Collect),
+        1 => (0_u8..3).prop_map(Event::StrangerEdits),
+        1 => Just(Event::StrangerSelectsNone),
+        1 => index().prop_map(Event::StrangerRollsBack),
+        1 => any::<bool>().prop_map(|orphans| Event::StrangerDeletes { orphans }),
+        1 => index().prop_map(Event::NodeSelected),
+        1 => Just(Event::OperatorRestarts),
     ]
 }
 

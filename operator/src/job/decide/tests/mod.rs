@@ -7,7 +7,9 @@ mod failures;
 mod histories;
 mod missing_pods;
 mod ownership;
+mod rejections;
 mod sandbox;
+mod strangers;
 
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use api::{
 use super::{
     actions::{Actions, Decision},
     decide,
+    job_view::JobView,
     observation::{Observation, Source},
 };
 use crate::testing::fixtures::observation;
@@ -30,7 +33,11 @@ fn observed<'j>(
     source: Source,
 ) -> Observation<'j> {
     let daemon_set = daemon_set.cloned().map(Arc::new);
-    Observation { daemon_set, pods: pods.to_vec(), source, ..observation(job) }
+    let observation = observation(job);
+    let is_owned = |it: &Arc<DaemonSetView>| it.metadata.owner_references.is_some();
+    let is_ours = daemon_set.as_ref().is_some_and(is_owned);
+    let applied = observation.applied.clone().filter(|_| is_ours);
+    Observation { daemon_set, pods: pods.to_vec(), source, applied, ..observation }
 }
 
 fn act_on(job: &Job, daemon_set: Option<&DaemonSetView>, pods: &[Arc<PodView>]) -> Actions {

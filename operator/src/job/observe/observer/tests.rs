@@ -13,10 +13,8 @@ use api::job::{Job, work_hash};
 use super::*;
 use crate::{
     job::observe::{node_index::node_index, pod_index::pod_index},
-    testing::fixtures,
+    testing::fixtures::{self, observation},
 };
-
-const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 /// The watch of pods, whose events a test sends.
 type Watch = mpsc::UnboundedSender<watcher::Result<Event<PodView>>>;
@@ -83,6 +81,7 @@ fn object(uid: &str, version: &str) -> Value {
     json!({
         "metadata": {
             "name": uid, "uid": uid, "resourceVersion": version, "ownerReferences": [owner],
+            "labels": {"pod-template-generation": "1", "controller-revision-hash": "h1"},
             "annotations": {labels::ANNOTATION_WORK_HASH: work_hash::hash(&fixtures::job().spec)},
         },
         "spec": {"nodeName": "a"},
@@ -109,14 +108,14 @@ fn uids(observation: &Observation<'_>) -> Vec<String> {
 }
 
 async fn live_uids(observer: &Observer, job: &Job) -> Vec<String> {
-    uids(&observer.live(JobView::new(job), NOW).await.unwrap())
+    uids(&observer.live(JobView::new(job), |_| observation(job).applied).await.unwrap())
 }
 
 #[tokio::test(start_paused = true)]
 async fn cached_pods_are_taken_once_the_watch_tells_of_the_mark() {
     let (observer, watch, asked) = observer((200, object("known", "7"))).await;
     let job = fixtures::job();
-    let mut live = std::pin::pin!(observer.live(JobView::new(&job), NOW));
+    let mut live = std::pin::pin!(observer.live(JobView::new(&job), |_| observation(&job).applied));
     // Time passes when nothing else is left to do.
     let a_moment = Duration::from_millis(10);
     let waits = tokio::time::timeout(a_moment, live.as_mut()).await.is_err();
@@ -155,11 +154,12 @@ async fn nodes_are_read_when_a_pod_is_gone() {
             watch.unbounded_send(Ok(Event::Delete(pod("lost", "6")))).unwrap();
         }
         let job = fixtures::job();
-        let told = async {
+        let barrier = async {
             tokio::time::sleep(Duration::from_millis(10)).await;
             watch.unbounded_send(Ok(Event::Apply(pod("known", "7")))).unwrap();
         };
-        let (seen, ()) = tokio::join!(observer.live(JobView::new(&job), NOW), told);
+        let (seen, ()) =
+            tokio::join!(observer.live(JobView::new(&job), |_| observation(&job).applied), barrier);
         assert_eq!(uids(&seen.unwrap()), ["known"]);
         let asked = asked.lock().unwrap();
         let of_nodes = asked.iter().filter(|asked| *asked == "GET /api/v1/nodes");

@@ -55,7 +55,12 @@ struct World {
 
 impl World {
     fn new(mode: CompletionMode, version: Version) -> Self {
-        Self { kubelet: Kubelet::new(mode, version), failed: 0, reported: 0, is_last_reported: false }
+        Self {
+            kubelet: Kubelet::new(mode, version),
+            failed: 0,
+            reported: 0,
+            is_last_reported: false,
+        }
     }
 
     fn happen(&mut self, event: Event) {

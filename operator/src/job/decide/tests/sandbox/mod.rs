@@ -9,7 +9,7 @@ use api::{
 };
 
 use crate::{
-    job::decide::outcome::outcome,
+    job::decide::outcome::{FailedBefore, outcome},
     testing::kubelet::{Kubelet, Version, time},
 };
 
@@ -64,7 +64,12 @@ impl Operator {
                         ..Default::default()
                     });
                 }
-                let outcome = outcome(&spec(self.mode, self.limit), &view, time(now));
+                let outcome = outcome(
+                    &spec(self.mode, self.limit),
+                    &view,
+                    |_| FailedBefore::Exclusive(0),
+                    time(now),
+                );
                 self.has_failed |= outcome.has_failed;
                 self.is_done |= outcome.is_done;
                 if let Some(tally) = outcome.tally {

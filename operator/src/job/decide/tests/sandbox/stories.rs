@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Operator, VERSIONS, kubelets, spec};
 use crate::{
-    job::decide::outcome::outcome,
+    job::decide::outcome::{FailedBefore, outcome},
     testing::{
         fixtures::pod,
         kubelet::{Kubelet, time},
@@ -219,7 +219,7 @@ fn eviction_is_a_failure_and_a_shutdown_of_the_node_is_none() {
     for (reason, has_failed) in [("Evicted", true), ("Terminated", false)] {
         let pod = pod("a").failed(reason).sandbox(false, time(1_000));
         let pod = pod.container(terminated_by(137, "Error")).build();
-        let outcome = outcome(&spec(word, 0), &pod, time(1_000));
+        let outcome = outcome(&spec(word, 0), &pod, |_| FailedBefore::Exclusive(0), time(1_000));
         assert_eq!((outcome.has_failed, outcome.tally), (has_failed, None), "{reason}");
     }
 }
@@ -236,7 +236,12 @@ fn run_that_used_too_much_memory_has_failed() {
         status["lastState"] = status["state"].take();
         status["state"] = json!({"waiting": {"reason": "CrashLoopBackOff"}});
         let pod = pod("a").sandbox(true, time(1_001)).container(status).build();
-        let outcome = outcome(&spec(CompletionMode::TerminationWord, 0), &pod, time(2_000));
+        let outcome = outcome(
+            &spec(CompletionMode::TerminationWord, 0),
+            &pod,
+            |_| FailedBefore::Exclusive(0),
+            time(2_000),
+        );
         assert_eq!(outcome.has_failed, has_failed, "{reason}");
     }
 }
@@ -244,5 +249,13 @@ fn run_that_used_too_much_memory_has_failed() {
 #[test]
 fn kubelet_that_says_nothing_of_sandboxes_counts_alone() {
     let pod = pod("a").container(terminated_by(137, "Error")).build();
-    assert!(outcome(&spec(CompletionMode::TerminationWord, 0), &pod, time(1_000)).has_failed);
+    assert!(
+        outcome(
+            &spec(CompletionMode::TerminationWord, 0),
+            &pod,
+            |_| FailedBefore::Exclusive(0),
+            time(1_000)
+        )
+        .has_failed
+    );
 }

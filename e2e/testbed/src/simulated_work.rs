@@ -8,7 +8,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::{SimPod, Simulation};
+use crate::simulation::{SimPod, Simulation};
 
 /// The word that ends the work, on a line of its own.
 const WORD: &str = "done\n";

@@ -1,0 +1,214 @@
+//! The admission policy of the chart, enforced by the API server.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use api::job::Job;
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use super::{Helm, NAMESPACE, of_kind};
+use crate::admission::{
+    delete_policy, refusal, scope, until_refused, warnings, with_pod, with_template,
+};
+use crate::job::manifest;
+use crate::test::{Test, shared};
+
+const PATHS: &str = "a directory of the node is not one of: /tmp, /opt//jobs/**";
+
+/// The policy of the chart with these values, for the test's namespace.
+async fn rendered(
+    cx: &Test,
+    values: &[&str],
+) -> Result<(ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding)> {
+    let options = ["--set", "policy.admission.enabled=true"];
+    let options: Vec<_> = options.iter().chain(values).copied().collect();
+    let objects = Helm::new()?.template(NAMESPACE, &options).await?;
+    let ([policy], [binding]) = (
+        &of_kind(&objects, "ValidatingAdmissionPolicy")[..],
+        &of_kind(&objects, "ValidatingAdmissionPolicyBinding")[..],
+    ) else {
+        bail!("not one policy and binding");
+    };
+    let (mut policy, mut binding) =
+        ((*policy).clone().try_parse()?, (*binding).clone().try_parse()?);
+    scope(cx, &mut policy, &mut binding);
+    Ok((policy, binding))
+}
+
+fn mounted(path: &str) -> Value {
+    json!({"image": "x", "mountPath": path})
+}
+
+/// The Job's own container, or an init container, with these fields.
+fn with_container(list: &str, fields: &Value) -> Value {
+    let mut container = json!({"name": "job-container"});
+    if let (Some(container), Some(fields)) = (container.as_object_mut(), fields.as_object()) {
+        container.extend(fields.clone());
+    }
+    with_pod(json!({list: [container]}))
+}
+
+fn allowed() -> Vec<Value> {
+    let volume = |source| with_pod(json!({"volumes": [source]}));
+    vec![
+        json!({"image": "x"}),
+        json!({"image": "x", "mountPath": null, "template": null}),
+        mounted("/tmp"),
+        mounted("/tmp/"),
+        mounted("/opt/jobs"),
+        mounted("/opt/./jobs/a/b"),
+        with_template(json!({"metadata": null, "spec": null})),
+        with_template(json!({"metadata": {"annotations": {"a": "b"}}})),
+        with_pod(
+            json!({"hostPID": false, "serviceAccountName": "default", "securityContext": null}),
+        ),
+        with_pod(
+            json!({"securityContext": {"runAsUser": 0, "seccompProfile": {"type": "RuntimeDefault"}}}),
+        ),
+        with_pod(json!({"imagePullSecrets": [{"name": "registry"}]})),
+        volume(json!({"name": "a", "emptyDir": {}})),
+        volume(json!({"name": "secret", "configMap": {"name": "secret"}})),
+        volume(json!({"name": "a", "hostPath": {"path": "/tmp"}})),
+        with_container(
+            "containers",
+            &json!({
+                "env": [
+                    {"name": "secret", "value": "x"},
+                    {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+                ],
+                "ports": [{"containerPort": 80}],
+                "livenessProbe": {"httpGet": {"port": 80}},
+                "securityContext": {"capabilities": {"add": ["CHOWN"], "drop": ["ALL"]}},
+            }),
+        ),
+    ]
+}
+
+/// A spec, and the words of the policy about it: the same as in the tests of the operator's own policy.
+fn forbidden() -> Vec<(Value, &'static str)> {
+    let mut forbidden = Vec::new();
+    for path in ["/", "/opt", "/opt/jobsx", "/tmp/a"] {
+        forbidden.push((mounted(path), PATHS));
+    }
+    let volume = |source| with_pod(json!({"volumes": [source]}));
+    for path in ["/etc", "/opt/jobs/../..", "/opt/jobs/a\\..\\..", "tmp"] {
+        forbidden.push((volume(json!({"name": "a", "hostPath": {"path": path}})), PATHS));
+    }
+    let [host, privileged, secrets, account] =
+        ["HostNamespaces", "Privileged", "Secrets", "ServiceAccount"];
+    let of_pods = [
+        (json!({"hostNetwork": true}), host),
+        (json!({"hostPID": true}), host),
+        (json!({"hostIPC": true}), host),
+        (json!({"securityContext": {"seccompProfile": {"type": "Unconfined"}}}), privileged),
+        (json!({"securityContext": {"seLinuxOptions": {"type": "spc_t"}}}), privileged),
+        (json!({"securityContext": {"windowsOptions": {"hostProcess": true}}}), privileged),
+        (json!({"securityContext": {"sysctls": [{"name": "a", "value": "1"}]}}), privileged),
+        (json!({"serviceAccountName": "admin"}), account),
+        (json!({"serviceAccount": "admin"}), account),
+    ];
+    forbidden.extend(of_pods.map(|(pod, feature)| (with_pod(pod), feature)));
+    let of_volumes = [
+        json!({"name": "v", "secret": {"secretName": "s"}}),
+        json!({"name": "v", "projected": {"sources": [{"secret": {"name": "s"}}]}}),
+        json!({"name": "v", "csi": {"driver": "d", "nodePublishSecretRef": {"name": "s"}}}),
+        json!({"name": "v", "cephfs": {"secretRef": {"name": "s"}}}),
+    ];
+    forbidden.extend(of_volumes.map(|source| (volume(source), secrets)));
+    let of_containers = [
+        (json!({"ports": [{"containerPort": 1}, {"containerPort": 2, "hostPort": 2}]}), host),
+        (json!({"livenessProbe": {"httpGet": {"host": "127.0.0.1", "port": 1}}}), host),
+        (json!({"lifecycle": {"preStop": {"tcpSocket": {"host": "127.0.0.1", "port": 1}}}}), host),
+        (json!({"securityContext": {"privileged": true}}), privileged),
+        (json!({"securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}), privileged),
+        (json!({"securityContext": {"procMount": "Unmasked"}}), privileged),
+        (json!({"securityContext": {"appArmorProfile": {"type": "Unconfined"}}}), privileged),
+        (json!({"envFrom": [{"secretRef": {"name": "s"}}]}), secrets),
+        (
+            json!({"env": [{"name": "V", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}),
+            secrets,
+        ),
+    ];
+    for (fields, feature) in of_containers {
+        for list in ["containers", "initContainers"] {
+            forbidden.push((with_container(list, &fields), feature));
+        }
+    }
+    let unconfined = json!({"container.apparmor.security.beta.kubernetes.io/a": "unconfined"});
+    forbidden.push((with_template(json!({"metadata": {"annotations": unconfined}})), privileged));
+    forbidden
+}
+
+#[test]
+fn policy_of_the_chart_has_no_warning_and_refuses_what_the_operator_would_refuse() {
+    shared(async |cx| {
+        let paths = ["--set", "policy.allowedHostPaths={/tmp,/opt//jobs/**}"];
+        let features = ["--set-json", "policy.allowedPodFeatures=[]"];
+        let (policy, binding) = rendered(cx, &[paths, features].concat()).await?;
+        let warnings = warnings(cx, &policy).await?;
+        ensure!(warnings.is_empty(), "{warnings:?}");
+        // Not forbidden yet, so it is the policy that refuses it below.
+        let first = mounted("/");
+        ensure!(refusal(cx, &first).await?.is_none());
+        let older = cx.apply(&manifest("older").mount("/")).await?;
+        let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(cx.client.clone());
+        bindings.create(&PostParams::default(), &binding).await?;
+        until_refused(cx, &first, true).await?;
+
+        for spec in allowed() {
+            let refusal = refusal(cx, &spec).await?;
+            ensure!(refusal.is_none(), "{spec}: {refusal:?}");
+        }
+        for (spec, message) in forbidden() {
+            let refusal = refusal(cx, &spec).await?.with_context(|| format!("{spec} is taken"))?;
+            let is_so = refusal.contains("denied request: ") && refusal.contains(message);
+            ensure!(is_so, "{spec}: {refusal}");
+        }
+
+        // Only the spec counts: the garbage collector takes its finalizer from an older Job.
+        let jobs = older.api::<Job>();
+        let label = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
+        jobs.patch("older", &PatchParams::default(), &label).await?;
+        jobs.delete("older", &DeleteParams::foreground()).await?;
+        let is_gone = async {
+            while jobs.get_opt("older").await?.is_some() {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(crate::test::TIMEOUT, is_gone).await.context("it stays")??;
+        delete_policy(cx).await
+    });
+}
+
+#[test]
+fn annotations_of_a_namespace_count_in_place_of_the_values() {
+    shared(async |cx| {
+        let (policy, binding) = rendered(cx, &["--set", "policy.allowedHostPaths={/tmp}"]).await?;
+        let params = PostParams::default();
+        let policies: Api<ValidatingAdmissionPolicy> = Api::all(cx.client.clone());
+        policies.create(&params, &policy).await?;
+        let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(cx.client.clone());
+        bindings.create(&params, &binding).await?;
+        let (path, feature) = (mounted("/var"), with_pod(json!({"hostPID": true})));
+        until_refused(cx, &path, true).await?;
+        ensure!(refusal(cx, &feature).await?.is_none());
+
+        let namespaces: Api<Namespace> = Api::all(cx.client.clone());
+        let annotations = Patch::Merge(json!({"metadata": {"annotations": {
+            "daemonset.darkowlzz.space/allowed-host-paths": "/opt, /var/**",
+            "daemonset.darkowlzz.space/allowed-pod-features": "Secrets, Privileged",
+        }}}));
+        namespaces.patch(&cx.namespace, &PatchParams::default(), &annotations).await?;
+        until_refused(cx, &path, false).await?;
+        until_refused(cx, &mounted("/tmp"), true).await?;
+        ensure!(refusal(cx, &feature).await?.is_some());
+        let privileged = json!({"securityContext": {"privileged": true}});
+        ensure!(refusal(cx, &with_container("containers", &privileged)).await?.is_none());
+        delete_policy(cx).await
+    });
+}

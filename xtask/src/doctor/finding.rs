@@ -1,0 +1,59 @@
+//! Findings of the checks.
+
+use std::fmt;
+
+/// What a check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    /// What was looked at.
+    pub(super) subject: &'static str,
+    pub(super) state: State,
+    /// What is there.
+    pub(super) found: String,
+    /// What to do; empty when there is nothing to do.
+    pub(super) cure: String,
+}
+
+/// How what was found compares to what is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// As it should be.
+    Good,
+    /// Missing, and provided by the first run unless `--no-provision` forbids it.
+    Provided,
+    /// Good enough to try.
+    Doubtful,
+    /// A run would fail.
+    Bad,
+}
+
+impl Finding {
+    pub(super) fn good(subject: &'static str, found: impl Into<String>) -> Self {
+        Self { subject, state: State::Good, found: found.into(), cure: String::new() }
+    }
+
+    pub(super) fn not_good(
+        subject: &'static str,
+        state: State,
+        found: impl Into<String>,
+        cure: impl Into<String>,
+    ) -> Self {
+        Self { subject, state, found: found.into(), cure: cure.into() }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::Good => "ok",
+            State::Provided => "to do",
+            State::Doubtful => "warning",
+            State::Bad => "FAILED",
+        };
+        write!(f, "{state:<8} {:<14} {}", self.subject, self.found)?;
+        if !self.cure.is_empty() {
+            write!(f, "\n{:<23} → {}", "", self.cure)?;
+        }
+        Ok(())
+    }
+}
