@@ -91,7 +91,7 @@ pub struct JobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<String>,
 
-    /// Conditions Complete and Failed, as in batch/v1.
+    /// Conditions Complete and Failed, as in batch/v1, and DaemonSetEdited while somebody edits the DaemonSet.
     /// Others may add conditions of other types.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]

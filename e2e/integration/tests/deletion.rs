@@ -95,3 +95,23 @@ fn finalizer_of_somebody_else_holds_a_job_or_daemon_set_and_nothing_is_made_anew
         job.until_gone().await
     });
 }
+
+#[test]
+fn namespace_that_goes_takes_a_running_job_along() {
+    shared(async |cx| {
+        let name = format!("{}-2", cx.namespace.get(..40).unwrap_or(&cx.namespace));
+        cx.create_namespace(&name).await?;
+        let operator = cx.operator_of(Some(name.clone())).await?;
+        let job = cx.apply_in(&name, &exit_code_manifest("leaving")).await?;
+        job.pods().await?;
+        let before = operator.writes().len();
+        cx.delete_namespace(&name).await?;
+        job.waiter().none_left::<api::job::Job>(&name, "", |_| true).await?;
+        job.waiter().none_left::<DaemonSet>(&name, "", |_| true).await?;
+        job.waiter().none_left::<Pod>(&name, "", |_| true).await?;
+        // It may have tried to make the DaemonSet once more, and to say that it may not.
+        let writes = operator.writes().len() - before;
+        ensure!(writes <= 10, "{:?}", operator.writes());
+        Ok(())
+    });
+}

@@ -135,7 +135,7 @@ fn input_05_preparation_that_fails_fails_its_node_in_its_last_words() {
     });
 }
 
-/// As a kubelet 1.37 reports it; the scenario `rejected` has a real one.
+/// As a kubelet 1.37 reports it.
 #[test]
 fn input_06_rejections_by_the_kubelet_are_quoted_and_count_as_failed_runs() {
     shared(async |cx| {
@@ -169,7 +169,8 @@ fn input_06_rejections_by_the_kubelet_are_quoted_and_count_as_failed_runs() {
         let node = job.until_node("worker-1", "failed", has_failed).await?;
         ensure!(node.reason.as_deref() == Some("SysctlForbidden"), "{node:?}");
         ensure!(node.message.as_deref() == Some(&format!("SysctlForbidden: {words}")), "{node:?}");
-        ensure!((2..=3).contains(&rejected), "{rejected}");
+        // Never before the limit; one whose pod is gone before the operator looks is not counted.
+        ensure!((2..8).contains(&rejected), "{rejected}");
         Ok(())
     });
 }
@@ -216,7 +217,7 @@ fn input_13_pods_of_limited_work_meet_a_quota() {
     });
 }
 
-/// As a kubelet 1.37 says it; the scenario `missing_configmap` has a real one.
+/// As a kubelet 1.37 says it.
 #[test]
 fn input_14_what_the_kubelet_says_only_in_events_is_in_the_status() {
     shared(async |cx| {

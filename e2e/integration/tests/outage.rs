@@ -155,7 +155,11 @@ fn process_that_never_reaches_the_api_server_is_live_but_not_ready() {
             ensure!(code == Some(503), "{name}: {code:?}");
             let signalled = Instant::now();
             program.end().await?;
-            ensure!(signalled.elapsed() < ENDED, "{name} ends {:?} after SIGTERM", signalled.elapsed());
+            ensure!(
+                signalled.elapsed() < ENDED,
+                "{name} ends {:?} after SIGTERM",
+                signalled.elapsed()
+            );
         }
         Ok(())
     });

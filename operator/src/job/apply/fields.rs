@@ -161,17 +161,20 @@ pub(super) fn merge_patch(from: &Value, to: &Value) -> Value {
 }
 
 /// Whether `object` has all that `wanted` has. It may have more, defaults for example.
+///
+/// The API server writes quantities in another form: that nobody else has set them has to suffice.
 pub(super) fn contains(object: &Value, wanted: &Value) -> bool {
     match (object, wanted) {
-        (_, Value::Null) => true,
-        (Value::Object(object), Value::Object(wanted)) => wanted
-            .iter()
-            .all(|(key, wanted)| contains(object.get(key).unwrap_or(&Value::Null), wanted)),
+        (Value::Object(object), Value::Object(wanted)) => wanted.iter().all(|(key, wanted)| {
+            let object = object.get(key).unwrap_or(&Value::Null);
+            key == "resources" || contains(object, wanted)
+        }),
         (Value::Array(object), Value::Array(wanted)) if wanted.iter().all(Value::is_object) => {
             wanted.iter().all(|wanted| object.iter().any(|object| contains(object, wanted)))
         }
+        (Value::Null, Value::Bool(false)) => true,
         (Value::Null, wanted) => is_empty(wanted),
-        _ => object == wanted,
+        _ => wanted.is_null() || object == wanted,
     }
 }
 
@@ -290,10 +293,13 @@ mod tests {
     #[test]
     fn a_webhook_that_decides_about_nodes_is_seen_and_defaults_are_not() {
         let object = |pod: Value| json!({"spec": {"template": {"spec": pod}}});
-        let ours = object(json!({"nodeSelector": {"a": "b"}, "tolerations": [{"key": "x"}]}));
+        let ours = object(json!({
+            "nodeSelector": {"a": "b"}, "tolerations": [{"key": "x"}], "hostNetwork": false,
+            "resources": {"limits": {"cpu": "1000m"}},
+        }));
         let more = json!({
             "nodeSelector": {"a": "b"}, "affinity": {"nodeAffinity": {}}, "dnsPolicy": "ClusterFirst",
-            "tolerations": [{"key": "x"}, {"key": "y"}],
+            "tolerations": [{"key": "x"}, {"key": "y"}], "resources": {"limits": {"cpu": "1"}},
         });
         assert_eq!(differing_selection(&object(more.clone()), &ours), None);
         assert!(contains(&object(more), &ours));

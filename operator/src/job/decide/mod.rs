@@ -20,6 +20,7 @@ pub(crate) mod tally;
 #[cfg(test)]
 mod tests;
 pub(crate) mod transition;
+pub(crate) mod worst_nodes;
 
 pub(crate) use outcome::explain;
 

@@ -38,6 +38,9 @@ const WORD_DELAY: SignedDuration = SignedDuration::from_secs(10);
 /// the other, and start the container again in a sandbox that ends.
 const SANDBOX_DELAY: SignedDuration = SignedDuration::from_secs(5);
 
+/// Time after which the events of a pod that its kubelet prepares may say why that takes so long.
+const STUCK_AFTER: SignedDuration = SignedDuration::from_secs(10);
+
 /// Reasons of a pod that has failed because its node goes down, is starting, or is gone.
 const NODE_AWAY: [&str; 4] = ["NodeLost", "NodeShutdown", "Shutdown", "Terminated"];
 
@@ -83,9 +86,11 @@ pub(crate) struct GivenUp {
 
 /// A pod whose containers do not start, and do not say why.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct PreparedPod {
-    pub(crate) uid: String,
-    pub(crate) created: Timestamp,
+pub(crate) enum PreparedPod {
+    /// It may take until then.
+    Until(Timestamp),
+    /// The pod with this UID has taken longer: its events may say why.
+    Stuck(String),
 }
 
 impl Outcome {
@@ -160,10 +165,7 @@ pub(crate) fn outcome(
         fails_at,
         tally: to_record.map(|tally| PodTally::new(pod, tally)),
         given_up,
-        preparing: created
-            .zip(pod.metadata.uid.clone())
-            .filter(|_| is_preparing)
-            .map(|(created, uid)| PreparedPod { uid, created }),
+        preparing: created.filter(|_| is_preparing).map(|created| prepared(pod, created, now)),
         report: NodeStatus {
             name: String::new(),
             state: if is_running { NodeState::Running } else { NodeState::Pending },
@@ -244,6 +246,13 @@ fn is_prepared(pod: &PodView, container: Option<&ContainerStatus>) -> bool {
         && waiting.is_some_and(|waiting| {
             waiting.reason.as_ref().is_none_or(|reason| INITIALIZING.contains(&reason.as_str()))
         })
+}
+
+fn prepared(pod: &PodView, created: Timestamp, now: Timestamp) -> PreparedPod {
+    match created.checked_add(STUCK_AFTER) {
+        Ok(until) if until > now => PreparedPod::Until(until),
+        _ => PreparedPod::Stuck(pod.metadata.uid.clone().unwrap_or_default()),
+    }
 }
 
 /// Whether the kubelet has given up the pod for a reason that may repeat without end.

@@ -1,32 +1,21 @@
 //! How far the work of a Job has come, in nodes.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashSet, time::Duration};
 
 use api::{
-    job::{
-        CompletionMode, NodeState, NodeStatus, conditions::Reason, failed_runs::FailedRuns,
-        node_set::NodeSet,
-    },
-    views::{DaemonSetView, INITIALIZING, NodeView},
+    job::{NodeStatus, conditions::Reason, failed_runs::FailedRuns, node_set::NodeSet},
+    views::{DaemonSetView, NodeView},
 };
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::Timestamp;
 
 use super::{
     nodes::{NodeWork, WorkState, count, is_caught_up, node_work, pods_by_node, wanted},
     observation::Observation,
-    outcome::Outcome,
+    outcome::PreparedPod,
     tally::PodTally,
+    worst_nodes::worst_nodes,
 };
 
-/// Nodes that a status reports one by one: with messages of 256 bytes, some 40 KB.
-pub(crate) const MAX_NODES: usize = 100;
-/// Failed nodes whose output a status has: with 2 KiB each, 40 KB.
-const MAX_OUTPUTS: usize = 20;
-/// The scheduler's reason for a pod without a node. It is over when the pod has one.
-const UNSCHEDULABLE: &str = "Unschedulable";
 /// Nodes that a message names.
 const NAMED_NODES: usize = 5;
 
@@ -37,8 +26,6 @@ pub(crate) const FIRST_CHECK: Duration = Duration::from_secs(5);
 /// The API server searches all events of the namespace for each.
 pub(crate) const LONGEST_CHECK_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Time after which the events of a pod that its kubelet prepares may say why that takes so long.
-const STUCK_AFTER: SignedDuration = SignedDuration::from_secs(10);
 /// Pods of a Job whose events are looked up: where more are stuck, the cause is most often the same.
 const MAX_STUCK_PODS: usize = 8;
 
@@ -58,7 +45,7 @@ pub(crate) struct Progress {
     pub(crate) failed: i32,
     /// Nodes with a pod that are not done, failed ones among them.
     pub(crate) unfinished: usize,
-    /// The first of these by state, failed ones first, and name: at most [`MAX_NODES`].
+    /// The first of these by state, failed ones first, and name: at most [`MAX_NODES`](super::worst_nodes::MAX_NODES).
     pub(crate) nodes: Vec<NodeStatus>,
     /// All nodes that ever were done.
     pub(crate) completed_nodes: NodeSet,
@@ -125,6 +112,9 @@ pub(crate) fn progress(observation: &Observation<'_>, daemon_set: &DaemonSetView
     }
     failed_runs.forget(&completed_nodes);
     failed_runs.forget(&failed_nodes);
+    let recorded_runs = recorded.and_then(|status| status.failed_runs.as_ref());
+    // The DaemonSet controller deletes pods that their kubelets have given up, at once.
+    let has_given_up = !failed_runs.is_empty() && recorded_runs != Some(&failed_runs);
     let ended = succeeded + failed;
     let completed_before = completed_before.map_or(0, NodeSet::len);
     if completed_before > nodes.iter().filter(|node| node.was_completed).count() {
@@ -146,7 +136,7 @@ pub(crate) fn progress(observation: &Observation<'_>, daemon_set: &DaemonSetView
     let desired = if have_left { count(succeeded) } else { desired };
     let known = recorded.map_or(&[][..], |status| &status.nodes);
     let (unfinished, worst_nodes) = worst_nodes(job.spec.completion_mode, &nodes, known);
-    let (stuck_pods, stuck_at) = stuck_pods(&nodes, observation.now);
+    let (stuck_pods, stuck_at) = stuck_pods(&nodes);
     Progress {
         desired,
         active,
@@ -158,7 +148,8 @@ pub(crate) fn progress(observation: &Observation<'_>, daemon_set: &DaemonSetView
         completed_nodes,
         failed_nodes,
         has_ended,
-        has_results_of_leaving_pods: nodes.iter().any(|node| node.is_about_to_be_lost),
+        has_results_of_leaving_pods: has_given_up
+            || nodes.iter().any(|node| node.is_about_to_be_lost),
         fails_at: nodes.iter().filter_map(|node| node.outcome.fails_at).min(),
         failed_runs,
         stuck_pods,
@@ -168,13 +159,15 @@ pub(crate) fn progress(observation: &Observation<'_>, daemon_set: &DaemonSetView
 }
 
 /// The first pods that have been prepared for long, by node, and when the next one will have been.
-fn stuck_pods(nodes: &[NodeWork<'_>], now: Timestamp) -> (Vec<StuckPod>, Option<Timestamp>) {
+fn stuck_pods(nodes: &[NodeWork<'_>]) -> (Vec<StuckPod>, Option<Timestamp>) {
     let (mut stuck, mut next) = (Vec::new(), None);
     for node in nodes.iter().filter(|node| matches!(node.state, WorkState::Active(_))) {
-        let Some(pod) = &node.outcome.preparing else { continue };
-        match pod.created.checked_add(STUCK_AFTER) {
-            Ok(at) if at > now => next = next.into_iter().chain([at]).min(),
-            _ => stuck.push(StuckPod { node: node.name.to_owned(), uid: pod.uid.clone() }),
+        match &node.outcome.preparing {
+            Some(PreparedPod::Until(at)) => next = next.into_iter().chain([*at]).min(),
+            Some(PreparedPod::Stuck(uid)) => {
+                stuck.push(StuckPod { node: node.name.to_owned(), uid: uid.clone() });
+            }
+            None => {}
         }
     }
     stuck.sort_unstable_by(|a, b| a.node.cmp(&b.node));
@@ -195,88 +188,6 @@ fn completed_without_pods(
         |node: &NodeView| node.member().is_some_and(|member| completed.contains(member));
     let others = observation.nodes.iter().filter(|(name, _)| !with_pods.contains(name.as_str()));
     others.filter(|(_, node)| is_completed(node)).count()
-}
-
-/// Counts the nodes that are not done, and picks the first ones for the status.
-///
-/// It sorts no more than these of thousands.
-fn worst_nodes(
-    mode: CompletionMode,
-    nodes: &[NodeWork<'_>],
-    known: &[NodeStatus],
-) -> (usize, Vec<NodeStatus>) {
-    type Unfinished<'n> = (NodeState, &'n str, &'n Outcome);
-    let unfinished = |node: &'_ NodeWork<'_>| match node.state {
-        WorkState::Failed => Some(NodeState::Failed),
-        WorkState::Active(state) => Some(state),
-        WorkState::Completed | WorkState::Gone => None,
-    };
-    let unfinished = nodes
-        .iter()
-        .filter_map(|node| unfinished(node).map(|state| (state, node.name, node.outcome)));
-    let mut unfinished: Vec<_> = unfinished.collect();
-    let number = unfinished.len();
-    let order = |a: &Unfinished<'_>, b: &Unfinished<'_>| (a.0, a.1).cmp(&(b.0, b.1));
-    if number > MAX_NODES {
-        unfinished.select_nth_unstable_by(MAX_NODES, order);
-        unfinished.truncate(MAX_NODES);
-    }
-    unfinished.sort_unstable_by(order);
-    let known: HashMap<_, _> = known.iter().map(|node| (node.name.as_str(), node)).collect();
-    let status = |(state, name, outcome): Unfinished<'_>| {
-        let report = outcome.report.clone();
-        let status = NodeStatus { name: name.to_owned(), state, ..report };
-        explained(mode, status, known.get(name).copied())
-    };
-    let mut listed: Vec<_> = unfinished.into_iter().map(status).collect();
-    for node in listed.iter_mut().skip(MAX_OUTPUTS) {
-        node.output = None;
-    }
-    (number, listed)
-}
-
-/// `status` of a node, with what the last status said of it where that explains more.
-///
-/// The kubelet goes on with a node that has failed: its next run may succeed, and its next pod has not begun.
-fn explained(
-    mode: CompletionMode,
-    mut status: NodeStatus,
-    known: Option<&NodeStatus>,
-) -> NodeStatus {
-    // The output is that of the run that has failed the node, whatever runs after it.
-    if let Some(known) = known.filter(|known| known.state == NodeState::Failed) {
-        status.output = known.output.clone().or(status.output);
-    }
-    let says_nothing = match status.reason.as_deref() {
-        None => status.exit_code.is_none(),
-        Some(reason) => INITIALIZING.contains(&reason),
-    };
-    let has_failed = status.state == NodeState::Failed;
-    let is_success = mode == CompletionMode::ExitCode && status.exit_code == Some(0);
-    let known = known.filter(|known| {
-        known.reason.is_some() && known.exit_code.is_none_or(|code| code != 0 || !is_success)
-    });
-    match known {
-        Some(known)
-            if has_failed && known.state == NodeState::Failed && (says_nothing || is_success) =>
-        {
-            known.clone()
-        }
-        Some(known)
-            if says_nothing
-                && status.state == NodeState::Pending
-                && known.exit_code.is_none()
-                && known.reason.as_deref() != Some(UNSCHEDULABLE) =>
-        {
-            let (reason, message) = (known.reason.clone(), known.message.clone());
-            NodeStatus { reason, message, ..status }
-        }
-        None if has_failed && is_success => {
-            let message = "failed more often than the Job tolerates before it succeeded".to_owned();
-            NodeStatus { exit_code: None, reason: None, message: Some(message), ..status }
-        }
-        _ => status,
-    }
 }
 
 /// A pod that its kubelet has prepared for long.

@@ -209,7 +209,7 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
     use super::*;
-    use crate::job::decide::progress::MAX_NODES;
+    use crate::job::decide::worst_nodes::MAX_NODES;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 

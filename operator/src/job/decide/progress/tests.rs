@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use api::{
-    job::{CompletionMode, Job, JobSpec, JobStatus, work_hash},
+    job::{CompletionMode, Job, JobSpec, JobStatus, NodeState, work_hash},
     views::PodView,
 };
 use k8s_openapi::{
@@ -12,7 +12,10 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    job::decide::observation::{Nodes, Source},
+    job::decide::{
+        observation::{Nodes, Source},
+        worst_nodes::MAX_NODES,
+    },
     testing::fixtures::{PodBuilder, daemon_set, node, nodes, observation, pod, unreachable_node},
 };
 

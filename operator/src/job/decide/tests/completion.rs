@@ -2,6 +2,7 @@
 
 use api::job::{JobStatus, Phase, node_set::NodeSet, work_hash};
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use serde_json::json;
 
 use super::{act_on, observed, reasons};
 use crate::{
@@ -127,4 +128,21 @@ fn a_job_that_is_going_away_is_left_alone() {
     let mut job = job();
     job.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
     assert_eq!(decide(&observed(&job, None, &[], Source::Live)), Decision::Nothing);
+}
+
+/// 0.1.0 hashed templates as they were written.
+#[test]
+fn nothing_of_a_job_that_an_earlier_version_started_runs_again() {
+    let mut job = job();
+    let resources = json!({"limits": {"cpu": "1000m"}});
+    let container = json!({"name": "job-container", "resources": resources});
+    job.spec.template = Some(json!({"spec": {"containers": [container]}}));
+    let old = "64678ffdfb472230";
+    assert_ne!(work_hash::hash(&job.spec), old);
+    job.status = Some(JobStatus { work_hash: Some(old.to_owned()), ..JobStatus::default() });
+    let daemon_set = daemon_set().of(&job).work_hash(old).scheduled(2, 2).build();
+    let pods = [pod("a").work_hash(old).done().build(), pod("b").work_hash(old).build()];
+    let act = act_on(&job, Some(&daemon_set), &pods);
+    assert_eq!((act.daemon_set, act.status.succeeded), (DaemonSetAction::Keep, 1));
+    assert_eq!(act.status.work_hash.as_deref(), Some(old));
 }

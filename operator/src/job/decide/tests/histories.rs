@@ -75,6 +75,18 @@ proptest! {
     }
 }
 
+/// The shortest one that ended a Job early before the operator compared generations.
+#[test]
+fn work_that_a_stranger_put_into_the_template_ends_no_job() {
+    let reconcile = || Event::Reconcile(Lags::default(), Vec::new());
+    for edit in [Event::StrangerEdits(1), Event::StrangerSelectsNone] {
+        let mut world = World::new(1);
+        [reconcile(), edit].iter().for_each(|event| world.happen(event));
+        world.settle();
+        assert!(world.is_over(), "it never ends: {world:#?}");
+    }
+}
+
 /// Too rare by chance: it takes three events while the cache of nodes lags.
 #[test]
 fn a_pod_whose_node_is_gone_stands_for_no_lost_one_though_the_cache_knows_that_node() {

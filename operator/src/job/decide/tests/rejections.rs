@@ -18,7 +18,7 @@ use crate::{
         progress::StuckPod,
         status::{Write, when_to_write},
     },
-    testing::fixtures::{PodBuilder, daemon_set, job, pod},
+    testing::fixtures::{PodBuilder, daemon_set, job, node, nodes, pod},
 };
 
 fn at(second: i64) -> Timestamp {
@@ -169,13 +169,23 @@ fn the_output_of_the_first_twenty_failed_nodes_stays_in_the_status() {
         let with = status.nodes.iter().filter(|node| node.output.is_some());
         with.map(|node| node.name.clone()).collect::<Vec<_>>()
     };
-    let before = act_on(&job, Some(&daemon_set), &pods).status;
+    let names: Vec<_> = (0..31).map(|node| format!("n{node:02}")).collect();
+    let nodes = Arc::new(nodes(names.iter().map(|name| node(name))));
+    let look = |job: &Job, pods: &[Arc<PodView>]| {
+        let seen = observed(job, Some(&daemon_set), pods, Source::Live);
+        let Decision::Act(actions) = decide(&Observation { nodes: Arc::clone(&nodes), ..seen })
+        else {
+            panic!("it acts")
+        };
+        actions.status
+    };
+    let before = look(&job, &pods);
     let first: Vec<_> = (0..20).map(|node| format!("n{node:02}")).collect();
     assert_eq!((before.failed, outputs(&before)), (30, first.clone()));
     assert_eq!(before.nodes[0].output.as_deref(), Some("line 1\nline 2"));
     // The kubelet runs it again: what it writes then is not what has failed the node.
     job.status = Some(before);
     pods[0] = on(&job, 0, status(json!({"running": {}}), failed));
-    let after = act_on(&job, Some(&daemon_set), &pods).status;
+    let after = look(&job, &pods);
     assert_eq!(outputs(&after), first);
 }
