@@ -31,6 +31,11 @@ pub const ANNOTATION_ALLOWED_HOST_PATHS: &str = "daemonset.darkowlzz.space/allow
 /// Commas separate them.
 pub const ANNOTATION_ALLOWED_POD_FEATURES: &str = "daemonset.darkowlzz.space/allowed-pod-features";
 
+/// UID of the Job, in the pod template.
+///
+/// A DaemonSet adopts pods of an earlier one whose template was equal. No two Jobs have equal templates.
+pub const ANNOTATION_JOB_UID: &str = "daemonset.darkowlzz.space/job-uid";
+
 /// Condition, and readiness gate, of a pod whose work is done.
 pub const POD_COMPLETED: &str = "daemonset.darkowlzz.space/Completed";
 

@@ -17,7 +17,7 @@ mod support;
 
 pub use self::definition::{Neighbours, Scenario};
 pub use self::lifecycle::sample_job;
-use self::lifecycle::{exit_code, failures};
+use self::lifecycle::{exit_code, explained, failures};
 use self::logs::{content, rotation, volume};
 use self::nodes::{kept_free, lost, missing_image, sandboxes};
 use self::rights::{network_policy, pod_security};
@@ -35,6 +35,10 @@ pub const ALL: &[Scenario] = &[
     }),
     Scenario::shared("exit-code-of-an-ordinary-image-completes-the-job", |env| {
         Box::pin(exit_code::completes_the_job(env))
+    })
+    .ci(),
+    Scenario::shared("work-that-cannot-begin-is-explained", |env| {
+        Box::pin(explained::by_the_kubelets_words(env))
     })
     .ci(),
     Scenario::shared("failed-node-keeps-no-other-from-its-end", |env| {

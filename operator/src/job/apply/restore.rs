@@ -148,9 +148,14 @@ impl DaemonSetWriter {
 
     /// Whether nobody but an operator has decided about nodes and work of `object`.
     ///
-    /// The containers that the operator adds to those of the user are its own matter.
+    /// The containers that the operator adds to those of the user are its own matter, and so is the UID of the
+    /// Job, which 0.1.0 did not write.
     fn is_as_written(&self, object: &Value, wanted: &Value) -> bool {
         let mut spec = wanted["spec"].clone();
+        let annotations = spec.pointer_mut("/template/metadata/annotations");
+        if let Some(annotations) = annotations.and_then(Value::as_object_mut) {
+            annotations.remove(labels::ANNOTATION_JOB_UID);
+        }
         let containers =
             spec.pointer_mut("/template/spec/containers").and_then(Value::as_array_mut);
         if let Some(containers) = containers {

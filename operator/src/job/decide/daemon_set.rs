@@ -66,6 +66,7 @@ pub(crate) fn desired(job: &JobView<'_>, pause_image: &str) -> Result<DaemonSet,
         (labels::LABEL_DAEMON_SET_JOB.to_owned(), "true".to_owned()),
     ]);
     let work_hash = (labels::ANNOTATION_WORK_HASH.to_owned(), job.work_hash.clone());
+    let uid = (labels::ANNOTATION_JOB_UID.to_owned(), job.uid.to_owned());
     let word = job.spec.termination_word.clone();
     let word = word.map(|word| (labels::ANNOTATION_TERMINATION_WORD.to_owned(), word));
     // The name alone: a selector cannot be changed later.
@@ -75,7 +76,7 @@ pub(crate) fn desired(job: &JobView<'_>, pause_image: &str) -> Result<DaemonSet,
     let mut template = PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels.clone()),
-            annotations: Some([work_hash.clone()].into_iter().chain(word).collect()),
+            annotations: Some([work_hash.clone(), uid].into_iter().chain(word).collect()),
             ..ObjectMeta::default()
         }),
         spec: Some(pod(job.spec, pause_image)),

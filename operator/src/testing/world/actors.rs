@@ -171,6 +171,7 @@ impl World {
     fn apply(&mut self, job: &Job, act: Actions) {
         let work_hash = work_hash::hash(&job.spec);
         let owner = job.metadata.uid.clone().unwrap_or_default();
+        let template = Template::of(&work_hash, &owner);
         match (&act.daemon_set, self.now.daemon_set.as_deref().cloned()) {
             (DaemonSetAction::Create, None) => {
                 let created = self.new_uid();
@@ -180,7 +181,7 @@ impl World {
                     created,
                     version: created,
                     generation: 1,
-                    template: Template::of(&work_hash),
+                    template,
                     template_generation: i64::from(created) * 1000,
                     history: Vec::new(),
                     work_hash,
@@ -200,7 +201,7 @@ impl World {
                 DaemonSetAction::Update(uid) | DaemonSetAction::Restore(uid),
                 Some(mut daemon_set),
             ) if *uid == daemon_set.uid => {
-                daemon_set.set_template(Template::of(&work_hash), self.new_uid());
+                daemon_set.set_template(template, self.new_uid());
                 daemon_set.work_hash = work_hash;
                 self.remember(job, daemon_set);
             }

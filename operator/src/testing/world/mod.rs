@@ -211,11 +211,9 @@ impl World {
             }
             Event::StrangerDeletes { orphans } => {
                 let uid = self.now.daemon_set.take().map(|daemon_set| daemon_set.uid.clone());
-                let job = self.now.job.as_ref().and_then(|job| job.metadata.uid.clone());
                 let pods = self.now.pods.values_mut();
                 for pod in pods.filter(|pod| Some(&pod.owner) == uid.as_ref()) {
-                    // Those of an earlier Job would be adopted for one that they were not created for.
-                    if *orphans && Some(&pod.job) == job.as_ref() {
+                    if *orphans {
                         pod.owner.clear();
                     } else {
                         pod.is_leaving = true;
@@ -231,8 +229,6 @@ impl World {
             }
             Event::OperatorRestarts => self.applied = None,
             Event::Recreate => {
-                // The pods of nobody would be adopted for a Job that they were not created for.
-                self.now.pods.retain(|_, pod| !pod.owner.is_empty());
                 let uid = format!("job-{}", self.new_uid());
                 let mut job = fixtures::job();
                 job.spec.backoff_limit_per_node = Some(0);

@@ -57,6 +57,8 @@ pub(crate) struct DaemonSetState {
 pub(crate) struct Template {
     /// Hash of the work that its annotation names.
     pub(crate) work_hash: String,
+    /// UID of the Job that its annotation names.
+    pub(crate) job: String,
     /// The edit of a stranger: another image, for example. 0: none.
     pub(crate) edit: u8,
     /// Whether a stranger made it select no node.
@@ -65,13 +67,14 @@ pub(crate) struct Template {
 
 impl Template {
     /// The template for this work, as the operator writes it.
-    pub(crate) fn of(work_hash: &str) -> Self {
-        Self { work_hash: work_hash.to_owned(), edit: 0, is_asleep: false }
+    pub(crate) fn of(work_hash: &str, job: &str) -> Self {
+        let (work_hash, job) = (work_hash.to_owned(), job.to_owned());
+        Self { work_hash, job, edit: 0, is_asleep: false }
     }
 
     /// The hash by which pods refer to it.
     pub(crate) fn hash(&self) -> String {
-        format!("{}-{}-{}", self.work_hash, self.edit, self.is_asleep)
+        format!("{}-{}-{}-{}", self.work_hash, self.job, self.edit, self.is_asleep)
     }
 }
 

@@ -74,7 +74,10 @@ fn the_seeds_manifest_becomes_the_documented_daemon_set() {
             "template": {
                 "metadata": {
                     "labels": labels,
-                    "annotations": {"daemonset.darkowlzz.space/work-hash": "f1796230ae9b7f4a"},
+                    "annotations": {
+                        "daemonset.darkowlzz.space/work-hash": "f1796230ae9b7f4a",
+                        "daemonset.darkowlzz.space/job-uid": "u-1",
+                    },
                 },
                 "spec": {
                     "containers": [worker()],
