@@ -84,6 +84,15 @@ fn explained(
         {
             known.clone()
         }
+        // Its last pod was gone before anybody looked at it: the one before it failed in the same way.
+        Some(known)
+            if has_failed
+                && (says_nothing || is_success)
+                && known.reason.as_deref() != Some(UNSCHEDULABLE) =>
+        {
+            let NodeStatus { reason, message, exit_code, .. } = known.clone();
+            NodeStatus { reason, message, exit_code, ..status }
+        }
         Some(known)
             if says_nothing
                 && status.state == NodeState::Pending
@@ -93,10 +102,56 @@ fn explained(
             let (reason, message) = (known.reason.clone(), known.message.clone());
             NodeStatus { reason, message, ..status }
         }
-        None if has_failed && is_success => {
-            let message = "failed more often than the Job tolerates before it succeeded".to_owned();
-            NodeStatus { exit_code: None, reason: None, message: Some(message), ..status }
-        }
+        None if has_failed && is_success => failed(status, " before it succeeded"),
+        _ if has_failed && says_nothing => failed(status, "; its last pod is gone"),
         _ => status,
+    }
+}
+
+fn failed(status: NodeStatus, when: &str) -> NodeStatus {
+    let message = format!("failed more often than the Job tolerates{when}");
+    NodeStatus { exit_code: None, reason: None, message: Some(message), ..status }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(state: NodeState, reason: Option<&str>, exit_code: Option<i32>) -> NodeStatus {
+        NodeStatus {
+            name: "a".to_owned(),
+            state,
+            reason: reason.map(str::to_owned),
+            exit_code,
+            ..NodeStatus::default()
+        }
+    }
+
+    #[test]
+    fn a_failed_node_whose_last_pod_is_gone_is_explained_by_the_pod_before() {
+        let (failed, pending) = (NodeState::Failed, NodeState::Pending);
+        let explain = |status: NodeStatus, known: Option<NodeStatus>| {
+            let node = explained(CompletionMode::ExitCode, status, known.as_ref());
+            (node.state, node.reason, node.exit_code, node.message.is_some())
+        };
+        let rejected = Some("SysctlForbidden".to_owned());
+        for known in [failed, pending] {
+            let known = Some(node(known, Some("SysctlForbidden"), None));
+            for status in [node(failed, None, None), node(failed, Some("PodInitializing"), None)] {
+                assert_eq!(explain(status, known.clone()), (failed, rejected.clone(), None, false));
+            }
+        }
+        let crashed = Some(node(pending, Some("Error"), Some(3)));
+        assert_eq!(
+            explain(node(failed, Some("Completed"), Some(0)), crashed),
+            (failed, Some("Error".to_owned()), Some(3), false)
+        );
+        let waited = Some(node(pending, Some(UNSCHEDULABLE), None));
+        for known in [None, waited] {
+            assert_eq!(explain(node(failed, None, None), known), (failed, None, None, true));
+        }
+        let own = node(failed, Some("Error"), Some(1));
+        let known = Some(node(pending, Some("SysctlForbidden"), None));
+        assert_eq!(explain(own, known), (failed, Some("Error".to_owned()), Some(1), false));
     }
 }
