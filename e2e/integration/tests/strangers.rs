@@ -1,5 +1,8 @@
 //! Other people's hands on the DaemonSet of a Job.
 
+mod admission;
+mod restarts;
+
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,6 +13,7 @@ use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use testbed::simulation::SimPod;
 
 use crate::job::{TestJob, condition, exit_code_manifest};
 use crate::processes::Process;
@@ -55,6 +59,16 @@ async fn runs_on(job: &TestJob<'_>) -> Result<()> {
 async fn succeed(job: &TestJob<'_>) -> Result<()> {
     for pod in job.pods().await? {
         pod.exit(0)?;
+    }
+    job.until_ended("Completed", "done on 3 of 3 nodes").await?;
+    Ok(())
+}
+
+/// Lets the pods succeed that run now on the nodes of these, which may have been replaced.
+async fn succeed_on(job: &TestJob<'_>, pods: &[SimPod]) -> Result<()> {
+    for pod in pods {
+        let node = pod.node().context("a node")?;
+        job.pod(&node).await?.exit(0)?;
     }
     job.until_ended("Completed", "done on 3 of 3 nodes").await?;
     Ok(())
@@ -182,12 +196,7 @@ fn environment_command_and_volumes_that_others_add_go_and_done_nodes_stay_done()
         settle().await;
         runs_on(&job).await?;
         // The controller replaced them, or came too late for that.
-        for old in [second, third] {
-            let node = old.node().context("a node")?;
-            job.pod(&node).await?.exit(0)?;
-        }
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        Ok(())
+        succeed_on(&job, &[second, third]).await
     });
 }
 
@@ -207,12 +216,7 @@ fn restart_by_kubectl_is_taken_back_and_done_nodes_stay_done() {
             .await?;
         settle().await;
         job.until_completed("1/3").await?;
-        for old in [second, third] {
-            let node = old.node().context("a node")?;
-            job.pod(&node).await?.exit(0)?;
-        }
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        Ok(())
+        succeed_on(&job, &[second, third]).await
     });
 }
 
@@ -232,11 +236,7 @@ fn deleted_daemon_set_comes_back_and_results_stay_with_and_without_its_pods() {
             until(&job, "another one", |it| it.uid() != before).await?;
             settle().await;
             job.until_completed("1/3").await?;
-            for old in [second, third] {
-                let node = old.node().context("a node")?;
-                job.pod(&node).await?.exit(0)?;
-            }
-            job.until_ended("Completed", "done on 3 of 3 nodes").await?;
+            succeed_on(&job, &[second, third]).await?;
         }
         Ok(())
     });
@@ -341,169 +341,6 @@ fn label_and_sidecar_that_another_manager_applies_stay_and_the_job_completes() {
         ensure!(now["metadata"]["labels"]["team"] == "b", "{now}");
         ensure!(now["spec"]["containers"].as_array().is_some_and(|all| all.len() == 2), "{now}");
         for pod in anew {
-            pod.exit(0)?;
-        }
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        Ok(())
-    });
-}
-
-/// Creates, or deletes, an object of `admissionregistration.k8s.io/v1`.
-async fn admission(cx: &Test, plural: &str, object: &Value) -> Result<()> {
-    let path = format!("/apis/admissionregistration.k8s.io/v1/{plural}");
-    let request = http::Request::post(path).header("Content-Type", "application/json");
-    cx.client.request::<Value>(request.body(object.to_string().into_bytes())?).await?;
-    Ok(())
-}
-
-/// Makes the API server mutate the DaemonSets of the test's namespace, as a webhook would.
-async fn mutate(cx: &Test, mutation: Value) -> Result<()> {
-    let name = &cx.namespace;
-    let rules = json!([{
-        "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
-        "resources": ["daemonsets"],
-    }]);
-    let policy = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicy",
-        "metadata": {"name": name},
-        "spec": {
-            "matchConstraints": {"resourceRules": rules}, "failurePolicy": "Fail",
-            "reinvocationPolicy": "Never", "mutations": [mutation],
-        },
-    });
-    admission(cx, "mutatingadmissionpolicies", &policy).await?;
-    let selector = json!({"matchLabels": {"kubernetes.io/metadata.name": name}});
-    let binding = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicyBinding",
-        "metadata": {"name": name},
-        "spec": {"policyName": name, "matchResources": {"namespaceSelector": selector}},
-    });
-    admission(cx, "mutatingadmissionpolicybindings", &binding).await?;
-    until_mutated(cx).await
-}
-
-/// Waits until the API server has noticed the policy.
-async fn until_mutated(cx: &Test) -> Result<()> {
-    let labels = json!({"app": "probe"});
-    let probe: DaemonSet = serde_json::from_value(json!({
-        "metadata": {"name": "probe"},
-        "spec": {"selector": {"matchLabels": labels}, "template": {
-            "metadata": {"labels": labels},
-            "spec": {"nodeSelector": {"no": "node"}, "containers": [{"name": "c", "image": "i"}]},
-        }},
-    }))?;
-    let params = PostParams { dry_run: true, ..PostParams::default() };
-    for _ in 0..200 {
-        let created = cx.api::<DaemonSet>().create(&params, &probe).await?;
-        if template(&created)["metadata"]["labels"]["mutated"] == "yes" {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    anyhow::bail!("the policy never takes effect")
-}
-
-async fn forget_mutation(cx: &Test) -> Result<()> {
-    for plural in ["mutatingadmissionpolicybindings", "mutatingadmissionpolicies"] {
-        let path = format!("/apis/admissionregistration.k8s.io/v1/{plural}/{}", cx.namespace);
-        let request = http::Request::delete(path).body(Vec::new())?;
-        cx.client.request::<Value>(request).await?;
-    }
-    Ok(())
-}
-
-#[test]
-fn what_admission_adds_stays_and_makes_no_hot_loop() {
-    shared(async |cx| {
-        let (operator, _terminator) = cx.both().await?;
-        let added = "Object.spec.template{\
-            metadata: Object.spec.template.metadata{labels: {\"mutated\": \"yes\"}}, \
-            spec: Object.spec.template.spec{containers: [\
-                Object.spec.template.spec.containers{name: \"injected\", image: \"example.org/i:1\"}]}}";
-        let expression = format!("Object{{spec: Object.spec{{template: {added}}}}}");
-        let apply = json!({"expression": expression});
-        mutate(cx, json!({"patchType": "ApplyConfiguration", "applyConfiguration": apply})).await?;
-        let job = cx.apply(&exit_code_manifest("mutated")).await?;
-        let old = job.pods().await?;
-        let now = template(&job.daemon_set().await?);
-        ensure!(now["spec"]["containers"].as_array().is_some_and(|all| all.len() == 2), "{now}");
-        let image = json!({"name": "job-container", "image": "example.org/other:1"});
-        patch(&job, "kubectl-set", json!({"template": {"spec": {"initContainers": [image]}}}))
-            .await?;
-        let back =
-            until(&job, "our image", |it| worker(it)["image"] != "example.org/other:1").await?;
-        ensure!(template(&back)["spec"]["containers"].as_array().is_some_and(|all| all.len() == 2));
-        settle().await;
-        let before = daemon_set_writes(&operator);
-        settle().await;
-        ensure!(daemon_set_writes(&operator) == before, "it goes on writing");
-        ensure!(old.len() == 3);
-        for node in crate::cluster::NODES {
-            job.pod(node).await?.exit(0)?;
-        }
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        forget_mutation(cx).await
-    });
-}
-
-#[test]
-fn admission_that_decides_about_nodes_ends_no_job_and_is_reported() {
-    shared(async |cx| {
-        let (operator, _terminator) = cx.both().await?;
-        let add = |path: &str, value: &str| {
-            format!("JSONPatch{{op: \"add\", path: \"/spec/template/{path}\", value: \"{value}\"}}")
-        };
-        let patches = [add("metadata/labels/mutated", "yes"), add("spec/nodeSelector/no", "node")];
-        let patch = json!({"expression": format!("[{}]", patches.join(", "))});
-        mutate(cx, json!({"patchType": "JSONPatch", "jsonPatch": patch})).await?;
-        let job = cx.apply(&exit_code_manifest("nowhere")).await?;
-        let edited = job.until_condition(DAEMON_SET_EDITED).await?;
-        ensure!(edited.message.contains("spec.template.spec.nodeSelector"), "{edited:?}");
-        let before = daemon_set_writes(&operator);
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        let writes = daemon_set_writes(&operator) - before;
-        ensure!(writes <= 5, "{writes} writes in 5 s");
-        runs_on(&job).await?;
-        forget_mutation(cx).await?;
-        job.pods().await?;
-        succeed(&job).await
-    });
-}
-
-#[test]
-fn operator_that_starts_anew_adopts_a_daemon_set_that_nobody_has_edited() {
-    shared(async |cx| {
-        let (operator, _terminator) = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("adopted")).await?;
-        let pods = job.pods().await?;
-        pods[0].exit(0)?;
-        job.until_completed("1/3").await?;
-        operator.end().await?;
-        let operator = cx.operator().await?;
-        pods[1].exit(0)?;
-        job.until_completed("2/3").await?;
-        ensure!(daemon_set_writes(&operator) == 0, "{:?}", operator.writes());
-        pods[2].exit(0)?;
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        Ok(())
-    });
-}
-
-#[test]
-fn pods_of_an_equal_template_count_for_an_operator_that_starts_anew() {
-    shared(async |cx| {
-        let (operator, _terminator) = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("equal-again")).await?;
-        let pods = job.pods().await?;
-        operator.kill();
-        // While the DaemonSet controller replaces nothing, for `OnDelete`.
-        let strategy = json!({"type": "OnDelete", "rollingUpdate": null});
-        patch(&job, "a-tool", json!({"updateStrategy": strategy})).await?;
-        let label = |value: Value| json!({"template": {"metadata": {"labels": {"x": value}}}});
-        patch(&job, "a-tool", label(json!("y"))).await?;
-        patch(&job, "a-tool", label(Value::Null)).await?;
-        let _operator = cx.operator().await?;
-        for pod in &pods {
             pod.exit(0)?;
         }
         job.until_ended("Completed", "done on 3 of 3 nodes").await?;

@@ -1,0 +1,125 @@
+//! Admission that changes the DaemonSet of a Job at each write.
+
+use super::*;
+
+/// Creates, or deletes, an object of `admissionregistration.k8s.io/v1`.
+async fn admission(cx: &Test, plural: &str, object: &Value) -> Result<()> {
+    let path = format!("/apis/admissionregistration.k8s.io/v1/{plural}");
+    let request = http::Request::post(path).header("Content-Type", "application/json");
+    cx.client.request::<Value>(request.body(object.to_string().into_bytes())?).await?;
+    Ok(())
+}
+
+/// Makes the API server mutate the DaemonSets of the test's namespace, as a webhook would.
+async fn mutate(cx: &Test, mutation: Value) -> Result<()> {
+    let name = &cx.namespace;
+    let rules = json!([{
+        "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
+        "resources": ["daemonsets"],
+    }]);
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "matchConstraints": {"resourceRules": rules}, "failurePolicy": "Fail",
+            "reinvocationPolicy": "Never", "mutations": [mutation],
+        },
+    });
+    admission(cx, "mutatingadmissionpolicies", &policy).await?;
+    let selector = json!({"matchLabels": {"kubernetes.io/metadata.name": name}});
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicyBinding",
+        "metadata": {"name": name},
+        "spec": {"policyName": name, "matchResources": {"namespaceSelector": selector}},
+    });
+    admission(cx, "mutatingadmissionpolicybindings", &binding).await?;
+    until_mutated(cx).await
+}
+
+/// Waits until the API server has noticed the policy.
+async fn until_mutated(cx: &Test) -> Result<()> {
+    let labels = json!({"app": "probe"});
+    let probe: DaemonSet = serde_json::from_value(json!({
+        "metadata": {"name": "probe"},
+        "spec": {"selector": {"matchLabels": labels}, "template": {
+            "metadata": {"labels": labels},
+            "spec": {"nodeSelector": {"no": "node"}, "containers": [{"name": "c", "image": "i"}]},
+        }},
+    }))?;
+    let params = PostParams { dry_run: true, ..PostParams::default() };
+    for _ in 0..200 {
+        let created = cx.api::<DaemonSet>().create(&params, &probe).await?;
+        if template(&created)["metadata"]["labels"]["mutated"] == "yes" {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    anyhow::bail!("the policy never takes effect")
+}
+
+async fn forget_mutation(cx: &Test) -> Result<()> {
+    for plural in ["mutatingadmissionpolicybindings", "mutatingadmissionpolicies"] {
+        let path = format!("/apis/admissionregistration.k8s.io/v1/{plural}/{}", cx.namespace);
+        let request = http::Request::delete(path).body(Vec::new())?;
+        cx.client.request::<Value>(request).await?;
+    }
+    Ok(())
+}
+
+#[test]
+fn what_admission_adds_stays_and_makes_no_hot_loop() {
+    shared(async |cx| {
+        let (operator, _terminator) = cx.both().await?;
+        let added = "Object.spec.template{\
+            metadata: Object.spec.template.metadata{labels: {\"mutated\": \"yes\"}}, \
+            spec: Object.spec.template.spec{containers: [\
+                Object.spec.template.spec.containers{name: \"injected\", image: \"example.org/i:1\"}]}}";
+        let expression = format!("Object{{spec: Object.spec{{template: {added}}}}}");
+        let apply = json!({"expression": expression});
+        mutate(cx, json!({"patchType": "ApplyConfiguration", "applyConfiguration": apply})).await?;
+        let job = cx.apply(&exit_code_manifest("mutated")).await?;
+        let old = job.pods().await?;
+        let now = template(&job.daemon_set().await?);
+        ensure!(now["spec"]["containers"].as_array().is_some_and(|all| all.len() == 2), "{now}");
+        let image = json!({"name": "job-container", "image": "example.org/other:1"});
+        patch(&job, "kubectl-set", json!({"template": {"spec": {"initContainers": [image]}}}))
+            .await?;
+        let back =
+            until(&job, "our image", |it| worker(it)["image"] != "example.org/other:1").await?;
+        ensure!(template(&back)["spec"]["containers"].as_array().is_some_and(|all| all.len() == 2));
+        settle().await;
+        let before = daemon_set_writes(&operator);
+        settle().await;
+        ensure!(daemon_set_writes(&operator) == before, "it goes on writing");
+        ensure!(old.len() == 3);
+        for node in crate::cluster::NODES {
+            job.pod(node).await?.exit(0)?;
+        }
+        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
+        forget_mutation(cx).await
+    });
+}
+
+#[test]
+fn admission_that_decides_about_nodes_ends_no_job_and_is_reported() {
+    shared(async |cx| {
+        let (operator, _terminator) = cx.both().await?;
+        let add = |path: &str, value: &str| {
+            format!("JSONPatch{{op: \"add\", path: \"/spec/template/{path}\", value: \"{value}\"}}")
+        };
+        let patches = [add("metadata/labels/mutated", "yes"), add("spec/nodeSelector/no", "node")];
+        let patch = json!({"expression": format!("[{}]", patches.join(", "))});
+        mutate(cx, json!({"patchType": "JSONPatch", "jsonPatch": patch})).await?;
+        let job = cx.apply(&exit_code_manifest("nowhere")).await?;
+        let edited = job.until_condition(DAEMON_SET_EDITED).await?;
+        ensure!(edited.message.contains("spec.template.spec.nodeSelector"), "{edited:?}");
+        let before = daemon_set_writes(&operator);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let writes = daemon_set_writes(&operator) - before;
+        ensure!(writes <= 5, "{writes} writes in 5 s");
+        runs_on(&job).await?;
+        forget_mutation(cx).await?;
+        job.pods().await?;
+        succeed(&job).await
+    });
+}
