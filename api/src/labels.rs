@@ -54,6 +54,12 @@ pub const POD_SANDBOX_CHANGED: &str = "daemonset.darkowlzz.space/SandboxChanged"
 /// It stands on the condition [`POD_COMPLETED`] of the pod, and on the event that reports it.
 pub const LOG_ROTATED: &str = "LogRotated";
 
+/// Scheduling gate of a pod that waits for its node's turn.
+///
+/// The scheduler leaves such a pod alone, and the API server binds it to no node.
+/// <https://kubernetes.io/docs/concepts/scheduling-eviction/pod-scheduling-readiness/>
+pub const TURN_GATE: &str = "daemonset.darkowlzz.space/turn";
+
 /// Name of the container that does the work.
 pub const JOB_CONTAINER: &str = "job-container";
 /// Name of the volume for the node's `mountPath`.

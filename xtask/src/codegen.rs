@@ -3,13 +3,15 @@
 mod api_reference;
 mod deploy;
 mod generated;
+mod vocabulary;
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
-use harness::command::Verdict;
+use anyhow::{Context as _, Result};
+use harness::command::{Refusal, Verdict};
 use harness::paths;
 use kube::CustomResourceExt;
+use serde_json::Value;
 
 use self::generated::Generated;
 
@@ -39,8 +41,11 @@ pub(crate) fn run(args: &Args) -> Result<Verdict> {
 /// Fails when a generated file is out of date.
 pub(crate) fn check() -> Result<()> {
     let stale: Vec<_> = stale()?.into_iter().map(|file| file.path.display().to_string()).collect();
-    ensure!(stale.is_empty(), "stale: {}; run `cargo xtask codegen`", stale.join(", "));
-    Ok(())
+    if stale.is_empty() {
+        return Ok(());
+    }
+    let error = format!("stale: {}; run `cargo xtask codegen`", stale.join(", "));
+    Err(Refusal::Check(error).into())
 }
 
 /// The generated files that are out of date.
@@ -60,8 +65,10 @@ fn generated() -> Result<Vec<Generated>> {
     definition.metadata.labels = Some(labels.into());
     let reference = Generated {
         path: paths::workspace().join("docs/api.md"),
-        content: api_reference::render(&definition)?,
+        content: api_reference::render(&definition)? + &vocabulary::render(),
     };
+    let mut definition = serde_json::to_value(&definition).context("the CRD is no JSON")?;
+    drop_defaults(&mut definition);
     let crd = serde_saphyr::to_string(&definition).context("the CRD is no YAML")?;
     let deploy = paths::workspace().join("deploy");
     let crd = Generated {
@@ -75,6 +82,18 @@ fn generated() -> Result<Vec<Generated>> {
     let mut files = deploy::files(&deploy, &crd)?;
     files.extend([crd, install, reference]);
     Ok(files)
+}
+
+/// Drops what the API server does not return, which GitOps tools would report as a difference for ever.
+fn drop_defaults(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.retain(|name, value| name != "nullable" || *value != false);
+            fields.values_mut().for_each(drop_defaults);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_defaults),
+        _ => {}
+    }
 }
 
 /// All manifests of a folder as one, in the order of their names.

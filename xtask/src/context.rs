@@ -1,6 +1,6 @@
 //! What every subcommand gets: the global options, its logs, and the news of an interrupt.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use harness::paths;
 use harness::process::LogDir;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,6 @@ impl Context {
     pub(crate) fn logs(&self, command: &str) -> Result<LogDir> {
         let path = paths::target().join("xtask").join(command);
         let path = path.join(paths::run_name());
-        LogDir::create(&path).with_context(|| format!("cannot make {}", path.display()))
+        Ok(LogDir::create(path)?)
     }
 }

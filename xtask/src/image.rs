@@ -1,7 +1,10 @@
 //! `cargo xtask image`: the container images of the operator, the terminator and the sample.
 
-mod archive;
+pub(crate) mod archive;
 mod binaries;
+mod cross;
+mod kept;
+pub(crate) mod oci;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +16,7 @@ use harness::progress::{Phase, Progress};
 use harness::provide::Profile;
 use harness::{images, paths};
 
-pub(crate) use self::binaries::{Binaries, build as build_binaries};
+pub(crate) use self::binaries::{Architecture, Binaries, build as build_binaries, build_for};
 use harness::command::Verdict;
 
 use crate::context::Context;
@@ -62,19 +65,17 @@ pub(crate) struct Built {
     /// Name and tag.
     pub(crate) reference: String,
     /// Size of its content in bytes, not compressed.
-    pub(crate) size: u64,
+    size: u64,
     /// The archive, of an image that is made of one binary.
-    pub(crate) archive: Option<Stored>,
+    archive: Option<Stored>,
 }
 
 /// The archive of an image.
 #[derive(Clone, Debug)]
-pub(crate) struct Stored {
-    pub(crate) path: PathBuf,
-    /// The processor that it is for, as images call it: `amd64`.
-    pub(crate) architecture: &'static str,
+struct Stored {
+    path: PathBuf,
     /// The digest of its manifest: the same wherever the same sources are built.
-    pub(crate) digest: String,
+    digest: String,
 }
 
 pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
@@ -129,7 +130,7 @@ impl Names {
 }
 
 impl Image {
-    fn repository(self) -> &'static str {
+    pub(crate) fn repository(self) -> &'static str {
         match self {
             Self::Operator => images::OPERATOR,
             Self::Terminator => images::TERMINATOR,
@@ -194,22 +195,14 @@ async fn of_binary(
     profile: Profile,
     logs: &LogDir,
 ) -> Result<Built> {
-    let binary = binaries.folder.join(package);
-    let binary =
-        std::fs::read(&binary).with_context(|| format!("cannot read {}", binary.display()))?;
-    let size = binary.len() as u64;
-    ensure!(
-        profile == Profile::Quick || size <= BINARY_IMAGE_LIMIT,
-        "{reference} has {}, more than the {} it may have",
-        mib(size),
-        mib(BINARY_IMAGE_LIMIT)
-    );
+    let binary = read_binary(binaries, package, profile)?;
     let archive = archive::write(&archive::Content {
         reference: &reference,
         name: package,
         binary: &binary,
-        architecture: binaries.architecture,
+        architecture: binaries.architecture.name(),
         version: images::VERSION,
+        revision: None,
         created: created()?,
     })?;
     let folder = paths::target().join("images");
@@ -224,15 +217,27 @@ async fn of_binary(
         .name(format!("docker-load-{package}"))
         .run(logs)
         .await?;
-    let architecture = binaries.architecture;
-    let archive = Stored { path, architecture, digest: archive.digest };
-    Ok(Built { reference, size, archive: Some(archive) })
+    let size = binary.len() as u64;
+    Ok(Built { reference, size, archive: Some(Stored { path, digest: archive.digest }) })
+}
+
+/// The binary of a package, which must not be too large to be released.
+pub(crate) fn read_binary(binaries: &Binaries, package: &str, profile: Profile) -> Result<Vec<u8>> {
+    let binary = fs_err::read(binaries.folder.join(package))?;
+    let size = binary.len() as u64;
+    ensure!(
+        profile == Profile::Quick || size <= BINARY_IMAGE_LIMIT,
+        "{package} has {}, more than the {} it may have",
+        mib(size),
+        mib(BINARY_IMAGE_LIMIT)
+    );
+    Ok(binary)
 }
 
 /// The time that images give as that of their making: `SOURCE_DATE_EPOCH` in seconds, as for all builds
 /// that can be repeated (<https://reproducible-builds.org/specs/source-date-epoch>), or the beginning of
 /// 1970, so that the same binary is the same image.
-fn created() -> Result<u64> {
+pub(crate) fn created() -> Result<u64> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Ok(seconds) => seconds
             .parse()
@@ -272,10 +277,7 @@ async fn image_size(reference: &str, logs: &LogDir) -> Result<u64> {
 }
 
 /// Pushes images.
-///
-/// # Errors
-/// When the registry refuses one.
-pub(crate) async fn push(built: &[Built], logs: &LogDir, phase: &Phase) -> Result<()> {
+async fn push(built: &[Built], logs: &LogDir, phase: &Phase) -> Result<()> {
     for image in built {
         phase.detail(&image.reference);
         let push = Cmd::new("docker").args(["push", &image.reference]);
@@ -290,7 +292,7 @@ pub(crate) async fn push(built: &[Built], logs: &LogDir, phase: &Phase) -> Resul
     Ok(())
 }
 
-fn mib(bytes: u64) -> String {
+pub(crate) fn mib(bytes: u64) -> String {
     // Image sizes are far below the 2^53 where a double gets coarse.
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }

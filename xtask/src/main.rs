@@ -14,6 +14,7 @@
 mod architecture;
 mod cargo;
 mod codegen;
+mod completions;
 mod context;
 mod digest;
 mod doctor;
@@ -34,10 +35,10 @@ use crate::offline::node_image;
 
 /// Builds, tests and runs daemonset-job end to end.
 ///
-/// Exit codes: 0 all is well, 1 a test or scenario failed, 2 the infrastructure failed, 130
-/// interrupted.
+/// Exit codes: 0 all is well, 1 a test or scenario failed, 2 the command line is wrong, 3 the infrastructure
+/// failed, 130 interrupted.
 #[derive(Parser)]
-#[command(bin_name = "cargo xtask", disable_help_subcommand = true)]
+#[command(bin_name = "cargo xtask", version, disable_help_subcommand = true)]
 struct Cli {
     /// Change nothing outside the repository: install nothing, start no daemon.
     #[arg(long, global = true)]
@@ -67,6 +68,8 @@ enum Command {
     ///
     /// The checks are format, lints, generated files and licences.
     Test(test::Args),
+    /// Print a script by which a shell completes the command line of `xtask`, an alias of `cargo xtask`.
+    Completions(completions::Args),
     /// Provide images and programs to the runners, as JSON.
     #[command(hide = true)]
     Provide(provide::Args),
@@ -83,6 +86,7 @@ impl Command {
             Self::E2e(args) => runner::SCENARIOS.exec(&args, cx).await,
             Self::Bench(args) => runner::BENCH.exec(&args, cx).await,
             Self::Test(args) => test::run(args, cx).await,
+            Self::Completions(args) => completions::run(&args),
             Self::Provide(args) => provide::run(args, cx).await,
         }
     }

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use clap::{Subcommand, ValueEnum as _};
 use harness::command::{self, Verdict};
-use harness::images;
 use harness::progress::{Phase, Progress};
-use harness::provide::{Failure, Image as Source, NodeImage, Profile};
+use harness::provide::{Failure, Image as Source, NodeImage, Profile, Release, ReleasedImage};
+use harness::{images, paths};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::image::{self, Image, Names};
 use crate::offline::provision::{self, Provision};
 use crate::offline::{control_plane, node_image};
+use crate::release;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
@@ -48,6 +49,8 @@ enum What {
     ControlPlane,
     /// The folder of operator and terminator.
     Binaries,
+    /// What `release --no-push` makes.
+    Release,
 }
 
 /// Provides it, and prints the answer or the failure.
@@ -55,8 +58,9 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
     let logs = cx.logs("provide")?;
     let progress = Progress::relay();
     let provision = Provision::new(cx, &logs, &progress);
-    let provided =
-        progress.phase("provide", async |phase| args.what.provide(&provision, phase).await).await;
+    let provided = progress
+        .phase("provide", async |phase| args.what.provide(&provision, &progress, phase).await)
+        .await;
     let (answer, verdict) = match provided {
         Ok(answer) => (answer, Verdict::Passed),
         Err(error) => (json(&Failure { error: format!("{error:#}") })?, Verdict::Broken),
@@ -66,7 +70,12 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
 }
 
 impl What {
-    async fn provide(self, provision: &Provision, phase: &Phase) -> Result<Value> {
+    async fn provide(
+        self,
+        provision: &Provision,
+        progress: &Progress,
+        phase: &Phase,
+    ) -> Result<Value> {
         match self {
             Self::Docker { podman } => {
                 provision::docker::ensure(provision).await?;
@@ -97,6 +106,19 @@ impl What {
                 json(&Source { local, name: images::KUBE_ROUTER.to_owned() })
             }
             Self::Kind => json(&provision::KIND.ensure(provision).await?),
+            Self::Release => {
+                let folder = paths::target().join("dist");
+                let args = release::Args::into_folder(folder);
+                let made = release::make(&args, provision, progress).await?;
+                let image = |image: release::Released| ReleasedImage {
+                    layout: made.folder.join(image.layout),
+                    reference: image.reference,
+                    digest: image.digest,
+                };
+                let images = made.images.into_iter().map(image).collect();
+                let helm = provision::HELM.ensure(provision).await?;
+                json(&Release { folder: made.folder.clone(), images, chart: made.chart, helm })
+            }
             Self::ControlPlane => {
                 let sources = node_image::control_plane_sources(provision, phase).await?;
                 json(&control_plane::ensure(&sources, provision.logs()).await?)

@@ -17,10 +17,21 @@ pub const FAILED: &str = "Failed";
 /// It is there while that is recent or goes on, and says nothing about the end of the Job.
 pub const DAEMON_SET_EDITED: &str = "DaemonSetEdited";
 
-/// Types of the conditions that the operator sets.
-const TYPES: [&str; 3] = [COMPLETE, FAILED, DAEMON_SET_EDITED];
+/// Type of the condition of a Job that is suspended.
+///
+/// It is false once the Job has been resumed, as in batch/v1.
+pub const SUSPENDED: &str = "Suspended";
 
-/// Reason of a Job's condition.
+/// Type of the condition of a Job whose nodes wait for their turn: it says what for.
+pub const WAITING: &str = "Waiting";
+
+/// Type of the condition of a Job that never completes: whether every wanted node is done.
+pub const READY: &str = "Ready";
+
+/// Types of the conditions that the operator sets.
+const TYPES: [&str; 6] = [COMPLETE, FAILED, DAEMON_SET_EDITED, SUSPENDED, WAITING, READY];
+
+/// Reason of a Job's condition. It belongs to one type, and to one status of that.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Reason {
     /// `Complete`: every wanted node is done.
@@ -39,11 +50,51 @@ pub enum Reason {
     NameConflict,
     /// `Failed`: the API server does not accept the DaemonSet now. It lifts when it does.
     DaemonSetRefused,
+    /// `DaemonSetEdited`: its only reason.
+    DaemonSetEdited,
+    /// `Suspended` is true: the spec asks for it, and no pod of the Job stays.
+    JobSuspended,
+    /// `Suspended` is false: the spec asks for it, and pods of the Job are there that stay.
+    PodsStopping,
+    /// `Suspended` is false: the Job was suspended before.
+    JobResumed,
+    /// `Waiting`: as many nodes are at work as the Job allows.
+    PlacesInUse,
+    /// `Waiting`: the parallelism is 0.
+    Paused,
+    /// `Waiting`: no window is open.
+    WindowClosed,
+    /// `Waiting`: an earlier group of nodes is not through.
+    OrderWaits,
+    /// `Waiting`: nodes have not been done, and Ready, for long enough.
+    MinReadySeconds,
+    /// `Waiting`: the nodes that wait are unreachable, or not known.
+    NodesUnreachable,
+    /// `Waiting`: the DaemonSet is not as the operator writes it.
+    DaemonSetDiffers,
+    /// `Waiting` is false: fields that make nodes take turns do not count for this DaemonSet.
+    NotGated,
+    /// `Waiting`: labels of nodes that the order names are not known yet.
+    LabelsUnknown,
+    /// `Waiting`: more nodes have failed than the Job tolerates, and those at work are let finish.
+    TooManyFailed,
+    /// `Waiting`: the API server refuses to let pods start.
+    ReleaseRefused,
+    /// `Waiting`: pods have scheduling gates of others.
+    OtherGates,
+    /// `Ready` is true: every wanted node is done.
+    AllNodesDone,
+    /// `Ready` is true: no node is wanted, most often because of a typo in a selector.
+    NoNodesWanted,
+    /// `Ready` is false: some wanted nodes are not done, or have failed.
+    NodesNotDone,
+    /// `Ready` is false: the Job is suspended, cannot go on, or has failed.
+    NotRunning,
 }
 
 impl Reason {
     /// All reasons.
-    const ALL: [Self; 8] = [
+    pub const ALL: [Self; 28] = [
         Self::Completed,
         Self::NoMatchingNodes,
         Self::DeadlineExceeded,
@@ -52,6 +103,26 @@ impl Reason {
         Self::InvalidSpec,
         Self::NameConflict,
         Self::DaemonSetRefused,
+        Self::DaemonSetEdited,
+        Self::JobSuspended,
+        Self::PodsStopping,
+        Self::JobResumed,
+        Self::PlacesInUse,
+        Self::Paused,
+        Self::WindowClosed,
+        Self::OrderWaits,
+        Self::MinReadySeconds,
+        Self::NodesUnreachable,
+        Self::DaemonSetDiffers,
+        Self::NotGated,
+        Self::LabelsUnknown,
+        Self::TooManyFailed,
+        Self::ReleaseRefused,
+        Self::OtherGates,
+        Self::AllNodesDone,
+        Self::NoNodesWanted,
+        Self::NodesNotDone,
+        Self::NotRunning,
     ];
 
     /// The reason as conditions and events show it.
@@ -66,6 +137,26 @@ impl Reason {
             Self::InvalidSpec => "InvalidSpec",
             Self::NameConflict => "NameConflict",
             Self::DaemonSetRefused => "DaemonSetRefused",
+            Self::DaemonSetEdited => "DaemonSetEdited",
+            Self::JobSuspended => "JobSuspended",
+            Self::PodsStopping => "PodsStopping",
+            Self::JobResumed => "JobResumed",
+            Self::PlacesInUse => "PlacesInUse",
+            Self::Paused => "Paused",
+            Self::WindowClosed => "WindowClosed",
+            Self::OrderWaits => "OrderWaits",
+            Self::MinReadySeconds => "MinReadySeconds",
+            Self::NodesUnreachable => "NodesUnreachable",
+            Self::DaemonSetDiffers => "DaemonSetDiffers",
+            Self::NotGated => "NotGated",
+            Self::LabelsUnknown => "LabelsUnknown",
+            Self::TooManyFailed => "TooManyFailed",
+            Self::ReleaseRefused => "ReleaseRefused",
+            Self::OtherGates => "OtherGates",
+            Self::AllNodesDone => "AllNodesDone",
+            Self::NoNodesWanted => "NoNodesWanted",
+            Self::NodesNotDone => "NodesNotDone",
+            Self::NotRunning => "NotRunning",
         }
     }
 
@@ -80,8 +171,43 @@ impl Reason {
     pub fn condition(self) -> &'static str {
         match self {
             Self::Completed | Self::NoMatchingNodes => COMPLETE,
-            _ => FAILED,
+            Self::DeadlineExceeded
+            | Self::MaxFailedNodesExceeded
+            | Self::NodesFailed
+            | Self::InvalidSpec
+            | Self::NameConflict
+            | Self::DaemonSetRefused => FAILED,
+            Self::DaemonSetEdited => DAEMON_SET_EDITED,
+            Self::JobSuspended | Self::PodsStopping | Self::JobResumed => SUSPENDED,
+            Self::PlacesInUse
+            | Self::Paused
+            | Self::WindowClosed
+            | Self::OrderWaits
+            | Self::MinReadySeconds
+            | Self::NodesUnreachable
+            | Self::DaemonSetDiffers
+            | Self::NotGated
+            | Self::LabelsUnknown
+            | Self::TooManyFailed
+            | Self::OtherGates
+            | Self::ReleaseRefused => WAITING,
+            Self::AllNodesDone | Self::NoNodesWanted | Self::NodesNotDone | Self::NotRunning => {
+                READY
+            }
         }
+    }
+
+    /// Whether the condition that has this reason is true.
+    #[must_use]
+    pub fn is_true(self) -> bool {
+        !matches!(
+            self,
+            Self::PodsStopping
+                | Self::JobResumed
+                | Self::NotGated
+                | Self::NodesNotDone
+                | Self::NotRunning
+        )
     }
 
     /// Whether the condition lifts with its cause.
@@ -111,7 +237,7 @@ impl FromStr for Reason {
     }
 }
 
-/// A true condition for `reason`, of a Job of this generation, since `now`.
+/// The condition for `reason`, of a Job of this generation, since `now`.
 #[must_use]
 pub fn condition(
     reason: Reason,
@@ -121,7 +247,7 @@ pub fn condition(
 ) -> Condition {
     Condition {
         type_: reason.condition().to_owned(),
-        status: "True".to_owned(),
+        status: if reason.is_true() { "True" } else { "False" }.to_owned(),
         reason: reason.to_string(),
         message,
         last_transition_time: Time(now),
@@ -132,14 +258,7 @@ pub fn condition(
 /// The condition of a Job of this generation whose DaemonSet somebody edits.
 #[must_use]
 pub fn daemon_set_edited(message: String, generation: Option<i64>, now: Timestamp) -> Condition {
-    Condition {
-        type_: DAEMON_SET_EDITED.to_owned(),
-        status: "True".to_owned(),
-        reason: DAEMON_SET_EDITED.to_owned(),
-        message,
-        last_transition_time: Time(now),
-        observed_generation: generation,
-    }
+    condition(Reason::DaemonSetEdited, message, generation, now)
 }
 
 /// Adds `condition`, or replaces the one of its type.
@@ -162,6 +281,12 @@ pub fn remove(conditions: &mut Vec<Condition>, type_: &str) {
     conditions.retain(|condition| condition.type_ != type_);
 }
 
+/// The condition of this type, true or not.
+#[must_use]
+pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_)
+}
+
 /// Whether the operator owns the condition. Others may add other types.
 #[must_use]
 pub fn is_ours(condition: &Condition) -> bool {
@@ -171,7 +296,7 @@ pub fn is_ours(condition: &Condition) -> bool {
 /// The condition of this type, if it is true.
 #[must_use]
 pub fn find_true<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
-    conditions.iter().find(|condition| condition.type_ == type_ && condition.status == "True")
+    find(conditions, type_).filter(|condition| condition.status == "True")
 }
 
 /// The condition of a finished Job: complete, or failed for good.
@@ -188,56 +313,4 @@ pub fn blocked(conditions: &[Condition]) -> Option<&Condition> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    fn failed(reason: Reason, second: i64) -> Condition {
-        condition(reason, reason.to_string(), Some(1), at(second))
-    }
-
-    #[test]
-    fn a_reason_is_read_as_it_was_written_and_others_are_unknown() {
-        for reason in Reason::ALL {
-            assert_eq!(reason.to_string().parse(), Ok(reason));
-            assert_eq!(Reason::of(&failed(reason, 0)), Some(reason));
-        }
-        for text in ["", "completed", "Completed: all", "Evicted"] {
-            assert_eq!(text.parse::<Reason>(), Err(UnknownReason), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_condition_that_stays_true_keeps_its_time_and_others_stay_as_they_are() {
-        let others = Condition { type_: "Audited".to_owned(), ..failed(Reason::NodesFailed, 1) };
-        let mut conditions = vec![others.clone()];
-        set(&mut conditions, failed(Reason::InvalidSpec, 2));
-        set(&mut conditions, failed(Reason::NodesFailed, 3));
-        let since_then = failed(Reason::NodesFailed, 2);
-        assert_eq!(conditions, [others.clone(), since_then.clone()]);
-        let turned = Condition { status: "False".to_owned(), ..failed(Reason::NodesFailed, 4) };
-        set(&mut conditions, turned.clone());
-        assert_eq!(conditions, [others.clone(), turned]);
-        remove(&mut conditions, FAILED);
-        assert_eq!(conditions, [others]);
-    }
-
-    #[test]
-    fn a_job_is_finished_unless_the_reason_may_lift_and_unknown_reasons_do_not() {
-        for reason in Reason::ALL {
-            let conditions = [failed(reason, 0)];
-            let lifts = matches!(
-                reason,
-                Reason::InvalidSpec | Reason::NameConflict | Reason::DaemonSetRefused
-            );
-            assert_eq!(finished(&conditions).is_none(), lifts, "{reason}");
-            assert_eq!(blocked(&conditions).is_some(), lifts, "{reason}");
-        }
-        let later = [Condition { reason: "Later".to_owned(), ..failed(Reason::NodesFailed, 0) }];
-        assert!(finished(&later).is_some() && blocked(&later).is_none());
-        assert!(finished(&[]).is_none() && blocked(&[]).is_none());
-    }
-}
+mod tests;

@@ -98,7 +98,12 @@ mod tests {
         let expected = [
             "spec.args: \"atomic\" null",
             "spec.command: \"atomic\" null",
+            "spec.order: \"atomic\" null",
+            "spec.order[].matchExpressions: \"atomic\" null",
+            "spec.order[].matchExpressions[].values: \"atomic\" null",
             "spec.template.spec.readinessGates: \"atomic\" null",
+            "spec.template.spec.schedulingGates: \"atomic\" null",
+            "spec.windows: \"atomic\" null",
             "status.conditions: \"map\" [\"type\"]",
             "status.nodes: \"map\" [\"name\"]",
         ];
@@ -110,8 +115,8 @@ mod tests {
     fn null_is_kept_where_it_is_hashed_and_nowhere_else() {
         walk_all(&mut |path, schema| {
             let is_hashed = path.starts_with("spec.template.");
-            let is_item = path.ends_with("readinessGates[]");
-            assert_eq!(schema.get("nullable").is_some(), is_hashed && !is_item, "{path}");
+            let is_item = path.ends_with("Gates[]");
+            assert_eq!(schema["nullable"] == true, is_hashed && !is_item, "{path}");
             let keeps_unknown = schema.get("x-kubernetes-preserve-unknown-fields").is_some();
             let is_open =
                 schema["type"] == "object" && schema.get("additionalProperties").is_none();
@@ -162,9 +167,14 @@ mod tests {
             }
         });
         let expected = [
+            "spec.activeDeadlineSeconds: must not be set with completionPolicy Never",
+            "spec.ttlSecondsAfterFinished: must not be set with completionPolicy Never",
             "spec.image: must not contain white space",
             "spec.mountPath: must be an absolute path",
             "spec.mountPath: must not contain \"..\"",
+            "spec.order: must not have two equal groups",
+            "spec.order[].matchExpressions[].values: must be given with In and NotIn, and only with these",
+            "spec.parallelism: must be a number from 0, or per cent from 0% to 100%",
             "spec.template.metadata.annotations: must not be set: what begins with \
              daemonset.darkowlzz.space belongs to the operator",
             "spec.template.metadata.labels['daemonset']: must not be set: it belongs to the operator",
@@ -175,6 +185,8 @@ mod tests {
             "spec.template.spec.readinessGates: must not be set: a pod of a Job is ready when its \
              work is done",
             "spec.template.spec.restartPolicy: must be Always: pods of a DaemonSet are always restarted",
+            "spec.template.spec.schedulingGates: must not be set: what begins with \
+             daemonset.darkowlzz.space belongs to the operator",
             "spec.terminationWord: must not be empty",
             "spec.terminationWord: must be on one line",
         ];

@@ -8,8 +8,11 @@ pub mod conditions;
 mod crd;
 pub mod failed_runs;
 pub mod node_set;
+pub mod order;
+mod parallelism;
 mod quantity;
 mod refusal;
+pub mod schedule;
 mod spec;
 mod status;
 pub mod template;
@@ -19,8 +22,9 @@ pub mod work_hash;
 
 use kube::core::DeserializeGuard;
 
+pub use parallelism::Parallelism;
 pub use refusal::Refusal;
-pub use spec::{CompletionMode, Job, JobSpec};
+pub use spec::{CompletionMode, CompletionPolicy, Job, JobSpec, Window};
 pub use status::{JobStatus, NodeState, NodeStatus, Phase};
 
 /// A Job that may be undecodable, so that it does not stop the watch of the others.

@@ -21,7 +21,7 @@ pub struct NodeSet(BTreeSet<u64>);
 /// Hash of a node's UID, by which a [`NodeSet`] holds the node.
 ///
 /// Callers keep it, because hashing thousands of UIDs takes a while.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Member(u64);
 
 /// Hashes a UID.
@@ -51,6 +51,26 @@ impl NodeSet {
     #[must_use]
     pub fn contains(&self, node: impl Into<Member>) -> bool {
         self.0.contains(&node.into().0)
+    }
+
+    /// Takes a node out, by its UID or its [`Member`].
+    pub fn remove(&mut self, node: impl Into<Member>) {
+        self.0.remove(&node.into().0);
+    }
+
+    /// Adds all nodes of `other`.
+    pub fn extend(&mut self, other: &Self) {
+        self.0.extend(&other.0);
+    }
+
+    /// Keeps the nodes of which `keep` is true.
+    pub fn retain(&mut self, mut keep: impl FnMut(Member) -> bool) {
+        self.0.retain(|hash| keep(Member(*hash)));
+    }
+
+    /// The nodes.
+    pub fn iter(&self) -> impl Iterator<Item = Member> {
+        self.0.iter().copied().map(Member)
     }
 
     /// Whether the set has all nodes of `other`.

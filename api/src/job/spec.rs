@@ -4,12 +4,13 @@
 // structs, with what is public in them, into functions.
 #![allow(clippy::duplicated_attributes, unreachable_pub)]
 
+use k8s_openapi::apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{status::JobStatus, template};
+use super::{order, parallelism, status::JobStatus, template};
 
 /// Error of an image.
 pub(super) const NO_WHITE_SPACE: &str = "must not contain white space";
@@ -21,6 +22,17 @@ pub(super) const NO_DOTS: &str = "must not contain \"..\"";
 pub(super) const NOT_EMPTY: &str = "must not be empty";
 /// Error of a termination word.
 pub(super) const ONE_LINE: &str = "must be on one line";
+/// Error of a number of nodes at work.
+pub(super) const PARALLELISM: &str = "must be a number from 0, or per cent from 0% to 100%";
+/// Error of a limit of time on a Job that never completes.
+pub(super) const NOT_WITH_NEVER: &str = "must not be set with completionPolicy Never";
+/// Most groups, and most windows.
+pub(super) const MAX_ITEMS: usize = 16;
+
+/// A rule that refuses a field of a Job that never completes.
+fn without_never(field: &str) -> String {
+    format!("!has(self.{field}) || !has(self.completionPolicy) || self.completionPolicy != 'Never'")
+}
 
 /// A task that runs once on every node.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -45,9 +57,29 @@ pub(super) const ONE_LINE: &str = "must be on one line";
         description = "Nodes done / nodes wanted"
     ),
     printcolumn(name = "Failed", type_ = "integer", json_path = ".status.failed"),
+    printcolumn(
+        name = "Active",
+        type_ = "integer",
+        json_path = ".status.active",
+        priority = 1,
+        description = "Nodes at work"
+    ),
+    printcolumn(
+        name = "Waiting",
+        type_ = "integer",
+        json_path = ".status.waiting",
+        priority = 1,
+        description = "Nodes that wait for their turn"
+    ),
     printcolumn(name = "Duration", type_ = "string", json_path = ".status.duration"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
+#[x_kube(validation = Rule::new(without_never("activeDeadlineSeconds"))
+    .message(NOT_WITH_NEVER)
+    .field_path(".activeDeadlineSeconds"))]
+#[x_kube(validation = Rule::new(without_never("ttlSecondsAfterFinished"))
+    .message(NOT_WITH_NEVER)
+    .field_path(".ttlSecondsAfterFinished"))]
 #[serde(rename_all = "camelCase")]
 pub struct JobSpec {
     /// Image of the container that does the work on each node.
@@ -130,6 +162,45 @@ pub struct JobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub ttl_seconds_after_finished: Option<i64>,
+
+    /// Number of nodes at work at once: a number, or per cent of the wanted nodes, rounded up.
+    /// A node keeps its place until it is done, and for minReadySeconds after that. 0 starts no
+    /// more nodes. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "parallelism::schema")]
+    #[x_kube(validation = Rule::new(parallelism::RULE).message(PARALLELISM))]
+    pub parallelism: Option<IntOrString>,
+
+    /// Seconds for which a node must have been done, and then be Ready, before its place is free.
+    /// Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub min_ready_seconds: Option<i32>,
+
+    /// Label selectors of nodes that start one group after the other.
+    /// A group starts when the one before it is through. Nodes that match none come last.
+    /// Default: all nodes are one group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "order::schema")]
+    pub order: Vec<LabelSelector>,
+
+    /// Windows of time in which nodes are started.
+    /// Nothing that runs is stopped when a window closes. Default: nodes are started at any time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_ITEMS))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub windows: Vec<Window>,
+
+    /// Whether the Job is suspended, as in batch/v1: its pods are stopped, its results stay.
+    /// Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+
+    /// When the Job completes: Always or Never.
+    /// Always: when every wanted node is done. Never: it stays, for nodes that join. Default: Always.
+    #[serde(default, skip_serializing_if = "CompletionPolicy::is_default")]
+    #[schemars(extend("default" = CompletionPolicy::default()))]
+    pub completion_policy: CompletionPolicy,
 }
 
 /// Default of [`JobSpec::backoff_limit_per_node`], as in batch/v1.
@@ -140,6 +211,21 @@ impl JobSpec {
     #[must_use]
     pub fn backoff_limit(&self) -> i32 {
         self.backoff_limit_per_node.unwrap_or(DEFAULT_BACKOFF_LIMIT)
+    }
+
+    /// Whether nodes wait for their turn to start.
+    #[must_use]
+    pub fn takes_turns(&self) -> bool {
+        self.parallelism.is_some()
+            || self.min_ready_seconds.is_some()
+            || !self.order.is_empty()
+            || !self.windows.is_empty()
+    }
+
+    /// [`JobSpec::suspend`], or its default.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.suspend.unwrap_or_default()
     }
 }
 
@@ -154,6 +240,42 @@ pub enum CompletionMode {
 }
 
 impl CompletionMode {
+    /// Whether it is the default, which is not serialized.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A window of time in which nodes are started.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Window {
+    /// Times at which the window opens, in the five fields of cron: "0 22 * * 1-5".
+    #[schemars(length(min = 1, max = 256))]
+    pub schedule: String,
+
+    /// Seconds for which the window stays open.
+    #[schemars(range(min = 1))]
+    pub duration_seconds: i64,
+
+    /// Time zone of the schedule, by its IANA name: "Europe/Berlin". Default: UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: Option<String>,
+}
+
+/// When a Job completes.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum CompletionPolicy {
+    /// When every wanted node is done.
+    #[default]
+    Always,
+    /// Not at all: the Job stays, for nodes that join.
+    Never,
+}
+
+impl CompletionPolicy {
     /// Whether it is the default, which is not serialized.
     #[must_use]
     pub fn is_default(&self) -> bool {

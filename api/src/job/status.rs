@@ -19,9 +19,10 @@ const NEVER: i64 = -1;
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("default" = json!({"observedGeneration": NEVER})))]
 pub struct JobStatus {
-    /// Phase of the Job: Pending, Running, Completed or Failed.
+    /// Phase of the Job: Pending, Running, Suspended, Completed or Failed.
     /// Pending: no pod of the Job has been seen yet. Running: some wanted node is not done.
-    /// Completed: every wanted node is done. Failed: the condition Failed says why.
+    /// Suspended: spec.suspend has stopped it. Completed: every wanted node is done. Failed: the
+    /// condition Failed says why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Phase")]
     pub phase: Option<Phase>,
@@ -34,9 +35,13 @@ pub struct JobStatus {
     #[serde(default)]
     pub desired: i32,
 
-    /// Number of nodes that hold a pod of the Job and are neither done nor failed.
+    /// Number of nodes at work: they hold a pod of the Job, and are neither waiting, done nor failed.
     #[serde(default)]
     pub active: i32,
+
+    /// Number of nodes that wait for their turn.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waiting: i32,
 
     /// Number of nodes that are done.
     #[serde(default)]
@@ -69,6 +74,19 @@ pub struct JobStatus {
     #[schemars(with = "String")]
     pub failed_runs: Option<FailedRuns>,
 
+    /// Set of the nodes that have leave to start and hold a place, in the form of completedNodes.
+    /// It is there in a Job whose nodes take turns. A node enters it before its pod starts, and leaves
+    /// it when it is done, for minReadySeconds as well, or gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub started_nodes: Option<NodeSet>,
+
+    /// Set of the nodes that hold a place because earlier work may still run there.
+    /// That is work from before an edit, or from before the Job was suspended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub stopping_nodes: Option<NodeSet>,
+
     /// The metadata.generation of the Job that this status describes.
     /// -1: the operator has not looked at the Job yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,6 +116,11 @@ pub struct JobStatus {
     pub conditions: Vec<Condition>,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &i32) -> bool {
+    *number == 0
+}
+
 impl JobStatus {
     /// Whether the operator has ever written this status.
     #[must_use]
@@ -120,6 +143,8 @@ pub enum Phase {
     Pending,
     /// Some wanted node is not done.
     Running,
+    /// The spec asks for no work now, and no pod is at work.
+    Suspended,
     /// Every wanted node is done.
     Completed,
     /// The Job cannot be done, or was not; the condition `Failed` says why.

@@ -5,6 +5,8 @@
 //! fields that the schema of a pod would refuse: a field is unknown if it does not survive the round
 //! trip through the type of a pod template.
 
+mod gates;
+
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kube::core::{Reason, Rule};
 use schemars::{Schema, SchemaGenerator, json_schema};
@@ -63,12 +65,13 @@ pub(crate) fn schema(_: &mut SchemaGenerator) -> Schema {
         forbidden(rule, OURS).field_path(format!("['{key}']"))
     });
     let annotations = format!("self.all(key, !key.startsWith('{}'))", labels::GROUP);
-    let reason = format!("what begins with {} belongs to the operator", labels::GROUP);
-    let annotations = forbidden(annotations, &reason);
+    let annotations = forbidden(annotations, &belongs_to_operator());
     let fields = FORBIDDEN.map(|Forbidden { name, accepted, message, .. }| {
         let rule = Rule::new(format!("!has(self.{name}) || {accepted}")).message(message);
         rule.reason(Reason::FieldValueForbidden).field_path(format!(".{name}"))
     });
+    let fields: Vec<_> = fields.into_iter().chain([gates::rule()]).collect();
+    let properties = FORBIDDEN.iter().map(must_not_be_there).chain([gates::schema()]);
     json_schema!({
         "type": "object",
         "x-kubernetes-preserve-unknown-fields": true,
@@ -91,11 +94,16 @@ pub(crate) fn schema(_: &mut SchemaGenerator) -> Schema {
                 "type": "object",
                 "nullable": true,
                 "x-kubernetes-preserve-unknown-fields": true,
-                "properties": FORBIDDEN.iter().map(must_not_be_there).collect::<Map<_, _>>(),
+                "properties": properties.collect::<Map<_, _>>(),
                 "x-kubernetes-validations": fields,
             },
         },
     })
+}
+
+/// Reason for refusing any annotation or gate of the operator's.
+fn belongs_to_operator() -> String {
+    format!("what begins with {} belongs to the operator", labels::GROUP)
 }
 
 /// A rule that refuses a field with the message of [`must_not_be_set`].
@@ -156,6 +164,7 @@ pub fn parse(template: &Value) -> Result<PodTemplateSpec, Refusal> {
         }
     }
     metadata(template)?;
+    gates::check(template)?;
     values::check(template)?;
     Ok(parsed)
 }

@@ -3,6 +3,8 @@
 //! By the schema in [`crate::job`] the API server refuses most of them at `kubectl apply`, in the same
 //! words. Jobs that were stored under an older schema are only checked here.
 
+mod turns;
+
 use std::fmt;
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
@@ -63,6 +65,7 @@ pub fn validate(spec: &JobSpec) -> Result<(), InvalidSpec> {
             Some(InvalidField { field: field.to_owned(), message: result.err()? })
         })
         .collect();
+    turns::check(spec, &mut invalid);
     let template = spec.template.as_ref().map(template::parse);
     let refusal = match &template {
         Some(Ok(template)) => restart_policy(spec.completion_mode, template).err(),

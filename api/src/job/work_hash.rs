@@ -72,8 +72,13 @@ fn digest(spec: &JobSpec, template: Option<&Value>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use k8s_openapi::apimachinery::pkg::{
+        apis::meta::v1::LabelSelector, util::intstr::IntOrString,
+    };
     use serde_json::json;
+
+    use super::*;
+    use crate::job::{CompletionPolicy, Window};
 
     fn spec() -> JobSpec {
         JobSpec {
@@ -143,6 +148,12 @@ mod tests {
         edited.active_deadline_seconds = Some(1);
         edited.backoff_limit_per_node = Some(1);
         edited.max_failed_nodes = Some(1);
+        edited.parallelism = Some(IntOrString::Int(1));
+        edited.min_ready_seconds = Some(1);
+        edited.order = vec![LabelSelector::default()];
+        edited.windows = vec![Window::default()];
+        edited.suspend = Some(true);
+        edited.completion_policy = CompletionPolicy::Never;
         assert_eq!(hash(&edited), hash(&spec()));
         let with = |template: &str| JobSpec {
             template: serde_json::from_str(template).unwrap(),

@@ -10,8 +10,9 @@ use kube::{Resource, core::ObjectMeta};
 use serde::Deserialize;
 
 use super::{
-    decode::Metadata,
+    decode::{self, Metadata},
     metadata::{annotation, is_of_kubectl},
+    pod::Gates,
 };
 use crate::labels;
 
@@ -31,6 +32,8 @@ pub struct DaemonSetView {
     pub status: Option<DaemonSetStatus>,
     /// Generation of the pod template.
     pub template_generation: Option<i64>,
+    /// Scheduling gates of the pods that it creates.
+    pub gates: Gates,
     /// Digest of labels, annotations and owners: their changes raise no generation.
     pub metadata_digest: u64,
 }
@@ -39,10 +42,32 @@ pub struct DaemonSetView {
 struct Decoded {
     metadata: Metadata<BTreeMap<String, String>>,
     status: Option<DaemonSetStatus>,
+    #[serde(default)]
+    spec: SpecView,
+}
+
+#[derive(Default, Deserialize)]
+struct SpecView {
+    #[serde(default)]
+    template: TemplateView,
+}
+
+#[derive(Default, Deserialize)]
+struct TemplateView {
+    #[serde(default)]
+    spec: PodSpecView,
+}
+
+/// Of a pod template's spec.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PodSpecView {
+    #[serde(default, rename = "schedulingGates", deserialize_with = "decode::gates")]
+    gates: Gates,
 }
 
 impl From<Decoded> for DaemonSetView {
-    fn from(Decoded { metadata, status }: Decoded) -> Self {
+    fn from(Decoded { metadata, status, spec }: Decoded) -> Self {
         let annotations = metadata.annotations.iter().flatten();
         let template_generation = annotations
             .clone()
@@ -59,6 +84,7 @@ impl From<Decoded> for DaemonSetView {
             metadata: metadata.pruned(),
             status,
             template_generation,
+            gates: spec.template.spec.gates,
             metadata_digest: digest.finish(),
         }
     }

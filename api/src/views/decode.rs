@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
-    api::core::v1::{ContainerStatus, PodCondition},
+    api::core::v1::{ContainerStatus, PodCondition, PodSchedulingGate},
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time},
 };
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
-use super::affinity::{AffinityView, intended_node};
+use super::{
+    affinity::{AffinityView, intended_node},
+    pod::Gates,
+};
 use crate::labels;
 
 /// Condition by which the scheduler says why a pod has no node.
@@ -24,6 +27,15 @@ const FAILED: &str = "Failed";
 /// Decodes metadata without labels, foreign annotations and managed fields.
 pub(super) fn metadata<'de, D: Deserializer<'de>>(decoder: D) -> Result<ObjectMeta, D::Error> {
     Metadata::<IgnoredAny>::deserialize(decoder).map(Metadata::pruned)
+}
+
+/// Decodes metadata with all labels: the cache of nodes keeps those that some Job names.
+pub(super) fn metadata_with_labels<'de, D: Deserializer<'de>>(
+    decoder: D,
+) -> Result<ObjectMeta, D::Error> {
+    let mut metadata = Metadata::<BTreeMap<String, String>>::deserialize(decoder)?;
+    let labels = metadata.labels.take();
+    Ok(ObjectMeta { labels, ..metadata.pruned() })
 }
 
 /// Metadata with labels of a type that keeps what is read of them.
@@ -69,6 +81,14 @@ pub(super) fn intention<'de, D: Deserializer<'de>>(
     let affinity = Option::<AffinityView>::deserialize(decoder)?;
     Ok(affinity
         .filter(|affinity| affinity.node_affinity.as_ref().and_then(intended_node).is_some()))
+}
+
+/// Decodes scheduling gates into whether there is ours, and whether there are others.
+pub(super) fn gates<'de, D: Deserializer<'de>>(decoder: D) -> Result<Gates, D::Error> {
+    let gates = Option::<Vec<PodSchedulingGate>>::deserialize(decoder)?.unwrap_or_default();
+    let (turns, others): (Vec<_>, Vec<_>) =
+        gates.into_iter().partition(|gate| gate.name == labels::TURN_GATE);
+    Ok(Gates { turn: !turns.is_empty(), others: !others.is_empty() })
 }
 
 /// Decodes our conditions, the scheduler's, and the kubelet's of the sandbox.

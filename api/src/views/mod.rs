@@ -19,5 +19,5 @@ pub use decode::INITIALIZING;
 pub use metadata::{annotation, controller, is_of_kubectl, prune, prune_workload};
 pub use namespace::NamespaceView;
 pub use node::{NodeSpecView, NodeView};
-pub use pod::{PodRevision, PodSpecView, PodStatusView, PodView, Sandbox};
+pub use pod::{Gates, PodRevision, PodSpecView, PodStatusView, PodView, Sandbox};
 pub use revision::RevisionView;

@@ -1,6 +1,6 @@
 //! The view of a node.
 
-use std::sync::OnceLock;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use k8s_openapi::api::core::v1::Taint;
 use kube::{Resource, core::ObjectMeta};
@@ -9,12 +9,12 @@ use serde::Deserialize;
 use super::decode;
 use crate::job::node_set::Member;
 
-/// A Node with its identity and its taints.
+/// A Node with its identity, its labels and its taints.
 #[derive(Clone, Debug, Default, Deserialize, Resource)]
 #[resource(inherit = k8s_openapi::api::core::v1::Node)]
 pub struct NodeView {
     /// Object metadata, without the fields that nobody reads.
-    #[serde(deserialize_with = "decode::metadata")]
+    #[serde(deserialize_with = "decode::metadata_with_labels")]
     pub metadata: ObjectMeta,
     /// Taints of the node.
     #[serde(default)]
@@ -38,6 +38,10 @@ pub struct NodeSpecView {
 /// <https://kubernetes.io/docs/reference/labels-annotations-taints/#node-kubernetes-io-unreachable>
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 
+/// Taint of a node whose kubelet says that it cannot run pods.
+/// <https://kubernetes.io/docs/reference/labels-annotations-taints/#node-kubernetes-io-not-ready>
+const NOT_READY: &str = "node.kubernetes.io/not-ready";
+
 impl NodeView {
     /// Creates the view of a node from its metadata and spec.
     #[must_use]
@@ -57,5 +61,26 @@ impl NodeView {
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         self.spec.taints.iter().any(|taint| taint.key == UNREACHABLE)
+    }
+
+    /// Whether the control plane takes the node for ready, by its taints.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.spec.taints.iter().any(|taint| [UNREACHABLE, NOT_READY].contains(&taint.key.as_str()))
+    }
+
+    /// The labels of the node; in the cache those that some Job names.
+    #[must_use]
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.metadata.labels.as_ref().unwrap_or(&NONE)
+    }
+
+    /// Drops the labels that `is_read` does not select.
+    pub fn prune_labels(&mut self, mut is_read: impl FnMut(&str) -> bool) {
+        if let Some(labels) = &mut self.metadata.labels {
+            labels.retain(|key, _| is_read(key));
+        }
+        self.metadata.labels = self.metadata.labels.take().filter(|labels| !labels.is_empty());
     }
 }

@@ -77,6 +77,18 @@ pub struct PodSpecView {
     /// Affinity into which the DaemonSet controller writes the pod's intended node.
     #[serde(default, deserialize_with = "decode::intention")]
     pub affinity: Option<AffinityView>,
+    /// Whether the scheduler leaves the pod alone, and why.
+    #[serde(default, rename = "schedulingGates", deserialize_with = "decode::gates")]
+    pub gates: Gates,
+}
+
+/// The scheduling gates of a pod or of a pod template.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Gates {
+    /// It waits for its node's turn.
+    pub turn: bool,
+    /// It waits for somebody else.
+    pub others: bool,
 }
 
 /// Status of a pod, with its job container and the conditions that are read.

@@ -26,9 +26,6 @@ const POLL: Duration = Duration::from_secs(10);
 ///
 /// One node's pod waits with its word until polling goes on, and the client that follows one log reads
 /// that of the pod that is to end last of the others. This is `run` (from 0) of so many runs.
-///
-/// # Errors
-/// When something takes too long.
 pub(super) async fn measure(
     testbed: &Testbed,
     daemon_set: Value,

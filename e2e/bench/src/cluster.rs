@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use api::labels;
-use futures::TryStreamExt as _;
 use harness::paths;
+use harness::wait::{Namespaced, Waiter};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, ListParams, PostParams};
-use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt as _};
+use serde::Serialize;
 use serde_json::{Value, json};
 use testbed::control_plane::{AuditLog, Audited, ControlPlane, Settings};
 use testbed::simulation::{NodeSpec, Simulation};
@@ -66,34 +66,22 @@ pub struct Both {
 
 impl Both {
     /// Waits until both are ready; how long the slower one took from its start.
-    ///
-    /// # Errors
-    /// When one ends before.
     pub async fn ready(&mut self) -> Result<Duration> {
         let (a, b) = tokio::try_join!(self.operator.ready(), self.terminator.ready())?;
         Ok(a.max(b))
     }
 
     /// What the operator and the terminator use now.
-    ///
-    /// # Errors
-    /// When one has ended.
     pub fn usage(&self) -> Result<[Usage; 2]> {
         Ok([self.operator.usage()?, self.terminator.usage()?])
     }
 
     /// Ends both, as a rollout does.
-    ///
-    /// # Errors
-    /// When one ends badly.
     pub async fn end(self) -> Result<()> {
         tokio::try_join!(self.operator.end(), self.terminator.end()).map(drop)
     }
 
     /// Ends both without a warning.
-    ///
-    /// # Errors
-    /// When one does not end.
     pub async fn kill(self) -> Result<()> {
         tokio::try_join!(self.operator.kill(), self.terminator.kill()).map(drop)
     }
@@ -101,12 +89,8 @@ impl Both {
 
 impl Testbed {
     /// Starts a control plane with so many nodes, with `deploy/` applied but for what it would run.
-    ///
-    /// # Errors
-    /// When the control plane does not start, or refuses what belongs to it.
     pub async fn start(image: &str, nodes: u32, programs: Programs, folder: &Path) -> Result<Self> {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
+        fs_err::create_dir_all(folder)?;
         let (namespace, account) = service_account()?;
         let settings = Settings {
             controllers_qps: CONTROLLERS_QPS,
@@ -138,9 +122,6 @@ impl Testbed {
     }
 
     /// Starts both processes.
-    ///
-    /// # Errors
-    /// When one cannot be started.
     pub fn start_both(&self) -> Result<Both> {
         let start = |program: &Program| Process::start(program, &self.kubeconfig, &self.folder);
         Ok(Both {
@@ -150,9 +131,6 @@ impl Testbed {
     }
 
     /// Makes a namespace.
-    ///
-    /// # Errors
-    /// When the API server refuses it.
     pub async fn namespace(&self, purpose: &str) -> Result<String> {
         let number = self.namespaces.fetch_add(1, Ordering::Relaxed);
         let name = format!("bench-{number}-{purpose}");
@@ -166,9 +144,6 @@ impl Testbed {
     }
 
     /// Deletes the DaemonSets of a namespace, and waits until its pods are gone.
-    ///
-    /// # Errors
-    /// When that takes too long.
     pub async fn clear(&self, namespace: &str) -> Result<()> {
         let daemon_sets: Api<DaemonSet> = Api::namespaced(self.client.clone(), namespace);
         for daemon_set in daemon_sets.list_metadata(&ListParams::default()).await? {
@@ -184,14 +159,11 @@ impl Testbed {
     }
 
     /// Creates an object from JSON.
-    ///
-    /// # Errors
-    /// When the API server refuses it.
-    pub async fn create<K>(&self, namespace: &str, object: Value) -> Result<()>
-    where
-        K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
-        K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + serde::Serialize,
-    {
+    pub async fn create<K: Namespaced + Serialize>(
+        &self,
+        namespace: &str,
+        object: Value,
+    ) -> Result<()> {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
         api.create(&PostParams::default(), &serde_json::from_value(object)?).await?;
         Ok(())
@@ -199,21 +171,12 @@ impl Testbed {
 
     /// The DaemonSet that the operator has made for a Job, as somebody could make it by hand: nothing
     /// tells operator and terminator of it.
-    ///
-    /// # Errors
-    /// When there is none.
     pub async fn by_hand(&self, namespace: &str, job: &str) -> Result<Value> {
         let api: Api<DaemonSet> = Api::namespaced(self.client.clone(), namespace);
         let name = labels::daemon_set(job);
-        let wait = async {
-            loop {
-                if let Some(daemon_set) = api.get_opt(&name).await? {
-                    return anyhow::Ok(daemon_set);
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let daemon_set = serde_json::to_value(within(wait, "the DaemonSet of the Job").await??)?;
+        let wait = Waiter::each(&self.client, namespace, LIMIT);
+        let daemon_set = wait.object(api, &name, "made by the operator", |_| true).await?;
+        let daemon_set = serde_json::to_value(daemon_set)?;
         let mut spec = daemon_set["spec"].clone();
         let labels = json!({"app": "by-hand"});
         spec["selector"] = json!({"matchLabels": labels});
@@ -222,33 +185,12 @@ impl Testbed {
     }
 
     /// Waits until a Job is gone.
-    ///
-    /// # Errors
-    /// When that takes too long.
     pub async fn until_job_is_gone(&self, namespace: &str, job: &str) -> Result<()> {
         let jobs: Api<api::job::Job> = Api::namespaced(self.client.clone(), namespace);
-        let only = watcher::Config::default().fields(&format!("metadata.name={job}"));
-        let gone = async {
-            let mut events = std::pin::pin!(watcher(jobs, only));
-            let mut is_there = false;
-            while let Some(event) = events.try_next().await? {
-                match event {
-                    watcher::Event::Init => is_there = false,
-                    watcher::Event::InitApply(_) | watcher::Event::Apply(_) => is_there = true,
-                    watcher::Event::Delete(_) => return Ok(()),
-                    watcher::Event::InitDone if !is_there => return Ok(()),
-                    watcher::Event::InitDone => {}
-                }
-            }
-            bail!("the watch of Jobs has ended")
-        };
-        within(gone, "the Job to be gone").await?
+        Waiter::each(&self.client, namespace, LIMIT).gone(jobs, job).await
     }
 
     /// The requests of both processes since the last call.
-    ///
-    /// # Errors
-    /// When the audit log does not tell of a request that was made now.
     pub async fn requests(&self) -> Result<Vec<Audited>> {
         // The log is in order: with this request in it, all before it are.
         let marker = format!("/version?bench={}", paths::run_name());
@@ -282,9 +224,6 @@ impl Testbed {
 }
 
 /// Waits, but not for ever.
-///
-/// # Errors
-/// When the time is over.
 pub async fn within<T>(work: impl Future<Output = T>, what: &str) -> Result<T> {
     tokio::time::timeout(LIMIT, work).await.with_context(|| format!("waited {LIMIT:?} for {what}"))
 }
@@ -292,8 +231,7 @@ pub async fn within<T>(work: impl Future<Output = T>, what: &str) -> Result<T> {
 /// Namespace and name of the service account that `deploy/` runs both processes as.
 fn service_account() -> Result<(String, String)> {
     let path = paths::workspace().join("deploy/40-deployment.yaml");
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let text = fs_err::read_to_string(&path)?;
     let deployment: Deployment =
         serde_saphyr::from_str(&text).with_context(|| format!("in {}", path.display()))?;
     let account = deployment

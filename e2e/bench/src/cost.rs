@@ -36,7 +36,6 @@ impl Cost {
 }
 
 /// Whether a request records that a pod is done. The operator writes to a pod as well, once a Job.
-#[must_use]
 pub fn is_record(request: &Audited) -> bool {
     request.resource == "pods/status" && request.field_manager() == Some(labels::TERMINATOR)
 }
@@ -51,7 +50,6 @@ pub struct Counters {
 
 impl Counters {
     /// Reads them from Prometheus' text format.
-    #[must_use]
     pub fn parse(metrics: &str) -> Self {
         let mut this = Self::default();
         for line in metrics.lines() {
@@ -76,7 +74,6 @@ impl Counters {
     }
 
     /// What was added since `before`.
-    #[must_use]
     pub fn since(&self, before: &Self) -> (Requests, u64) {
         let requests = self.requests.iter().map(|(key, count)| {
             (key.clone(), count - before.requests.get(key).copied().unwrap_or_default())

@@ -27,7 +27,6 @@ pub enum Mode {
 }
 
 /// The manifest of a Job for all nodes.
-#[must_use]
 pub fn manifest(mode: Mode) -> Value {
     let mode = match mode {
         Mode::Word => "TerminationWord",
@@ -41,11 +40,18 @@ pub fn manifest(mode: Mode) -> Value {
     })
 }
 
+/// The pod template of a Job for these nodes alone.
+pub fn on_nodes(nodes: &[String]) -> Value {
+    let expression = json!({"key": "kubernetes.io/hostname", "operator": "In", "values": nodes});
+    json!({"spec": {"affinity": {"nodeAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchExpressions": [expression]}],
+        },
+    }}}})
+}
+
 /// Runs one Job while both processes run, and leaves its pods to be cleared away. Also returns the
 /// DaemonSet that the operator made of it, see [`Testbed::by_hand`].
-///
-/// # Errors
-/// When something takes too long, or a process ends.
 pub async fn run(
     testbed: &Testbed,
     both: &Both,
@@ -96,7 +102,6 @@ pub async fn run(
 }
 
 /// When the request has arrived that deleted the Job of a namespace.
-#[must_use]
 pub fn deletion(requests: &[Audited], namespace: &str) -> Option<Timestamp> {
     let deletion = requests.iter().find(|request| {
         request.verb == "delete" && request.resource == "jobs" && request.namespace == namespace
@@ -135,9 +140,6 @@ fn recorded(requests: &[Audited], namespace: &str, work: &Work) -> Vec<f64> {
 }
 
 /// Many Jobs at once, each on its share of the nodes.
-///
-/// # Errors
-/// When something takes too long, or a process ends.
 pub async fn at_once(testbed: &Testbed, count: usize, times: Distribution) -> Result<Vec<f64>> {
     let namespace = testbed.namespace("jobs").await?;
     let share = (testbed.nodes.len() / count).max(1);
@@ -149,13 +151,7 @@ pub async fn at_once(testbed: &Testbed, count: usize, times: Distribution) -> Re
         let name = format!("{NAME}-{index}");
         let mut job = manifest(Mode::Word);
         job["metadata"]["name"] = json!(name);
-        let expression =
-            json!({"key": "kubernetes.io/hostname", "operator": "In", "values": nodes});
-        job["spec"]["template"] = json!({"spec": {"affinity": {"nodeAffinity": {
-            "requiredDuringSchedulingIgnoredDuringExecution": {
-                "nodeSelectorTerms": [{"matchExpressions": [expression]}],
-            },
-        }}}});
+        job["spec"]["template"] = on_nodes(nodes);
         testbed.create::<Job>(&namespace, job).await?;
         shares.insert(name, nodes);
     }
@@ -177,9 +173,6 @@ pub async fn at_once(testbed: &Testbed, count: usize, times: Distribution) -> Re
 }
 
 /// A Job whose pods all run and wait for [`Work::finish`], but those that `ends` names.
-///
-/// # Errors
-/// When the API server refuses it, or the pods do not start in time.
 pub async fn held(
     testbed: &Testbed,
     times: Distribution,
@@ -195,7 +188,6 @@ pub async fn held(
 }
 
 /// Seconds between two times, negative if the second was first.
-#[must_use]
 pub fn seconds(from: Timestamp, to: Timestamp) -> f64 {
     to.duration_since(from).as_secs_f64()
 }

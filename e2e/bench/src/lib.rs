@@ -18,6 +18,7 @@ mod plot;
 pub mod real;
 mod recovery;
 pub mod report;
+mod rollouts;
 pub mod states;
 mod summary;
 mod table;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use harness::progress::{Phase, Progress};
+use serde_json::json;
 use testbed::simulated_work::Distribution;
 
 use self::cluster::{Programs, Testbed};
@@ -53,6 +55,8 @@ pub enum Part {
     Memory,
     /// Processes started again.
     Recovery,
+    /// Jobs whose nodes take turns.
+    Rollouts,
     /// The nodes of a kind cluster.
     Kind,
 }
@@ -78,9 +82,6 @@ pub struct Options {
 
 /// Measures on simulated nodes. The report is written after each part, so that what was measured before
 /// an interruption is kept.
-///
-/// # Errors
-/// When something cannot be measured, or written.
 pub async fn run(options: &Options, progress: &Progress) -> Result<Report> {
     let started = Instant::now();
     let mut report = Report {
@@ -181,7 +182,18 @@ async fn measure(
                 })
                 .await?;
         }
-        Part::Memory | Part::Recovery | Part::Kind => {}
+        Part::Rollouts if nodes >= LARGE => {
+            // Fifty of five thousand nodes at a time would take minutes, and show the same.
+            let limits =
+                if nodes >= ONCE { vec![json!("10%")] } else { vec![json!(50), json!("10%")] };
+            progress
+                .phase("rollouts", async |_| {
+                    size.rollouts = rollouts::measure(testbed, &limits).await?;
+                    anyhow::Ok(())
+                })
+                .await?;
+        }
+        Part::Memory | Part::Recovery | Part::Rollouts | Part::Kind => {}
     }
     Ok(())
 }
@@ -235,9 +247,6 @@ fn times(nodes: u32, seed: u64, run: u32) -> Distribution {
 }
 
 /// Writes the report, its tables and its plots.
-///
-/// # Errors
-/// When a file cannot be written.
 pub fn write(report: &Report, folder: &Path) -> Result<()> {
     let path = folder.join("report.json");
     std::fs::write(&path, serde_json::to_vec_pretty(report)?)
@@ -249,9 +258,6 @@ pub fn write(report: &Report, folder: &Path) -> Result<()> {
 }
 
 /// Reads a report that was written before.
-///
-/// # Errors
-/// When there is none, or it is of another version.
 pub fn read(path: &Path) -> Result<Report> {
     let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_slice(&text).with_context(|| format!("{} is no report", path.display()))

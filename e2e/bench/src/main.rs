@@ -32,7 +32,7 @@ const PLOTS: [&str; 2] = ["report.svg", "report.png"];
 
 /// Measures how fast a finished Job is noticed and what that costs, from 3 to 5,000 nodes.
 #[derive(Debug, Parser)]
-#[command(bin_name = "cargo xtask bench")]
+#[command(bin_name = "cargo xtask bench", version)]
 struct Args {
     /// Numbers of simulated nodes.
     #[arg(long, value_delimiter = ',', default_value = "3,100,1000,5000", value_name = "N,…",
@@ -82,6 +82,8 @@ enum PartName {
     Memory,
     /// Processes started again.
     Recovery,
+    /// Jobs whose nodes take turns, beside a rolling update of a DaemonSet.
+    Rollouts,
     /// Three real nodes.
     Kind,
 }
@@ -93,6 +95,7 @@ impl PartName {
             Self::ExitCodes => Part::ExitCodes,
             Self::Memory => Part::Memory,
             Self::Recovery => Part::Recovery,
+            Self::Rollouts => Part::Rollouts,
             Self::Kind => Part::Kind,
         }
     }

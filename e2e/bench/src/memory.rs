@@ -48,9 +48,6 @@ impl Situation {
 }
 
 /// All situations, each with processes that have just been started.
-///
-/// # Errors
-/// When something takes too long, or a process ends.
 pub(super) async fn measure(testbed: &Testbed, times: Distribution) -> Result<Vec<MemoryRun>> {
     let mut runs = Vec::new();
     let both = &mut testbed.start_both()?;
@@ -78,9 +75,6 @@ pub(super) async fn measure(testbed: &Testbed, times: Distribution) -> Result<Ve
 }
 
 /// Pods that log much before they log the word.
-///
-/// # Errors
-/// When something takes too long, or a process ends.
 pub(super) async fn measure_logs(testbed: &Testbed, times: Distribution) -> Result<Vec<MemoryRun>> {
     let mut runs = Vec::new();
     for (size, nodes) in LOGS {

@@ -56,9 +56,6 @@ const PANELS: [Panel; 4] = [
 ];
 
 /// Writes `report.svg` and `report.png`.
-///
-/// # Errors
-/// When a file cannot be written.
 pub(super) fn write(report: &Report, folder: &Path) -> Result<()> {
     // Not of the system: a machine may have none, and the plots are to look the same everywhere.
     register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)

@@ -11,14 +11,16 @@ use api::job::Job;
 use futures::{AsyncBufReadExt as _, TryStreamExt as _};
 use harness::images;
 use harness::progress::Phase;
+use harness::wait::Waiter;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{DeleteParams, ListParams, LogParams, ObjectMeta, PostParams};
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt as _};
-use serde_json::{Value, json};
+use serde_json::json;
 use testbed::kind::Cluster;
+use testbed::manifests;
 
 use super::jobs::seconds;
 use super::report::Kind;
@@ -36,9 +38,6 @@ const LIMIT: Duration = Duration::from_secs(120);
 const WORK: &str = "trap 'exit 0' TERM; sleep 1; echo done; while :; do sleep 1; done";
 
 /// Runs Jobs, and the same DaemonSets by hand, on a cluster that the harness has made.
-///
-/// # Errors
-/// When something takes too long.
 pub async fn measure(cluster: &Cluster, client: &Client, runs: u32, phase: &Phase) -> Result<Kind> {
     let mut kind = Kind { nodes: u32::try_from(cluster.record().nodes)?, ..Kind::default() };
     for run in 1..=runs {
@@ -79,9 +78,6 @@ async fn in_namespace<T>(
 }
 
 /// Deletes the namespaces that were made here, also after an interrupt.
-///
-/// # Errors
-/// When the API server refuses that.
 pub async fn clean(client: &Client) -> Result<()> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let ours = ListParams::default().labels(&format!("{}={}", MARK.0, MARK.1));
@@ -107,7 +103,10 @@ async fn job(client: &Client, namespace: &str, kind: &mut Kind) -> Result<()> {
     let created = Timestamp::now();
     jobs.create(&PostParams::default(), &job).await?;
     let words = words(client, namespace, kind.nodes);
-    let (words, deleted) = tokio::try_join!(words, deletion(&jobs))?;
+    let wait = Waiter::each(client, namespace, LIMIT);
+    // When the watch event of the deletion has arrived.
+    let deletion = async { wait.gone(jobs, NAME).await.map(|()| Timestamp::now()) };
+    let (words, deleted) = tokio::try_join!(words, deletion)?;
     kind.wholes.push(seconds(created, deleted));
     kind.detections.push(seconds(last(&words)?, deleted));
     Ok(())
@@ -117,7 +116,7 @@ async fn job(client: &Client, namespace: &str, kind: &mut Kind) -> Result<()> {
 async fn baseline(client: &Client, namespace: &str, kind: &mut Kind) -> Result<()> {
     let daemon_sets: Api<DaemonSet> = Api::namespaced(client.clone(), namespace);
     let created = Timestamp::now();
-    daemon_sets.create(&PostParams::default(), &serde_json::from_value(by_hand())?).await?;
+    daemon_sets.create(&PostParams::default(), &by_hand()?).await?;
     let words = words(client, namespace, kind.nodes).await?;
     kind.baselines.push(seconds(created, last(&words)?));
     kind.follows.extend(words.iter().map(|word| seconds(word.written, word.arrived)));
@@ -130,22 +129,16 @@ fn last(words: &[Word]) -> Result<Timestamp> {
 }
 
 /// The DaemonSet that the operator makes of the Job, as far as it matters to the pods.
-fn by_hand() -> Value {
-    let labels = json!({"app": NAME});
-    json!({
-        "metadata": {"name": NAME},
-        "spec": {"selector": {"matchLabels": labels}, "template": {
-            "metadata": {"labels": labels},
-            "spec": {
-                "tolerations": [{"operator": "Exists"}],
-                "nodeSelector": {"kubernetes.io/os": "linux"},
-                "terminationGracePeriodSeconds": 1,
-                "containers": [{
-                    "name": "job-container", "image": images::BUSYBOX, "command": ["sh", "-c", WORK],
-                }],
-            },
-        }},
-    })
+fn by_hand() -> Result<DaemonSet> {
+    let container =
+        json!({"name": "job-container", "image": images::BUSYBOX, "command": ["sh", "-c", WORK]});
+    let pod = json!({
+        "tolerations": [{"operator": "Exists"}],
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "terminationGracePeriodSeconds": 1,
+        "containers": [container],
+    });
+    manifests::daemon_set(NAME, &pod)
 }
 
 /// When a word was written, and when it was read here.
@@ -197,15 +190,4 @@ async fn word(api: &Api<Pod>, pod: &str) -> Result<Word> {
         }
     }
     bail!("the log of {pod} has ended without the word")
-}
-
-/// When the watch event of the Job's deletion has arrived.
-async fn deletion(jobs: &Api<Job>) -> Result<Timestamp> {
-    let mut events = std::pin::pin!(watcher(jobs.clone(), watcher::Config::default()));
-    while let Some(event) = events.try_next().await? {
-        if let watcher::Event::Delete(_) = event {
-            return Ok(Timestamp::now());
-        }
-    }
-    bail!("the watch of Jobs has ended")
 }

@@ -15,9 +15,6 @@ const SLOTS: usize = 500;
 
 /// Kills both processes when half of the nodes are done, starts them again, and takes the time until
 /// they know as much as before. Afterwards the Job ends as any other.
-///
-/// # Errors
-/// When something takes too long, or a process ends.
 pub(super) async fn measure(testbed: &Testbed, times: Distribution) -> Result<Recovery> {
     let mut both = testbed.start_both()?;
     both.ready().await?;

@@ -27,7 +27,6 @@ pub struct Report {
 
 impl Report {
     /// How the states of pods differ between real and simulated nodes; `None` if that was not compared.
-    #[must_use]
     pub fn differences(&self) -> Option<Vec<String>> {
         Some(self.kind.as_ref()?.states.differences(self.states.as_ref()?))
     }
@@ -67,6 +66,32 @@ pub struct Size {
     pub memory: Vec<MemoryRun>,
     /// Processes started anew in the middle.
     pub recoveries: Vec<Recovery>,
+    /// Jobs whose nodes take turns.
+    #[serde(default)]
+    pub rollouts: Vec<Rollout>,
+}
+
+/// One Job with a limit of nodes at work, and the naive way to the same.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Rollout {
+    /// `spec.parallelism`.
+    pub parallelism: String,
+    /// Nodes that it lets work at once.
+    pub places: u32,
+    /// From the release of a node to the end of its work, when nodes work one after the other.
+    pub single: f64,
+    /// From the creation of the Job to the end of the last node's work.
+    pub whole: f64,
+    /// The largest number of nodes that were released and had not ended.
+    pub most_at_once: u32,
+    /// From the end of a node's work to the arrival of the request that releases the next, sorted.
+    pub hand_overs: Vec<f64>,
+    /// Requests of both processes.
+    pub cost: Cost,
+    /// What the operator and the terminator used at the end.
+    pub usage: [Usage; 2],
+    /// The time that a rolling update of a DaemonSet takes, from the edit to the end of the last node's work.
+    pub naive: f64,
 }
 
 /// One Job from its creation to its deletion.

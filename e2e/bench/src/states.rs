@@ -4,17 +4,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use futures::TryStreamExt as _;
+use anyhow::Result;
+use harness::images;
+use harness::wait::{Objects, State, Waiter};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt as _};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-
-use harness::images;
+use serde_json::json;
+use testbed::manifests;
 
 /// A condition that nobody but this scenario sets.
 const GATE: &str = "example.com/Gate";
@@ -23,15 +23,14 @@ const GATE: &str = "example.com/Gate";
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// A status at rest, as far as it does not differ from pod to pod: phase, conditions, containers.
-pub type State = BTreeMap<String, String>;
+pub type AtRest = BTreeMap<String, String>;
 
 /// The states that the pods come to, by what was done to them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct States(pub BTreeMap<String, State>);
+pub struct States(pub BTreeMap<String, AtRest>);
 
 impl States {
     /// What the two do not have in common, a line each.
-    #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let mut lines = Vec::new();
         for step in self.0.keys().chain(other.0.keys()).collect::<std::collections::BTreeSet<_>>() {
@@ -46,60 +45,56 @@ impl States {
 
 /// Lets a DaemonSet's pods go through their states in a namespace of their own. On simulated nodes `end_init`
 /// ends the init containers, which on real ones end by themselves.
-///
-/// # Errors
-/// When a pod does not come to its next state.
 pub async fn observe(client: &Client, namespace: &str, end_init: impl Fn()) -> Result<States> {
     let daemon_sets: Api<DaemonSet> = Api::namespaced(client.clone(), namespace);
-    daemon_sets.create(&PostParams::default(), &serde_json::from_value(daemon_set())?).await?;
+    daemon_sets.create(&PostParams::default(), &daemon_set()?).await?;
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let mut states = States::default();
+    let wait = Waiter::each(client, namespace, LIMIT);
+    let until = async |what: &str, reached: &dyn Fn(&Pod) -> bool| {
+        let own = watcher::Config::default().labels("app=states");
+        let check = |pods: &Objects<Pod>| match pods.values().find(|pod| reached(pod)) {
+            Some(pod) => State::Reached(pod.clone()),
+            None => State::Waiting(format!("{} pods", pods.len())),
+        };
+        wait.watch(pods.clone(), own, what, check).await
+    };
     let mut note = |step: &str, pod: &Pod| states.0.insert(step.to_owned(), state(pod));
 
-    let pod = until(&pods, "init container", |pod| {
-        init(pod).and_then(|status| status.state.as_ref()?.running.as_ref()).is_some()
-    });
-    note("init container runs", &pod.await?);
+    let starts =
+        |pod: &Pod| init(pod).and_then(|status| status.state.as_ref()?.running.as_ref()).is_some();
+    note("init container runs", &until("a running init container", &starts).await?);
     end_init();
-    let pod = until(&pods, "container", |pod| {
+    let runs = |pod: &Pod| {
         container(pod).is_some_and(|status| status.ready) && has(pod, "ContainersReady", "True")
-    });
-    let pod = pod.await?;
+    };
+    let pod = until("a ready container", &runs).await?;
     note("gate is closed", &pod);
     let patch = json!({"status": {"conditions": [{"type": GATE, "status": "True"}]}});
     let name = pod.name_any();
     pods.patch_status(&name, &PatchParams::default(), &Patch::Strategic(patch)).await?;
-    let pod = until(&pods, "readiness", |pod| pod.name_any() == name && has(pod, "Ready", "True"));
-    note("gate is open", &pod.await?);
+    let is_ready = |pod: &Pod| pod.name_any() == name && has(pod, "Ready", "True");
+    note("gate is open", &until("a ready pod", &is_ready).await?);
     daemon_sets.delete("states", &DeleteParams::background()).await?;
     Ok(states)
 }
 
-fn daemon_set() -> Value {
-    let labels = json!({"app": "states"});
-    json!({
-        "metadata": {"name": "states"},
-        "spec": {"selector": {"matchLabels": labels}, "template": {
-            "metadata": {"labels": labels},
-            "spec": {
-                "nodeSelector": {"kubernetes.io/os": "linux"},
-                "tolerations": [{"operator": "Exists"}],
-                "terminationGracePeriodSeconds": 1,
-                "readinessGates": [{"conditionType": GATE}],
-                "initContainers": [{
-                    "name": "init", "image": images::BUSYBOX, "command": ["sleep", "8"],
-                }],
-                "containers": [{
-                    "name": "main", "image": images::BUSYBOX, "command": ["sleep", "3600"],
-                }],
-            },
-        }},
-    })
+fn daemon_set() -> Result<DaemonSet> {
+    let container = |name, seconds| json!({"name": name, "image": images::BUSYBOX, "command": ["sleep", seconds]});
+    let pod = json!({
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "tolerations": [{"operator": "Exists"}],
+        "terminationGracePeriodSeconds": 1,
+        "readinessGates": [{"conditionType": GATE}],
+        "initContainers": [container("init", "8")],
+        "containers": [container("main", "3600")],
+    });
+    manifests::daemon_set("states", &pod)
 }
 
-fn state(pod: &Pod) -> State {
+fn state(pod: &Pod) -> AtRest {
     let status = pod.status.clone().unwrap_or_default();
-    let mut state = State::new();
+    let mut state = AtRest::new();
     state.insert("phase".to_owned(), status.phase.unwrap_or_default());
     for condition in status.conditions.unwrap_or_default() {
         // The scheduler's, and those that newer kubelets add, are not what a simulated kubelet is for.
@@ -141,25 +136,6 @@ fn has(pod: &Pod, condition: &str, status: &str) -> bool {
     conditions.into_iter().flatten().any(|c| c.type_ == condition && c.status == status)
 }
 
-/// Waits for a pod of the namespace that is as `reached` wants it.
-async fn until(pods: &Api<Pod>, what: &str, reached: impl Fn(&Pod) -> bool) -> Result<Pod> {
-    let wait = async {
-        let own = watcher::Config::default().labels("app=states");
-        let mut events = std::pin::pin!(watcher(pods.clone(), own));
-        while let Some(event) = events.try_next().await? {
-            if let watcher::Event::Apply(pod) | watcher::Event::InitApply(pod) = event
-                && reached(&pod)
-            {
-                return Ok(pod);
-            }
-        }
-        anyhow::bail!("the watch of pods has ended")
-    };
-    tokio::time::timeout(LIMIT, wait)
-        .await
-        .with_context(|| format!("no pod has come to its {what} within {LIMIT:?}"))?
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,7 +143,7 @@ mod tests {
     #[test]
     fn states_that_differ_are_told_with_their_step() {
         let states = |phase: &str| {
-            let state = State::from([("phase".to_owned(), phase.to_owned())]);
+            let state = AtRest::from([("phase".to_owned(), phase.to_owned())]);
             States(BTreeMap::from([("gate is open".to_owned(), state)]))
         };
         assert_eq!(states("Running").differences(&states("Running")), Vec::<String>::new());

@@ -60,10 +60,16 @@ const AGAINST_POLLING: f64 = 20.0;
 /// From the start of both processes until both are ready.
 const START: f64 = 0.2;
 
+/// From the end of a node's work to the release of the next.
+const HAND_OVER: Spread = Spread { p50: 0.1, p99: 0.4 };
+/// A whole rollout against the ideal one.
+const AGAINST_IDEAL: f64 = 1.15;
+/// Requests a node of a Job whose nodes take turns.
+const REQUESTS_A_TURN: f64 = REQUESTS_A_POD + 4.0;
+
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// All tables of a report.
-#[must_use]
 pub(super) fn markdown(report: &Report) -> String {
     let machine = &report.machine;
     let mut text = format!(
@@ -87,6 +93,7 @@ pub(super) fn markdown(report: &Report) -> String {
     }
     text += &memory(&report.sizes);
     text += &recoveries(&report.sizes);
+    text += &rollouts(&report.sizes);
     match report.differences() {
         None => {}
         Some(lines) if lines.is_empty() => {
@@ -267,10 +274,48 @@ fn recoveries(sizes: &[Size]) -> String {
     text + "\n"
 }
 
+fn rollouts(sizes: &[Size]) -> String {
+    let runs: Vec<_> =
+        sizes.iter().flat_map(|size| size.rollouts.iter().map(move |run| (size, run))).collect();
+    if runs.is_empty() {
+        return String::new();
+    }
+    let mut text = "Jobs whose nodes take turns, with 2 s of work on each. The ideal is the rounds that the limit asks \
+                    for, each as long as one node takes from its release to its end; the naive way is a rolling \
+                    update of a DaemonSet with the limit as maxUnavailable.\n\n\
+                    | nodes | parallelism | at work at once | hand-over, p50 / p99 | whole | against the ideal | \
+                    naive way | requests a node | operator (peak) |\n\
+                    | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+        .to_owned();
+    for (size, run) in runs {
+        let nodes = f64::from(size.nodes);
+        let ideal = f64::from(size.nodes.div_ceil(run.places.max(1))) * run.single;
+        let ratio = run.whole / ideal;
+        let requests = (run.cost.for_pods + run.cost.besides) as f64 / nodes;
+        let most = (run.most_at_once.to_string(), run.most_at_once <= run.places);
+        let hand_over = spread(run.hand_overs.iter().copied());
+        let hand_over = hand_over
+            .map(|times| (both(times), times.p50 <= HAND_OVER.p50 && times.p99 <= HAND_OVER.p99));
+        let [operator, _] = &run.usage;
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {:.1} MiB ({:.1}) |",
+            size.nodes,
+            run.parallelism,
+            verdict(Some(most)),
+            verdict(hand_over),
+            time(run.whole),
+            verdict(Some((format!("{ratio:.2}"), ratio <= AGAINST_IDEAL))),
+            time(run.naive),
+            verdict(Some((format!("{requests:.1}"), requests <= REQUESTS_A_TURN))),
+            operator.resident as f64 / MIB,
+            operator.peak as f64 / MIB,
+        );
+    }
+    text + "\n"
+}
+
 /// Writes the tables of a report into a document, between its two marks.
-///
-/// # Errors
-/// When the document cannot be read or written, or has no such marks.
 pub fn renew(report: &Report, document: &Path) -> Result<()> {
     let text = std::fs::read_to_string(document)
         .with_context(|| format!("cannot read {}", document.display()))?;

@@ -1,10 +1,11 @@
 //! Locks between processes.
 
-use std::fs::{File, TryLockError};
+use std::fs::TryLockError;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
+use fs_err::File;
 
 use crate::deadline::Deadline;
 
@@ -17,26 +18,16 @@ pub struct FileLock(#[expect(dead_code, reason = "an open file holds the lock")]
 
 impl FileLock {
     /// Takes the lock if nobody has it.
-    ///
-    /// # Errors
-    /// When the file cannot be opened or locked for another reason.
     pub fn try_take(path: &Path) -> Result<Option<Self>> {
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(path)
-            .with_context(|| cannot("open", path))?;
+        let file = File::options().create(true).append(true).open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Self(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error).with_context(|| cannot("lock", path)),
+            Err(TryLockError::Error(error)) => Err(error.into()),
         }
     }
 
     /// Waits for the lock.
-    ///
-    /// # Errors
-    /// When somebody else holds it for longer than a quarter of an hour.
     pub async fn take(path: &Path) -> Result<Self> {
         let deadline = Deadline::after(LOCK_TIMEOUT);
         loop {
@@ -50,10 +41,6 @@ impl FileLock {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
-}
-
-fn cannot(verb: &str, path: &Path) -> String {
-    format!("cannot {verb} {}", path.display())
 }
 
 #[cfg(test)]

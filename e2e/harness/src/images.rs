@@ -1,7 +1,9 @@
 //! The names of our images, as `deploy/` uses them.
 
-/// Where the images live.
+/// Where the images and the chart are published, and what `deploy/` names: the one setting of it.
 pub const REGISTRY: &str = "darkowlzz";
+/// Where the sources are.
+pub const SOURCE: &str = "https://github.com/darkowlzz/daemonset-job";
 /// The operator's repository in [`REGISTRY`].
 pub const OPERATOR: &str = "daemonset-job-operator";
 /// The terminator's repository in [`REGISTRY`].
@@ -21,21 +23,16 @@ pub const KUBE_ROUTER: &str = "daemonset-job/kube-router:local";
 pub const BUILT_HERE: &str = "daemonset-job/";
 
 /// Whether a node image was built here, by its name.
-#[must_use]
 pub fn is_built_here(reference: &str) -> bool {
     reference.starts_with(BUILT_HERE)
 }
 
 /// Whether a node image is of a minor version of Kubernetes, for example `1.33`, by its tag.
-#[must_use]
 pub fn is_of_minor(reference: &str, minor: &str) -> bool {
     reference.contains(&format!(":v{minor}."))
 }
 
 /// A minor version of Kubernetes as people write it: `1.33`.
-///
-/// # Errors
-/// When it is none, or too old.
 pub fn parse_minor(text: &str) -> Result<String, String> {
     let minor = text.strip_prefix("1.").and_then(|minor| minor.parse::<u32>().ok());
     match minor {
@@ -47,7 +44,6 @@ pub fn parse_minor(text: &str) -> Result<String, String> {
 
 /// The name as containerd has it, which takes nothing for granted.
 /// <https://github.com/distribution/reference/blob/v0.6.0/normalize.go>
-#[must_use]
 pub fn full_name(name: &str) -> String {
     match name.split_once('/') {
         None => format!("docker.io/library/{name}"),

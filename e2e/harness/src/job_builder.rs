@@ -12,120 +12,104 @@ use crate::images;
 
 /// The manifest of a Job. As text it is JSON, which kubectl applies as it does YAML.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct JobBuilder(Job);
 
 impl JobBuilder {
     /// A Job with this image and nothing else.
-    #[must_use]
     pub fn new(name: &str, image: &str) -> Self {
         Self(Job::new(name, JobSpec { image: image.to_owned(), ..JobSpec::default() }))
     }
 
     /// The Job of the README, under another name.
-    #[must_use]
     pub fn cleanup(name: &str) -> Self {
         let image = format!("{}/{}:{}", images::REGISTRY, images::CLEANUP, images::CLEANUP_VERSION);
         Self::new(name, &image).args(["/basetarget/foo"]).mount("/tmp")
     }
 
     /// A Job that runs a shell script.
-    #[must_use]
     pub fn shell(name: &str, script: &str) -> Self {
         Self::new(name, images::BUSYBOX).command(["sh", "-c"]).args([script])
     }
 
     /// Sets the image.
-    #[must_use]
     pub fn image(mut self, image: &str) -> Self {
         self.0.spec.image = image.to_owned();
         self
     }
 
     /// Sets the entrypoint.
-    #[must_use]
     pub fn command<'a>(mut self, command: impl IntoIterator<Item = &'a str>) -> Self {
         self.0.spec.command = command.into_iter().map(str::to_owned).collect();
         self
     }
 
     /// Sets the arguments of the entrypoint.
-    #[must_use]
     pub fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
         self.0.spec.args = args.into_iter().map(str::to_owned).collect();
         self
     }
 
     /// Mounts a folder of the node.
-    #[must_use]
     pub fn mount(mut self, path: &str) -> Self {
         self.0.spec.mount_path = Some(path.to_owned());
         self
     }
 
     /// Nodes are done when the container exits with 0.
-    #[must_use]
     pub fn exit_code(mut self) -> Self {
         self.0.spec.completion_mode = CompletionMode::ExitCode;
         self
     }
 
     /// Nodes are done when the container has logged this word.
-    #[must_use]
     pub fn word(mut self, word: &str) -> Self {
         self.0.spec.termination_word = Some(word.to_owned());
         self
     }
 
     /// Sets `backoffLimitPerNode`.
-    #[must_use]
     pub fn backoff_limit(mut self, runs: i32) -> Self {
         self.0.spec.backoff_limit_per_node = Some(runs);
         self
     }
 
     /// Sets `maxFailedNodes`.
-    #[must_use]
     pub fn max_failed_nodes(mut self, nodes: i32) -> Self {
         self.0.spec.max_failed_nodes = Some(nodes);
         self
     }
 
     /// Sets `activeDeadlineSeconds`.
-    #[must_use]
     pub fn deadline(mut self, seconds: i64) -> Self {
         self.0.spec.active_deadline_seconds = Some(seconds);
         self
     }
 
     /// Sets `ttlSecondsAfterFinished`.
-    #[must_use]
     pub fn ttl(mut self, seconds: i64) -> Self {
         self.0.spec.ttl_seconds_after_finished = Some(seconds);
         self
     }
 
     /// Sets the pod template.
-    #[must_use]
     pub fn template(mut self, template: Value) -> Self {
         self.0.spec.template = Some(template);
         self
     }
 
     /// Runs the Job on the nodes with this label only.
-    #[must_use]
     pub fn node_selector(mut self, label: &str, value: &str) -> Self {
         self.0.spec.template.get_or_insert(json!({}))["spec"]["nodeSelector"][label] = value.into();
         self
     }
 
     /// Runs the Job on the node of this host name only.
-    #[must_use]
     pub fn only_on(self, node: &str) -> Self {
         self.node_selector("kubernetes.io/hostname", node)
     }
 
     /// Gives the job container the name of its node as `$NODE`.
-    #[must_use]
     pub fn with_node_name(mut self) -> Self {
         let node = json!({"fieldRef": {"fieldPath": "spec.nodeName"}});
         let env = json!([{"name": "NODE", "valueFrom": node}]);
@@ -134,28 +118,31 @@ impl JobBuilder {
         self
     }
 
-    /// Adds a label.
+    /// Changes what no other function here sets.
     #[must_use]
+    pub fn set(mut self, change: impl FnOnce(&mut JobSpec)) -> Self {
+        change(&mut self.0.spec);
+        self
+    }
+
+    /// Adds a label.
     pub fn label(mut self, key: &str, value: &str) -> Self {
         self.0.labels_mut().insert(key.to_owned(), value.to_owned());
         self
     }
 
     /// Adds an annotation.
-    #[must_use]
     pub fn annotation(mut self, key: &str, value: &str) -> Self {
         self.0.annotations_mut().insert(key.to_owned(), value.to_owned());
         self
     }
 
     /// The Job.
-    #[must_use]
     pub fn job(&self) -> &Job {
         &self.0
     }
 
     /// The manifest, for fields that no Job has.
-    #[must_use]
     pub fn json(&self) -> Value {
         json!(self.0)
     }

@@ -5,7 +5,6 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use api::job::{Job, JobStatus, NodeStatus, Phase, conditions};
 use api::labels;
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
@@ -14,7 +13,7 @@ use kube::runtime::watcher;
 use kube::{Api, ResourceExt as _};
 use tokio::sync::oneshot;
 
-use crate::wait::{Objects, State, Waiter};
+use crate::wait::{Namespaced, Objects, State, Waiter};
 
 /// A Job by its name, whether it exists yet or not. There may be several of a name, one after another.
 #[derive(Clone)]
@@ -42,59 +41,42 @@ pub struct Life {
 
 impl<'a> JobHandle<'a> {
     /// The Job of this name in a namespace.
-    #[must_use]
     pub fn new(name: &str, namespace: &str, wait: Waiter<'a>) -> Self {
         Self { name: name.to_owned(), namespace: namespace.to_owned(), wait }
     }
 
     /// The waits of this Job.
-    #[must_use]
     pub fn waiter(&self) -> &Waiter<'a> {
         &self.wait
     }
 
     /// Its namespace.
-    #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
     /// The objects of a kind in the Job's namespace.
-    #[must_use]
-    pub fn api<K>(&self) -> Api<K>
-    where
-        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-    {
+    pub fn api<K: Namespaced>(&self) -> Api<K> {
         Api::namespaced(self.wait.client().clone(), &self.namespace)
     }
 
     /// The name of its DaemonSet.
-    #[must_use]
     pub fn daemon_set_name(&self) -> String {
         labels::daemon_set(&self.name)
     }
 
     /// The Job as it is now.
-    ///
-    /// # Errors
-    /// When there is none, or the API server does not answer.
     pub async fn get(&self) -> Result<Job> {
         Ok(self.api::<Job>().get(&self.name).await?)
     }
 
     /// Deletes the Job.
-    ///
-    /// # Errors
-    /// When there is none, or the API server does not answer.
     pub async fn delete(&self) -> Result<()> {
         self.api::<Job>().delete(&self.name, &DeleteParams::background()).await?;
         Ok(())
     }
 
     /// Waits until the Job is as expected, and returns it.
-    ///
-    /// # Errors
-    /// When that takes longer than the waits may. So it is for all that follow.
     pub async fn until(
         &self,
         expected: &str,
@@ -114,18 +96,12 @@ impl<'a> JobHandle<'a> {
     }
 
     /// Waits until so many nodes of so many are done: `1/3`.
-    ///
-    /// # Errors
-    /// See [`Self::until`].
     pub async fn until_completed(&self, completed: &str) -> Result<Job> {
         let is_so = |job: &Job| status(job).completed.as_deref() == Some(completed);
         self.until(&format!("{completed} nodes done"), is_so).await
     }
 
     /// Waits until a condition is true, and returns it.
-    ///
-    /// # Errors
-    /// See [`Self::until`].
     pub async fn until_condition(&self, type_: &str) -> Result<Condition> {
         let is_so = |job: &Job| condition(job, type_).is_some();
         let job = self.until(&format!("condition {type_}"), is_so).await?;
@@ -133,17 +109,11 @@ impl<'a> JobHandle<'a> {
     }
 
     /// Waits until the Job is complete or has failed.
-    ///
-    /// # Errors
-    /// See [`Self::until`].
     pub async fn until_finished(&self) -> Result<Job> {
         self.until("finished", |job| finished(job).is_some()).await
     }
 
     /// Waits until the Job is complete or has failed, which must be for this reason.
-    ///
-    /// # Errors
-    /// When it is for another one. See [`Self::until`].
     pub async fn until_ended(&self, reason: &str, message: &str) -> Result<Job> {
         let job = self.until_finished().await?;
         let conditions = status(&job).conditions;
@@ -157,9 +127,6 @@ impl<'a> JobHandle<'a> {
     }
 
     /// Waits until the Job's status lists a node that is as expected, and returns that.
-    ///
-    /// # Errors
-    /// See [`Self::until`].
     pub async fn until_node(
         &self,
         node: &str,
@@ -173,17 +140,11 @@ impl<'a> JobHandle<'a> {
     }
 
     /// Waits for the Job's DaemonSet, and returns it.
-    ///
-    /// # Errors
-    /// See [`Self::until`].
     pub async fn daemon_set(&self) -> Result<DaemonSet> {
         self.wait.object(self.api(), &self.daemon_set_name(), "a DaemonSet", |_| true).await
     }
 
     /// Waits until nothing runs for the Job any more: its DaemonSet and its pods are gone.
-    ///
-    /// # Errors
-    /// See [`Self::until`].
     pub async fn until_stopped(&self) -> Result<()> {
         let name = self.daemon_set_name();
         let is_its = |meta: &ObjectMeta| meta.name.as_ref() == Some(&name);
@@ -192,9 +153,6 @@ impl<'a> JobHandle<'a> {
     }
 
     /// Waits until nothing is left of the Job.
-    ///
-    /// # Errors
-    /// See [`Self::until`].
     pub async fn until_gone(&self) -> Result<()> {
         let is_it = |meta: &ObjectMeta| meta.name.as_ref() == Some(&self.name);
         self.wait.none_left::<Job>(&self.namespace, "", is_it).await?;
@@ -211,9 +169,6 @@ impl<'a> JobHandle<'a> {
     /// Waits, beside `work`, until the Job goes, with every node done before.
     ///
     /// `work` starts when the Job is watched. The Job must exist by then, or be made by `work`.
-    ///
-    /// # Errors
-    /// When it goes before every node is done, or the work fails. See [`Self::until`].
     pub async fn until_deleted<T>(
         &self,
         work: impl Future<Output = Result<T>>,
@@ -264,37 +219,36 @@ impl<'a> JobHandle<'a> {
 }
 
 /// The Job's status; the default before it has one.
-#[must_use]
 pub fn status(job: &Job) -> JobStatus {
     job.status.clone().unwrap_or_default()
 }
 
 /// The phase of a Job.
-#[must_use]
 pub fn phase(job: &Job) -> Option<Phase> {
     job.status.as_ref()?.phase
 }
 
 /// The condition of a Job, if it is true.
-#[must_use]
 pub fn condition<'j>(job: &'j Job, type_: &str) -> Option<&'j Condition> {
     conditions::find_true(&job.status.as_ref()?.conditions, type_)
 }
 
 /// The condition that says that the Job is finished.
-#[must_use]
 pub fn finished(job: &Job) -> Option<&Condition> {
     conditions::finished(&job.status.as_ref()?.conditions)
 }
 
 /// A node in the list of a Job's status, which has those that are not done.
-#[must_use]
 pub fn find_node<'j>(job: &'j Job, name: &str) -> Option<&'j NodeStatus> {
     job.status.as_ref()?.nodes.iter().find(|node| node.name == name)
 }
 
+/// The name of a pod's node.
+pub fn node_of(pod: &Pod) -> Option<&str> {
+    pod.spec.as_ref()?.node_name.as_deref()
+}
+
 /// The Job in one line.
-#[must_use]
 pub fn describe(job: &Job) -> String {
     let status = status(job);
     let mut text = match (status.phase, status.completed) {

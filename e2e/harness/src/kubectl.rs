@@ -8,9 +8,6 @@ use crate::process::{Cmd, LogDir, Output};
 /// Runs a command of kubectl, and fails when it warns.
 ///
 /// It warns of a deprecated version, an unknown field, or a pod that violates a profile.
-///
-/// # Errors
-/// When kubectl fails or warns.
 pub async fn without_warning(kubectl: Cmd, logs: &LogDir) -> Result<Output> {
     let (sender, mut lines) = mpsc::unbounded_channel();
     let output = kubectl.stderr_lines(sender).run(logs).await?;
@@ -30,7 +27,6 @@ pub async fn without_warning(kubectl: Cmd, logs: &LogDir) -> Result<Output> {
 }
 
 /// Whether kubectl, the API server or kustomize warns in this line.
-#[must_use]
 pub fn is_warning(line: &str) -> bool {
     line.trim_start_matches(['#', ' ']).starts_with("Warning:")
 }

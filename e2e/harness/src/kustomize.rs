@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::paths;
@@ -25,18 +25,14 @@ pub struct Kustomization<'a> {
     pub resources: Vec<PathBuf>,
     /// Parts: folders in the workspace.
     pub components: Vec<PathBuf>,
-    /// Names of images, and what they are replaced by, with a tag.
+    /// Names of images, and what they are replaced by, with a tag or a digest.
     pub images: Vec<(&'a str, &'a str)>,
 }
 
 impl Kustomization<'_> {
     /// Writes it into a folder, which may lie anywhere.
-    ///
-    /// # Errors
-    /// When the folder cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
+        fs_err::create_dir_all(folder)?;
         let folder = folder.canonicalize()?;
         let from = |paths: &[PathBuf]| -> Result<Vec<PathBuf>> {
             let workspace = paths::workspace().canonicalize()?;
@@ -53,12 +49,14 @@ impl Kustomization<'_> {
         });
         let file = folder.join(FILE);
         // JSON is YAML.
-        std::fs::write(&file, kustomization.to_string())
-            .with_context(|| format!("cannot write {}", file.display()))
+        Ok(fs_err::write(&file, kustomization.to_string())?)
     }
 }
 
 fn image(name: &str, new: &str) -> Value {
+    if let Some((new, digest)) = new.split_once('@') {
+        return json!({"name": name, "newName": new, "digest": digest});
+    }
     let (new, tag) = new.rsplit_once(':').unwrap_or((new, "latest"));
     json!({"name": name, "newName": new, "newTag": tag})
 }
@@ -72,13 +70,9 @@ fn relative(from: &Path, to: &Path) -> PathBuf {
 }
 
 /// The folders in a folder of the workspace that hold a kustomization or a part of one.
-///
-/// # Errors
-/// When it cannot be read.
 pub fn folders(parent: &str) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(paths::workspace().join(parent))
-        .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
-        .with_context(|| format!("cannot list {parent}"))?;
+    let entries: Vec<_> =
+        fs_err::read_dir(paths::workspace().join(parent))?.collect::<Result<_, _>>()?;
     let mut folders: Vec<_> = entries
         .into_iter()
         .filter(|entry| entry.path().join(FILE).exists())
@@ -91,6 +85,16 @@ pub fn folders(parent: &str) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn image_is_replaced_by_tag_or_digest() {
+        assert_eq!(
+            image("a", "r:5000/b:1"),
+            json!({"name": "a", "newName": "r:5000/b", "newTag": "1"})
+        );
+        let pinned = image("a", "r:5000/b@sha256:0");
+        assert_eq!(pinned, json!({"name": "a", "newName": "r:5000/b", "digest": "sha256:0"}));
+    }
 
     #[test]
     fn way_leads_up_and_down() {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::paths;
 
@@ -39,19 +39,14 @@ pub const TRANSCRIPT: &str = "shell-session";
 const FOLDERS: [&str; 3] = ["", "docs", "deploy/kustomize"];
 
 /// All pages.
-///
-/// # Errors
-/// When they cannot be read.
 pub fn all() -> Result<Vec<Page>> {
     let mut pages = Vec::new();
     for folder in FOLDERS {
-        let entries = std::fs::read_dir(paths::workspace().join(folder))
-            .with_context(|| format!("cannot list {folder:?}"))?;
+        let entries = fs_err::read_dir(paths::workspace().join(folder))?;
         for entry in entries {
             let file = entry?.path();
             if file.extension().is_some_and(|extension| extension == "md") {
-                let text = std::fs::read_to_string(&file)
-                    .with_context(|| format!("cannot read {}", file.display()))?;
+                let text = fs_err::read_to_string(&file)?;
                 let name = file.file_name().unwrap_or_default();
                 pages.push(Page { path: Path::new(folder).join(name), text });
             }
@@ -62,9 +57,6 @@ pub fn all() -> Result<Vec<Page>> {
 }
 
 /// The lines of a program on all pages: the place of each, and the words behind `program`.
-///
-/// # Errors
-/// When the pages cannot be read.
 pub fn commands_of(program: &str) -> Result<Vec<(String, Vec<String>)>> {
     let mut commands = Vec::new();
     for page in all()? {
@@ -82,7 +74,6 @@ pub fn commands_of(program: &str) -> Result<Vec<(String, Vec<String>)>> {
 
 impl Page {
     /// The fenced blocks.
-    #[must_use]
     pub fn blocks(&self) -> Vec<Block<'_>> {
         let mut blocks = Vec::new();
         let mut open: Option<(Block<'_>, usize)> = None;
@@ -107,7 +98,6 @@ impl Page {
     ///
     /// These are the lines behind a `$` in blocks of this language, [`CONSOLE`] or [`TRANSCRIPT`], without
     /// comments and redirections.
-    #[must_use]
     pub fn commands(&self, language: &str) -> Vec<(String, &str)> {
         let mut commands = Vec::new();
         for block in self.blocks().into_iter().filter(|block| block.language == language) {
@@ -140,7 +130,6 @@ impl Page {
     }
 
     /// The targets of links into this repository.
-    #[must_use]
     pub fn links(&self) -> Vec<String> {
         let prose = self.prose();
         let targets = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
@@ -148,14 +137,12 @@ impl Page {
     }
 
     /// What a link may name behind a `#`: the headings, as GitHub writes them.
-    #[must_use]
     pub fn anchors(&self) -> Vec<String> {
         let prose = self.prose();
         prose.lines().filter(|line| line.starts_with('#')).map(anchor).collect()
     }
 
     /// Paths in the repository that are named in backticks: those that begin with one of its folders.
-    #[must_use]
     pub fn named_paths(&self, folders: &[String]) -> Vec<String> {
         let prose = self.prose();
         let named = prose.split('`').skip(1).step_by(2);

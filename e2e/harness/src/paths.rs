@@ -1,12 +1,12 @@
 //! Folders: the workspace, its target folder, one for each run.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The root of the workspace.
 ///
 /// Cargo names the folder of the package to the programs that it runs; a binary started by hand
 /// takes the place where it was built.
-#[must_use]
 pub fn workspace() -> PathBuf {
     let package = std::env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
@@ -15,7 +15,6 @@ pub fn workspace() -> PathBuf {
 }
 
 /// Cargo's target folder, where everything that the harness writes goes.
-#[must_use]
 pub fn target() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(dir) => workspace().join(dir),
@@ -23,8 +22,15 @@ pub fn target() -> PathBuf {
     }
 }
 
+/// What an access to a file or a folder gave, or nothing where there is no such file.
+pub fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
+}
+
 /// A name for a run that sorts by time (UTC) and differs between processes: `20260131-142536-4711`.
-#[must_use]
 pub fn run_name() -> String {
     let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
     format!("{now}-{}", std::process::id())

@@ -77,7 +77,8 @@ pub struct Timing {
     pub outcome: String,
 }
 
-fn seconds<S: serde::Serializer>(elapsed: &Duration, to: S) -> Result<S::Ok, S::Error> {
+/// Writes a duration as a number of seconds.
+pub(crate) fn seconds<S: serde::Serializer>(elapsed: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64(elapsed.as_secs_f64())
 }
 
@@ -91,7 +92,6 @@ enum Verdict {
 
 impl Progress {
     /// Live lines when standard error is a terminal, plain lines otherwise.
-    #[must_use]
     pub fn new() -> Self {
         Self::on(match is_smart_terminal() {
             true => Screen::Live(MultiProgress::new()),
@@ -100,7 +100,6 @@ impl Progress {
     }
 
     /// Lines for [`Phase::relay`] of the program that started this one.
-    #[must_use]
     pub fn relay() -> Self {
         Self::on(Screen::Relay)
     }
@@ -119,9 +118,6 @@ impl Progress {
     /// Runs one phase.
     ///
     /// Its work may say what it waits for ([`Phase::detail`]) and what it achieved ([`Phase::outcome`]).
-    ///
-    /// # Errors
-    /// Those of the work.
     pub async fn phase<T, E>(
         &self,
         name: &str,
@@ -182,7 +178,6 @@ impl Progress {
     }
 
     /// The phases so far, in the order of their ends.
-    #[must_use]
     pub fn timings(&self) -> Vec<Timing> {
         self.0.timings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -353,7 +348,6 @@ impl Tally {
     }
 
     /// Reads the last line of a run.
-    #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
         let (passed, failed) = line.split_once(" passed, ")?;
         let failed = failed.strip_suffix(" failed")?;

@@ -33,7 +33,6 @@ pub struct Image {
 
 impl Image {
     /// An image that has the same name in both.
-    #[must_use]
     pub fn named(name: String) -> Self {
         Self { local: name.clone(), name }
     }
@@ -53,6 +52,32 @@ pub struct NodeImage {
     pub kubectl: PathBuf,
 }
 
+/// A release in a folder, as users get it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The images in it.
+    pub images: Vec<ReleasedImage>,
+    /// The package of the chart in it.
+    pub chart: PathBuf,
+    /// Installs charts.
+    pub helm: PathBuf,
+}
+
+/// An image of a release.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleasedImage {
+    /// Name and tag.
+    pub reference: String,
+    /// The digest by which manifests and chart name it.
+    pub digest: String,
+    /// The OCI layout of it, with all processors.
+    pub layout: PathBuf,
+}
+
 /// How the binaries in the images are built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
@@ -64,7 +89,6 @@ pub enum Profile {
 
 impl Profile {
     /// Its name in `Cargo.toml`, and that of its folder.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Release => "release",
@@ -90,9 +114,6 @@ pub struct Provider {
 
 impl Provider {
     /// The program that the environment names. With `no_provision` it changes nothing on this machine.
-    ///
-    /// # Errors
-    /// When the environment names none.
     pub fn new(no_provision: bool, logs: &LogDir) -> Result<Self> {
         let program = std::env::var_os(XTASK)
             .with_context(|| format!("{XTASK} is not set: start this with `cargo xtask`"))?;
@@ -100,7 +121,6 @@ impl Provider {
     }
 
     /// A command of `xtask`.
-    #[must_use]
     pub fn xtask(&self, args: &[&str]) -> Cmd {
         let no_provision = self.no_provision.then_some("--no-provision");
         Cmd::new(&self.program)
@@ -112,18 +132,12 @@ impl Provider {
     }
 
     /// Makes sure that Docker answers, and Podman is there if wanted. Returns Docker's version.
-    ///
-    /// # Errors
-    /// When it cannot be provided, with what to do. So it is for all that follow.
     pub async fn docker(&self, podman: bool, phase: &Phase) -> Result<String> {
         let podman = podman.then_some("--podman");
         self.ask(&[&["docker"], podman.as_slice()].concat(), phase).await
     }
 
     /// Builds the images of `deploy/` and of its samples.
-    ///
-    /// # Errors
-    /// As [`Self::docker`].
     pub async fn images(&self, profile: Profile, phase: &Phase) -> Result<Vec<Image>> {
         self.ask(&["images", "--profile", profile.name()], phase).await
     }
@@ -131,9 +145,6 @@ impl Provider {
     /// Provides the node image of a version of Kubernetes, and the programs for it.
     ///
     /// The version is a minor one, the newest, or that of an image by name.
-    ///
-    /// # Errors
-    /// As [`Self::docker`].
     pub async fn node_image(
         &self,
         kubernetes: Option<&str>,
@@ -147,35 +158,31 @@ impl Provider {
     }
 
     /// Builds the image that enforces NetworkPolicies.
-    ///
-    /// # Errors
-    /// As [`Self::docker`].
     pub async fn kube_router(&self, phase: &Phase) -> Result<Image> {
         self.ask(&["kube-router"], phase).await
     }
 
     /// Provides kind.
-    ///
-    /// # Errors
-    /// As [`Self::docker`].
     pub async fn kind(&self, phase: &Phase) -> Result<PathBuf> {
         self.ask(&["kind"], phase).await
     }
 
     /// Provides the image of a control plane in a container.
-    ///
-    /// # Errors
-    /// As [`Self::docker`].
     pub async fn control_plane(&self, phase: &Phase) -> Result<String> {
         self.ask(&["control-plane"], phase).await
     }
 
     /// Builds operator and terminator, and returns their folder.
+    pub async fn binaries(&self, phase: &Phase) -> Result<PathBuf> {
+        self.ask(&["binaries"], phase).await
+    }
+
+    /// Makes a release that is not pushed.
     ///
     /// # Errors
     /// As [`Self::docker`].
-    pub async fn binaries(&self, phase: &Phase) -> Result<PathBuf> {
-        self.ask(&["binaries"], phase).await
+    pub async fn release(&self, phase: &Phase) -> Result<Release> {
+        self.ask(&["release"], phase).await
     }
 
     async fn ask<T: DeserializeOwned>(&self, what: &[&str], phase: &Phase) -> Result<T> {

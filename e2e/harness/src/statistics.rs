@@ -4,7 +4,6 @@ use std::time::Duration;
 
 /// The middle of some durations (the mean of the middle two for an even number) and the longest.
 /// `None` when there are none.
-#[must_use]
 pub fn median_and_maximum(durations: &[Duration]) -> Option<(Duration, Duration)> {
     let mut sorted = durations.to_vec();
     sorted.sort();

@@ -40,6 +40,16 @@ pub enum State<T> {
     Waiting(String),
 }
 
+/// A kind of objects that are in namespaces and can be waited for.
+pub trait Namespaced: Watched + Resource<DynamicType = (), Scope = NamespaceResourceScope> {}
+
+impl<K: Watched + Resource<DynamicType = (), Scope = NamespaceResourceScope>> Namespaced for K {}
+
+/// A kind of objects that can be waited for.
+pub trait Watched: Resource + Clone + DeserializeOwned + Debug + Send + 'static {}
+
+impl<K: Resource + Clone + DeserializeOwned + Debug + Send + 'static> Watched for K {}
+
 /// The objects that a watch knows of, by namespace and name.
 pub type Objects<K> = BTreeMap<(String, String), K>;
 
@@ -84,7 +94,6 @@ impl<'a> Waiter<'a> {
     /// Waits until `deadline`, and shows in `phase` what it waits for.
     ///
     /// The error of one that takes too long quotes the events of `namespace`.
-    #[must_use]
     pub fn new(client: &Client, phase: &'a Phase, namespace: &str, deadline: Deadline) -> Self {
         Self {
             client: client.clone(),
@@ -95,20 +104,17 @@ impl<'a> Waiter<'a> {
     }
 
     /// Waits of which each may take `limit`, and which show nothing.
-    #[must_use]
     pub fn each(client: &Client, namespace: &str, limit: Duration) -> Self {
         let limit = Limit::Each(limit);
         Self { client: client.clone(), phase: None, namespace: namespace.to_owned(), limit }
     }
 
     /// The client that it watches with.
-    #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
     }
 
     /// The point in time at which a wait ends that begins now.
-    #[must_use]
     pub fn deadline(&self) -> Deadline {
         match self.limit {
             Limit::At(deadline) => deadline,
@@ -118,19 +124,13 @@ impl<'a> Waiter<'a> {
 
     /// Waits until the watched objects satisfy `check`. It is called with a complete picture only:
     /// first when the initial list is there, then at every change.
-    ///
-    /// # Errors
-    /// A [`TimedOut`] when the deadline passes.
-    pub async fn watch<K, T>(
+    pub async fn watch<K: Watched, T>(
         &self,
         api: Api<K>,
         config: watcher::Config,
         expected: &str,
         mut check: impl FnMut(&Objects<K>) -> State<T>,
-    ) -> Result<T>
-    where
-        K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-    {
+    ) -> Result<T> {
         let events = watcher(api, config).backoff(EverySecond);
         let check = |objects: &Objects<K>| {
             let state = check(objects);
@@ -147,19 +147,13 @@ impl<'a> Waiter<'a> {
     }
 
     /// Waits until there is an object of this name that is as expected, and returns it.
-    ///
-    /// # Errors
-    /// A [`TimedOut`] when the deadline passes.
-    pub async fn object<K>(
+    pub async fn object<K: Watched + Serialize>(
         &self,
         api: Api<K>,
         name: &str,
         expected: &str,
         mut is_reached: impl FnMut(&K) -> bool,
-    ) -> Result<K>
-    where
-        K: Resource + Clone + DeserializeOwned + Serialize + Debug + Send + 'static,
-    {
+    ) -> Result<K> {
         let expected = format!("{name}: {expected}");
         let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
         self.watch(api, config, &expected, |found| match found.values().next() {
@@ -170,26 +164,29 @@ impl<'a> Waiter<'a> {
         .await
     }
 
+    /// Waits until there is no object of this name.
+    pub async fn gone<K: Watched>(&self, api: Api<K>, name: &str) -> Result<()>
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+        let expected = format!("{} {name} gone", K::kind(&()));
+        self.watch(api, config, &expected, |found| match found.is_empty() {
+            true => State::Reached(()),
+            false => State::Waiting("it is still there".to_owned()),
+        })
+        .await
+    }
+
     /// Waits until no object with these labels is left that `is_meant`.
     ///
     /// Only metadata is read, so that an object which is no `K` is waited for as well.
-    ///
-    /// # Errors
-    /// A [`TimedOut`] when the deadline passes.
-    pub async fn none_left<K>(
+    pub async fn none_left<K: Namespaced>(
         &self,
         namespace: &str,
         labels: &str,
         is_meant: impl Fn(&ObjectMeta) -> bool,
-    ) -> Result<()>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + Debug
-            + Send
-            + 'static,
-    {
+    ) -> Result<()> {
         let expected = format!("no {} left in {namespace}", K::plural(&()));
         let config = watcher::Config::default().labels(labels);
         let api: Api<PartialObjectMeta<K>> = Api::namespaced(self.client.clone(), namespace);
@@ -204,10 +201,7 @@ impl<'a> Waiter<'a> {
         .await
     }
 
-    /// Waits for what cannot be watched: calls `check` at an interval.
-    ///
-    /// # Errors
-    /// A [`TimedOut`] when the deadline passes. An error of a check counts as not yet.
+    /// Waits for what cannot be watched: calls `check` at an interval. Its errors count as not yet.
     pub async fn poll<T, F>(
         &self,
         expected: &str,

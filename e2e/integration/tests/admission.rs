@@ -150,22 +150,8 @@ fn example_policy_has_no_warning_takes_what_it_says_and_refuses_the_rest() {
         let (policy, binding) = shipped(cx)?;
         let reported = warnings(cx, &policy).await?;
         ensure!(reported.is_empty(), "{reported:?}");
-        let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(cx.client.clone());
-        // Not forbidden yet, which makes it certain that what refuses it below is the policy.
         let first = json!({"image": "x", "mountPath": "/"});
-        ensure!(refusal(cx, &first).await?.is_none());
-        bindings.create(&PostParams::default(), &binding).await?;
-        until_refused(cx, &first, true).await?;
-
-        for spec in allowed() {
-            let refusal = refusal(cx, &spec).await?;
-            ensure!(refusal.is_none(), "{spec}: {refusal:?}");
-        }
-        for (spec, message) in forbidden() {
-            let refusal = refusal(cx, &spec).await?.with_context(|| format!("{spec} is taken"))?;
-            let is_so = refusal.contains("denied request: ") && refusal.contains(message);
-            ensure!(is_so, "{spec}: {refusal}");
-        }
+        decides(cx, &binding, &first, allowed(), forbidden()).await?;
         is_asked_at_updates_but_not_of_status(cx).await?;
 
         let namespaces: Api<Namespace> = Api::all(cx.client.clone());
@@ -174,6 +160,31 @@ fn example_policy_has_no_warning_takes_what_it_says_and_refuses_the_rest() {
         until_refused(cx, &first, false).await?;
         delete_policy(cx).await
     });
+}
+
+/// Binds a policy that forbids `first`, and sees what it takes and what it says of the rest.
+pub(crate) async fn decides(
+    cx: &Test,
+    binding: &ValidatingAdmissionPolicyBinding,
+    first: &Value,
+    allowed: Vec<Value>,
+    forbidden: Vec<(Value, &str)>,
+) -> Result<()> {
+    // Not forbidden yet, which makes it certain that what refuses it below is the policy.
+    ensure!(refusal(cx, first).await?.is_none());
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(cx.client.clone());
+    bindings.create(&PostParams::default(), binding).await?;
+    until_refused(cx, first, true).await?;
+    for spec in allowed {
+        let refusal = refusal(cx, &spec).await?;
+        ensure!(refusal.is_none(), "{spec}: {refusal:?}");
+    }
+    for (spec, message) in forbidden {
+        let refusal = refusal(cx, &spec).await?.with_context(|| format!("{spec} is taken"))?;
+        let is_so = refusal.contains("denied request: ") && refusal.contains(message);
+        ensure!(is_so, "{spec}: {refusal}");
+    }
+    Ok(())
 }
 
 /// An edit of a Job is refused as a new one is; the operator's writes are not the policy's matter.

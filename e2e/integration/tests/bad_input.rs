@@ -1,5 +1,7 @@
 //! What users get for Jobs that cannot be.
 
+mod turns;
+
 use anyhow::{Context as _, Result, ensure};
 use api::job::Job;
 use api::job::conditions::FAILED;
@@ -13,8 +15,11 @@ use serde_json::{Value, json};
 use crate::job::manifest;
 use crate::test::{Test, alone, settle, shared};
 
+/// As in [`refused_at_apply`].
+type Refused = (&'static str, Value, &'static str, &'static str);
+
 /// A field, a bad value for it, the path that `kubectl apply` names, and what it says of the value.
-fn refused_at_apply() -> Vec<(&'static str, Value, &'static str, &'static str)> {
+fn refused_at_apply() -> Vec<Refused> {
     let ours = "must not be set: it belongs to the operator";
     vec![
         ("image", json!(""), "spec.image", "at least 1 chars"),
@@ -109,7 +114,17 @@ fn refused_at_apply() -> Vec<(&'static str, Value, &'static str, &'static str)> 
             "spec.template.spec.readinessGates",
             "must not be set: a pod of a Job is ready when its work is done",
         ),
+        (
+            "template",
+            json!({"spec": {"schedulingGates": [{"name": "daemonset.darkowlzz.space/turn"}]}}),
+            "spec.template.spec.schedulingGates",
+            "belongs to the operator",
+        ),
+        ("suspend", json!("yes"), "spec.suspend", "type boolean"),
     ]
+    .into_iter()
+    .chain(turns::refused_at_apply())
+    .collect()
 }
 
 #[test]
@@ -161,6 +176,21 @@ fn odd_values_are_taken() {
             ("template", json!({"metadata": {"creationTimestamp": null}, "spec": {"a": null}})),
             ("template", json!({"spec": {"restartPolicy": "Always", "nodeName": ""}})),
             ("template", json!({"spec": {"restartPolicy": null, "readinessGates": []}})),
+            ("template", json!({"spec": {"schedulingGates": [{"name": "example.com/quota"}]}})),
+            ("template", json!({"spec": {"schedulingGates": null}})),
+            ("template", json!({"spec": {"schedulingGates": [{"name": null}, {}]}})),
+            ("parallelism", json!(0)),
+            ("parallelism", json!(i32::MAX)),
+            ("parallelism", json!("0%")),
+            ("parallelism", json!("100%")),
+            ("parallelism", Value::Null),
+            ("minReadySeconds", json!(i32::MAX)),
+            ("order", json!([{}])),
+            ("order", json!([{"matchLabels": {"a": ""}}, {"matchExpressions": []}])),
+            ("order", Value::Null),
+            ("windows", json!([{"schedule": "@daily", "durationSeconds": i64::MAX}])),
+            ("suspend", Value::Null),
+            ("completionPolicy", Value::Null),
         ];
         for (field, value) in odd {
             let mut spec = manifest("odd").json()["spec"].clone();
@@ -215,6 +245,15 @@ fn refused_by_the_operator() -> Vec<(&'static str, Value, &'static str)> {
             "our-label",
             json!({"image": "x", "template": {"metadata": {"labels": {"job": "another"}}}}),
             "spec.template.metadata.labels[job]: must not be set: it belongs to the operator",
+        ),
+        (
+            "our-gate",
+            json!({
+                "image": "x",
+                "template": {"spec": {"schedulingGates": [{"name": "daemonset.darkowlzz.space/turn"}]}},
+            }),
+            "spec.template.spec.schedulingGates: must not be set: what begins with \
+             daemonset.darkowlzz.space belongs to the operator",
         ),
         (
             "two-at-once",
@@ -393,7 +432,8 @@ fn bad_job_says_what_is_wrong_with_it_and_holds_up_nothing() {
 async fn verify_bad_jobs(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let mut bad = Vec::new();
-    for (name, spec, message) in refused_by_the_operator() {
+    let rows = refused_by_the_operator().into_iter().chain(turns::refused_by_the_operator());
+    for (name, spec, message) in rows {
         let mut manifest = manifest(name).json();
         manifest["spec"] = spec;
         apply_once_accepted(cx, &manifest).await?;

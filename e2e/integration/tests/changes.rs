@@ -1,6 +1,6 @@
 //! Jobs that change, or are created anew, while they run.
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, Result, ensure};
 use api::job::conditions::{COMPLETE, FAILED};
 use api::job::{Job, Phase};
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -9,336 +9,268 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use testbed::simulation::Hold;
 
-use crate::cluster::NODES;
-use crate::job::{condition, exit_code_manifest, manifest, phase};
-use crate::test::{settle, shared};
+use crate::job::{condition, exit_code_manifest, exit_well, log_done, manifest, phase};
+use crate::test::{Test, settle, shared_test};
 
-#[test]
-fn changed_work_starts_anew_everywhere_and_old_results_do_not_count() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let mut manifest = manifest("changed");
-        let job = cx.apply(&manifest).await?;
-        let old = job.pods().await?;
-        old[0].log("done\n")?;
-        old[1].log("done\n")?;
-        job.until_completed("2/3").await?;
-        manifest = manifest.image("darkowlzz/cleanup:v0.0.3");
-        cx.apply(&manifest).await?;
-        let new = job.pods_other_than(&old).await?;
-        let restarted = job.until_completed("0/3").await?;
-        let status = restarted.status.context("a status")?;
-        ensure!(status.observed_generation == Some(2), "{status:?}");
-        new[2].log("done\n")?;
-        job.until_completed("1/3").await?;
-        settle().await;
-        job.until_completed("1/3").await?;
-        new[0].log("done\n")?;
-        new[1].log("done\n")?;
-        job.until_gone().await
-    });
+#[apply(shared_test)]
+async fn changed_work_starts_anew_everywhere_and_old_results_do_not_count(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let mut manifest = manifest("changed");
+    let job = cx.apply(&manifest).await?;
+    let old = job.pods().await?;
+    log_done([&old[0], &old[1]])?;
+    job.until_completed("2/3").await?;
+    manifest = manifest.image("darkowlzz/cleanup:v0.0.3");
+    cx.apply(&manifest).await?;
+    let new = job.pods_other_than(&old).await?;
+    let restarted = job.until_completed("0/3").await?;
+    let status = restarted.status.context("a status")?;
+    ensure!(status.observed_generation == Some(2), "{status:?}");
+    new[2].log("done\n")?;
+    job.until_completed("1/3").await?;
+    settle().await;
+    job.until_completed("1/3").await?;
+    log_done([&new[0], &new[1]])?;
+    job.until_gone().await
 }
 
-#[test]
-fn results_of_the_old_work_do_not_count_while_its_pods_still_stop() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let mut manifest = manifest("lingering");
-        let job = cx.apply(&manifest).await?;
-        let old = job.pods().await?;
-        job.until_completed("0/3").await?;
-        for node in NODES {
-            cx.sim().hold(Hold::Stop, &cx.namespace, node);
-        }
-        manifest = manifest.args(["/basetarget/bar"]);
-        cx.apply(&manifest).await?;
-        for pod in &old {
-            let deleted =
-                |pod: &k8s_openapi::api::core::v1::Pod| pod.metadata.deletion_timestamp.is_some();
-            cx.wait().object(job.api(), &pod.name(), "being deleted", deleted).await?;
-            pod.log("done\n")?;
-        }
-        settle().await;
-        job.until_completed("0/3").await?;
-        for node in NODES {
-            cx.sim().release(Hold::Stop, &cx.namespace, node);
-        }
-        for pod in job.pods_other_than(&old).await? {
-            pod.log("done\n")?;
-        }
-        job.until_gone().await
-    });
+#[apply(shared_test)]
+async fn results_of_the_old_work_do_not_count_while_its_pods_still_stop(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let mut manifest = manifest("lingering");
+    let job = cx.apply(&manifest).await?;
+    let old = job.pods().await?;
+    job.until_completed("0/3").await?;
+    cx.hold_everywhere(Hold::Stop);
+    manifest = manifest.args(["/basetarget/bar"]);
+    cx.apply(&manifest).await?;
+    for pod in &old {
+        let deleted =
+            |pod: &k8s_openapi::api::core::v1::Pod| pod.metadata.deletion_timestamp.is_some();
+        cx.wait().object(job.api(), &pod.name(), "being deleted", deleted).await?;
+        pod.log("done\n")?;
+    }
+    settle().await;
+    job.until_completed("0/3").await?;
+    cx.release_everywhere(Hold::Stop);
+    log_done(job.pods_other_than(&old).await?)?;
+    job.until_gone().await
 }
 
-#[test]
-fn change_beside_the_work_restarts_nothing() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let mut manifest = manifest("relabelled");
-        let job = cx.apply(&manifest).await?;
-        let pods = job.pods().await?;
-        pods[0].log("done\n")?;
-        job.until_completed("1/3").await?;
-        manifest = manifest.label("team", "a").annotation("note", "b");
-        cx.apply(&manifest).await?;
-        settle().await;
-        let daemon_set = job.daemon_set().await?;
-        ensure!(daemon_set.metadata.generation == Some(1), "{daemon_set:?}");
-        job.until_completed("1/3").await?;
-        for pod in &pods[1..] {
-            pod.log("done\n")?;
-        }
-        job.until_gone().await
-    });
+#[apply(shared_test)]
+async fn change_beside_the_work_restarts_nothing(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let mut manifest = manifest("relabelled");
+    let job = cx.apply(&manifest).await?;
+    let pods = job.pods().await?;
+    pods[0].log("done\n")?;
+    job.until_completed("1/3").await?;
+    manifest = manifest.label("team", "a").annotation("note", "b").ttl(3600);
+    cx.apply(&manifest).await?;
+    job.until("the edit seen", |job| {
+        job.status.as_ref().is_some_and(|s| s.observed_generation == Some(2))
+    })
+    .await?;
+    settle().await;
+    let daemon_set = job.daemon_set().await?;
+    ensure!(daemon_set.metadata.generation == Some(1), "{daemon_set:?}");
+    job.until_completed("1/3").await?;
+    log_done(&pods[1..])?;
+    job.until_all_done().await
 }
 
-#[test]
-fn nothing_is_written_when_nothing_changes() {
-    shared(async |cx| {
-        let (operator, terminator) = cx.both().await?;
-        let job = cx.apply(&manifest("quiet")).await?;
-        let pods = job.pods().await?;
-        pods[0].log("done\n")?;
-        job.until_recorded(&pods[0]).await?;
-        job.until_completed("1/3").await?;
-        settle().await;
-        let versions = async || -> anyhow::Result<_> {
-            let daemon_set = job.daemon_set_name();
-            Ok((
-                job.api::<Job>().get(&job.name).await?.resource_version(),
-                job.api::<DaemonSet>().get(&daemon_set).await?.resource_version(),
-            ))
-        };
-        let before = versions().await?;
-        let written = (operator.writes().len(), terminator.writes().len());
-        // Processes that start anew look at everything again.
-        operator.kill();
-        terminator.kill();
-        let (operator, terminator) = cx.both().await?;
-        pods[1].log("still working\n")?;
-        settle().await;
-        ensure!(versions().await? == before, "after {written:?} writes");
-        let writes = [operator.writes(), terminator.writes()].concat();
-        ensure!(writes.is_empty(), "{writes:?}");
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn nothing_is_written_when_nothing_changes(cx: &Test) -> Result<()> {
+    let (operator, terminator) = cx.both().await?;
+    let job = cx.apply(&manifest("quiet")).await?;
+    let pods = job.pods().await?;
+    pods[0].log("done\n")?;
+    job.until_recorded(&pods[0]).await?;
+    job.until_completed("1/3").await?;
+    settle().await;
+    let versions = async || -> anyhow::Result<_> {
+        let daemon_set = job.daemon_set_name();
+        Ok((
+            job.api::<Job>().get(&job.name).await?.resource_version(),
+            job.api::<DaemonSet>().get(&daemon_set).await?.resource_version(),
+        ))
+    };
+    let before = versions().await?;
+    let written = (operator.writes().len(), terminator.writes().len());
+    // Processes that start anew look at everything again.
+    operator.kill();
+    terminator.kill();
+    let (operator, terminator) = cx.both().await?;
+    pods[1].log("still working\n")?;
+    settle().await;
+    ensure!(versions().await? == before, "after {written:?} writes");
+    let writes = [operator.writes(), terminator.writes()].concat();
+    ensure!(writes.is_empty(), "{writes:?}");
+    Ok(())
 }
 
-#[test]
-fn job_created_anew_is_not_ended_by_the_pods_of_the_old_one() {
-    shared(async |cx| {
-        let (_operator, terminator) = cx.both().await?;
-        let job = cx.apply(&manifest("again")).await?;
-        let old = job.pods().await?;
-        let uid = job.get().await?.uid();
-        for node in NODES {
-            cx.sim().hold(Hold::Stop, &cx.namespace, node);
-        }
-        old[0].log("done\n")?;
-        job.until_completed("1/3").await?;
-        job.delete().await?;
-        cx.apply(&manifest("again")).await?;
-        job.until("another one", |job| job.uid() != uid).await?;
-        // They run on until the kubelets stop them.
-        old[1].log("done\n")?;
-        old[2].log("done\n")?;
-        let new = job.pods_other_than(&old).await?;
-        job.until_completed("0/3").await?;
-        settle().await;
-        job.until_completed("0/3").await?;
-        ensure!(terminator.deletions("/jobs/again").is_empty());
-        for node in NODES {
-            cx.sim().release(Hold::Stop, &cx.namespace, node);
-        }
-        for pod in new {
-            pod.log("done\n")?;
-        }
-        job.until_gone().await
-    });
+#[apply(shared_test)]
+async fn job_created_anew_is_not_ended_by_the_pods_of_the_old_one(cx: &Test) -> Result<()> {
+    let (_operator, terminator) = cx.both().await?;
+    let job = cx.apply(&manifest("again")).await?;
+    let old = job.pods().await?;
+    let uid = job.get().await?.uid();
+    cx.hold_everywhere(Hold::Stop);
+    old[0].log("done\n")?;
+    job.until_completed("1/3").await?;
+    job.delete().await?;
+    cx.apply(&manifest("again")).await?;
+    job.until("another one", |job| job.uid() != uid).await?;
+    // They run on until the kubelets stop them.
+    log_done([&old[1], &old[2]])?;
+    let new = job.pods_other_than(&old).await?;
+    job.until_completed("0/3").await?;
+    settle().await;
+    job.until_completed("0/3").await?;
+    ensure!(terminator.deletions("/jobs/again").is_empty());
+    cx.release_everywhere(Hold::Stop);
+    log_done(new)?;
+    job.until_gone().await
 }
 
 /// Keeps the DaemonSet of a deleted Job for as long as a test wants.
 const HOLD: &str = "tests.daemonset.darkowlzz.space/hold";
 
-#[test]
-fn job_created_anew_waits_while_the_daemon_set_of_the_old_one_is_there() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&manifest("held")).await?;
-        let old = job.daemon_set().await?;
-        let sets = job.api::<DaemonSet>();
-        let hold = async |finalizers: &[&str]| {
-            let patch = json!({"metadata": {"finalizers": finalizers}});
-            let params = PatchParams::default();
-            sets.patch(&old.name_any(), &params, &Patch::Merge(patch)).await
-        };
-        hold(&[HOLD]).await?;
-        let pods = job.pods().await?;
-        let uid = job.get().await?.uid();
-        job.delete().await?;
-        cx.apply(&manifest("held")).await?;
-        let is_new = |job: &Job| job.uid() != uid && phase(job) == Some(Phase::Pending);
-        job.until("another one, pending", is_new).await?;
-        // They run on, and complete.
-        for pod in &pods {
-            pod.log("done\n")?;
-        }
-        settle().await;
-        ensure!(phase(&job.get().await?) == Some(Phase::Pending), "the old pods count");
-        ensure!(job.daemon_set().await?.uid() == old.uid(), "it was replaced while it was held");
+#[apply(shared_test)]
+async fn job_created_anew_waits_while_the_daemon_set_of_the_old_one_is_there(
+    cx: &Test,
+) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&manifest("held")).await?;
+    let old = job.daemon_set().await?;
+    let sets = job.api::<DaemonSet>();
+    let hold = async |finalizers: &[&str]| {
+        let patch = json!({"metadata": {"finalizers": finalizers}});
+        let params = PatchParams::default();
+        sets.patch(&old.name_any(), &params, &Patch::Merge(patch)).await
+    };
+    hold(&[HOLD]).await?;
+    let pods = job.pods().await?;
+    let uid = job.get().await?.uid();
+    job.delete().await?;
+    cx.apply(&manifest("held")).await?;
+    let is_new = |job: &Job| job.uid() != uid && phase(job) == Some(Phase::Pending);
+    job.until("another one, pending", is_new).await?;
+    // They run on, and complete.
+    log_done(&pods)?;
+    settle().await;
+    ensure!(phase(&job.get().await?) == Some(Phase::Pending), "the old pods count");
+    ensure!(job.daemon_set().await?.uid() == old.uid(), "it was replaced while it was held");
 
-        hold(&[]).await?;
-        let new = job.pods_other_than(&pods).await?;
-        job.until_completed("0/3").await?;
-        ensure!(job.daemon_set().await?.uid() != old.uid(), "it was taken over");
-        for pod in &new {
-            pod.log("done\n")?;
-        }
-        job.until_gone().await
-    });
+    hold(&[]).await?;
+    let new = job.pods_other_than(&pods).await?;
+    job.until_completed("0/3").await?;
+    ensure!(job.daemon_set().await?.uid() != old.uid(), "it was taken over");
+    log_done(&new)?;
+    job.until_gone().await
 }
 
-#[test]
-fn deleted_job_leaves_nothing() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&manifest("cancelled")).await?;
-        job.pods().await?;
-        job.delete().await?;
-        job.until_gone().await
-    });
+#[apply(shared_test)]
+async fn changed_word_and_changed_mode_start_anew_and_the_old_word_counts_no_more(
+    cx: &Test,
+) -> Result<()> {
+    let _processes = cx.both().await?;
+    let mut manifest = manifest("reworded");
+    let job = cx.apply(&manifest).await?;
+    let old = job.pods().await?;
+    old[0].log("done\n")?;
+    job.until_completed("1/3").await?;
+    manifest = manifest.word("finished");
+    cx.apply(&manifest).await?;
+    let new = job.pods_other_than(&old).await?;
+    log_done(&new)?;
+    settle().await;
+    job.until_completed("0/3").await?;
+    new[0].log("finished\n")?;
+    job.until_completed("1/3").await?;
+    cx.apply(&exit_code_manifest("reworded")).await?;
+    let by_code = job.pods_other_than(&new).await?;
+    job.until_completed("0/3").await?;
+    exit_well(&by_code)?;
+    job.until_all_done().await
 }
 
-#[test]
-fn changed_word_starts_anew_and_the_old_one_no_longer_counts() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let mut manifest = manifest("reworded");
-        let job = cx.apply(&manifest).await?;
-        let old = job.pods().await?;
-        old[0].log("done\n")?;
-        job.until_completed("1/3").await?;
-        manifest = manifest.word("finished");
-        cx.apply(&manifest).await?;
-        let new = job.pods_other_than(&old).await?;
-        for pod in &new {
-            pod.log("done\n")?;
-        }
-        settle().await;
-        job.until_completed("0/3").await?;
-        for pod in &new {
-            pod.log("finished\n")?;
-        }
-        job.until_gone().await
-    });
-}
-
-#[test]
-fn changed_completion_mode_starts_anew() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&manifest("by-code")).await?;
-        let old = job.pods().await?;
-        old[0].log("done\n")?;
-        job.until_completed("1/3").await?;
-        cx.apply(&exit_code_manifest("by-code")).await?;
-        let new = job.pods_other_than(&old).await?;
-        job.until_completed("0/3").await?;
-        for pod in &new {
-            pod.exit(0)?;
-        }
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        Ok(())
-    });
-}
-
-#[test]
-fn changed_work_of_a_failed_job_starts_a_new_run() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let mut manifest = exit_code_manifest("second-go").backoff_limit(0).max_failed_nodes(0);
-        let job = cx.apply(&manifest).await?;
-        let old = job.pods().await?;
-        old[0].exit(0)?;
-        job.until_completed("1/3").await?;
-        old[1].exit(1)?;
-        let failed = job.until_finished().await?;
-        manifest = manifest.image("darkowlzz/cleanup:v0.0.3");
-        cx.apply(&manifest).await?;
-        let new = job.pods_other_than(&old).await?;
-        let running = job
-            .until("running anew", |job| {
-                let status = job.status.as_ref();
-                phase(job) == Some(Phase::Running)
-                    && status.is_some_and(|s| s.completed.as_deref() == Some("0/3"))
-            })
-            .await?;
-        let status = running.status.context("a status")?;
-        ensure!(status.observed_generation == Some(2), "{status:?}");
-        ensure!(status.conditions.is_empty() && status.failed == 0, "{status:?}");
-        ensure!(status.duration.is_none() && status.completion_time.is_none(), "{status:?}");
-        ensure!(status.start_time >= failed.status.and_then(|status| status.start_time));
-        // What failed or was done before counts no more.
-        for pod in &new {
-            pod.exit(0)?;
-        }
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        Ok(())
-    });
-}
-
-#[test]
-fn changed_work_of_a_complete_job_starts_a_new_run_and_a_changed_limit_does_not() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let mut manifest = exit_code_manifest("rerun");
-        let job = cx.apply(&manifest).await?;
-        let old = job.pods().await?;
-        for pod in &old {
-            pod.exit(0)?;
-        }
-        job.until_finished().await?;
-        job.until_stopped().await?;
-        manifest = manifest.deadline(1).backoff_limit(0);
-        cx.apply(&manifest).await?;
-        job.until("the edit seen", |job| {
-            job.status.as_ref().is_some_and(|s| s.observed_generation == Some(2))
+#[apply(shared_test)]
+async fn changed_work_of_a_failed_job_starts_a_new_run(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let mut manifest = exit_code_manifest("second-go").backoff_limit(0).max_failed_nodes(0);
+    let job = cx.apply(&manifest).await?;
+    let old = job.pods().await?;
+    old[0].exit(0)?;
+    job.until_completed("1/3").await?;
+    old[1].exit(1)?;
+    let failed = job.until_finished().await?;
+    manifest = manifest.image("darkowlzz/cleanup:v0.0.3");
+    cx.apply(&manifest).await?;
+    let new = job.pods_other_than(&old).await?;
+    let running = job
+        .until("running anew", |job| {
+            let status = job.status.as_ref();
+            phase(job) == Some(Phase::Running)
+                && status.is_some_and(|s| s.completed.as_deref() == Some("0/3"))
         })
         .await?;
-        settle().await;
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        job.until_stopped().await?;
-
-        manifest = manifest.deadline(3600).args(["/basetarget/bar"]);
-        cx.apply(&manifest).await?;
-        let new = job.pods_other_than(&old).await?;
-        for pod in &new {
-            pod.exit(0)?;
-        }
-        let ended = job
-            .until("complete again", |job| {
-                condition(job, COMPLETE).is_some_and(|c| c.observed_generation == Some(3))
-            })
-            .await?;
-        ensure!(ended.status.context("a status")?.completed.as_deref() == Some("3/3"));
-        Ok(())
-    });
+    let status = running.status.context("a status")?;
+    ensure!(status.observed_generation == Some(2), "{status:?}");
+    ensure!(status.conditions.is_empty() && status.failed == 0, "{status:?}");
+    ensure!(status.duration.is_none() && status.completion_time.is_none(), "{status:?}");
+    ensure!(status.start_time >= failed.status.and_then(|status| status.start_time));
+    // What failed or was done before counts no more.
+    exit_well(&new)?;
+    job.until_all_done().await
 }
 
-#[test]
-fn lowered_backoff_limit_is_heeded_while_the_job_runs() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let mut manifest = exit_code_manifest("strict").max_failed_nodes(0).backoff_limit(5);
-        let job = cx.apply(&manifest).await?;
-        let pods = job.pods().await?;
-        pods[1].exit(1)?;
-        job.until_node("worker-1", "has exited", |n| n.exit_code == Some(1)).await?;
-        manifest = manifest.backoff_limit(0);
-        cx.apply(&manifest).await?;
-        let ended = job.until_finished().await?;
-        let failed = condition(&ended, FAILED).context("failed")?;
-        ensure!(failed.reason == "MaxFailedNodesExceeded", "{failed:?}");
-        job.until_stopped().await
-    });
+#[apply(shared_test)]
+async fn changed_work_of_a_complete_job_starts_a_new_run_and_a_changed_limit_does_not(
+    cx: &Test,
+) -> Result<()> {
+    let _processes = cx.both().await?;
+    let mut manifest = exit_code_manifest("rerun");
+    let job = cx.apply(&manifest).await?;
+    let old = job.pods().await?;
+    exit_well(&old)?;
+    job.until_finished().await?;
+    job.until_stopped().await?;
+    manifest = manifest.deadline(1).backoff_limit(0);
+    cx.apply(&manifest).await?;
+    job.until("the edit seen", |job| {
+        job.status.as_ref().is_some_and(|s| s.observed_generation == Some(2))
+    })
+    .await?;
+    settle().await;
+    job.until_ended("Completed", "done on 3 of 3 nodes").await?;
+    job.until_stopped().await?;
+
+    manifest = manifest.deadline(3600).args(["/basetarget/bar"]);
+    cx.apply(&manifest).await?;
+    let new = job.pods_other_than(&old).await?;
+    exit_well(&new)?;
+    let ended = job
+        .until("complete again", |job| {
+            condition(job, COMPLETE).is_some_and(|c| c.observed_generation == Some(3))
+        })
+        .await?;
+    ensure!(ended.status.context("a status")?.completed.as_deref() == Some("3/3"));
+    Ok(())
+}
+
+#[apply(shared_test)]
+async fn lowered_backoff_limit_is_heeded_while_the_job_runs(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let mut manifest = exit_code_manifest("strict").max_failed_nodes(0).backoff_limit(5);
+    let job = cx.apply(&manifest).await?;
+    let pods = job.pods().await?;
+    pods[1].exit(1)?;
+    job.until_node("worker-1", "has exited", |n| n.exit_code == Some(1)).await?;
+    manifest = manifest.backoff_limit(0);
+    cx.apply(&manifest).await?;
+    let ended = job.until_finished().await?;
+    let failed = condition(&ended, FAILED).context("failed")?;
+    ensure!(failed.reason == "MaxFailedNodesExceeded", "{failed:?}");
+    job.until_stopped().await
 }

@@ -2,37 +2,37 @@
 
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, Result, ensure};
 use api::job::conditions::COMPLETE;
 use api::job::{Job, NodeState, NodeStatus, Phase};
 use futures::StreamExt as _;
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::DeleteParams;
 use kube::runtime::watcher::watch_object;
 
-use crate::job::{condition, manifest, phase};
-use crate::test::{Test, settle, shared};
+use crate::job::{condition, log_done, manifest, phase};
+use crate::test::{Test, settle, shared_test};
 
-#[test]
-fn job_is_deleted_with_all_that_belongs_to_it_once_every_node_is_done() {
-    shared(async |cx| {
-        let (_operator, terminator) = cx.both().await?;
-        let job = cx.apply(&manifest("everywhere")).await?;
-        let uid = job.get().await?.uid();
-        for pod in job.pods().await? {
-            pod.log("removing\ndone\n")?;
-        }
-        job.until_gone().await?;
+#[apply(shared_test)]
+async fn job_is_deleted_with_all_that_belongs_to_it_once_every_node_is_done(
+    cx: &Test,
+) -> Result<()> {
+    let (_operator, terminator) = cx.both().await?;
+    let job = cx.apply(&manifest("everywhere")).await?;
+    let uid = job.get().await?.uid();
+    for pod in job.pods().await? {
+        pod.log("removing\ndone\n")?;
+    }
+    job.until_gone().await?;
 
-        let deletions = terminator.deletions("/jobs/everywhere");
-        ensure!(deletions.len() == 1, "{deletions:?}");
-        let options: DeleteOptions = serde_json::from_slice(&deletions[0].body)?;
-        ensure!(options.preconditions.uid == uid, "{options:?}");
-        ensure!(options.preconditions.resource_version.is_some(), "an edit would be lost");
-        Ok(())
-    });
+    let deletions = terminator.deletions("/jobs/everywhere");
+    ensure!(deletions.len() == 1, "{deletions:?}");
+    let options: DeleteOptions = serde_json::from_slice(&deletions[0].body)?;
+    ensure!(options.preconditions.uid == uid, "{options:?}");
+    ensure!(options.preconditions.resource_version.is_some(), "an edit would be lost");
+    Ok(())
 }
 
 #[derive(Debug, serde::Deserialize)]
@@ -47,84 +47,67 @@ struct Preconditions {
     resource_version: Option<String>,
 }
 
-#[test]
-fn job_is_not_ended_before_its_last_node_is_done() {
-    shared(async |cx| {
-        let (_operator, terminator) = cx.both().await?;
-        let job = cx.apply(&manifest("patient")).await?;
-        let [first, second, last] = job.pods().await?;
-        first.log("done\n")?;
-        second.log("done\n")?;
-        job.until_completed("2/3").await?;
-        settle().await;
-        let now = job.get().await?;
-        ensure!(now.metadata.deletion_timestamp.is_none());
-        ensure!(condition(&now, COMPLETE).is_none(), "{:?}", now.status);
-        ensure!(terminator.deletions("/jobs/patient").is_empty());
-        last.log("done\n")?;
-        job.until_gone().await
-    });
-}
-
-#[test]
-fn status_and_daemon_set_count_the_nodes_that_are_done() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&manifest("counted")).await?;
-        let daemon_set = job.daemon_set_name();
-        let pods = job.pods().await?;
-        for (done, pod) in pods.iter().take(2).enumerate() {
-            let done = i32::try_from(done)?;
-            let status = job.until_completed(&format!("{done}/3")).await?;
-            let status = status.status.context("a status")?;
-            ensure!(status.phase == Some(Phase::Running), "{status:?}");
-            ensure!((status.desired, status.succeeded) == (3, done), "{status:?}");
-            ensure!(status.start_time.is_some(), "{status:?}");
-            ensure!(status.observed_generation == Some(1), "{status:?}");
-            let what = format!("{done} pods ready");
-            cx.wait()
-                .object(job.api::<DaemonSet>(), &daemon_set, &what, |set| {
-                    set.status.as_ref().is_some_and(|s| s.number_ready == done)
-                })
-                .await?;
-            pod.log("done\n")?;
-        }
-        let running = job
-            .until("one active node", |job| {
-                job.status.as_ref().is_some_and(|s| (s.succeeded, s.active) == (2, 1))
+#[apply(shared_test)]
+async fn status_and_daemon_set_count_the_nodes_done_and_the_last_ends_the_job(
+    cx: &Test,
+) -> Result<()> {
+    let (_operator, terminator) = cx.both().await?;
+    let job = cx.apply(&manifest("counted")).await?;
+    let daemon_set = job.daemon_set_name();
+    let pods = job.pods().await?;
+    for (done, pod) in pods.iter().take(2).enumerate() {
+        let done = i32::try_from(done)?;
+        let status = job.until_completed(&format!("{done}/3")).await?;
+        let status = status.status.context("a status")?;
+        ensure!(status.phase == Some(Phase::Running), "{status:?}");
+        ensure!((status.desired, status.succeeded) == (3, done), "{status:?}");
+        ensure!(status.start_time.is_some(), "{status:?}");
+        ensure!(status.observed_generation == Some(1), "{status:?}");
+        let what = format!("{done} pods ready");
+        cx.wait()
+            .object(job.api::<DaemonSet>(), &daemon_set, &what, |set| {
+                set.status.as_ref().is_some_and(|s| s.number_ready == done)
             })
             .await?;
-        ensure!(running.status.context("a status")?.completed.as_deref() == Some("2/3"));
-        Ok(())
-    });
+        pod.log("done\n")?;
+    }
+    let running = job
+        .until("one active node", |job| {
+            job.status.as_ref().is_some_and(|s| (s.succeeded, s.active) == (2, 1))
+        })
+        .await?;
+    ensure!(running.status.as_ref().context("a status")?.completed.as_deref() == Some("2/3"));
+    settle().await;
+    let now = job.get().await?;
+    ensure!(
+        now.status == running.status && condition(&now, COMPLETE).is_none(),
+        "{:?}",
+        now.status
+    );
+    ensure!(terminator.deletions("/jobs/counted").is_empty());
+    pods[2].log("done\n")?;
+    job.until_gone().await
 }
 
-#[test]
-fn completed_status_and_event_are_written_before_the_job_goes() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&manifest("told")).await?;
-        let history = watch(cx, "told");
-        for pod in job.pods().await? {
-            pod.log("done\n")?;
-        }
-        job.until_gone().await?;
-        let versions = history.lock().expect("a list").clone();
-        let last = versions.last().context("a version")?;
-        ensure!(phase(last) == Some(Phase::Completed), "{last:?}");
-        let status = last.status.clone().context("a status")?;
-        ensure!(status.completed.as_deref() == Some("3/3"), "{status:?}");
-        ensure!(status.completion_time.is_some(), "{status:?}");
-        let complete = condition(last, COMPLETE).context("the condition")?;
-        ensure!(complete.reason == "Completed", "{complete:?}");
+#[apply(shared_test)]
+async fn completed_status_and_event_are_written_before_the_job_goes(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&manifest("told")).await?;
+    let history = watch(cx, "told");
+    job.complete_by_word().await?;
+    let versions = history.lock().expect("a list").clone();
+    let last = versions.last().context("a version")?;
+    ensure!(phase(last) == Some(Phase::Completed), "{last:?}");
+    let status = last.status.clone().context("a status")?;
+    ensure!(status.completed.as_deref() == Some("3/3"), "{status:?}");
+    ensure!(status.completion_time.is_some(), "{status:?}");
+    let complete = condition(last, COMPLETE).context("the condition")?;
+    ensure!(complete.reason == "Completed", "{complete:?}");
 
-        let events = cx.api::<Event>().list(&ListParams::default()).await?;
-        let reported = events.iter().any(|event| {
-            event.involved_object.uid == last.uid() && event.reason.as_deref() == Some("Completed")
-        });
-        ensure!(reported, "{events:?}");
-        Ok(())
-    });
+    let events = cx.events("Completed").await?;
+    let reported = events.iter().any(|event| event.involved_object.uid == last.uid());
+    ensure!(reported, "{events:?}");
+    Ok(())
 }
 
 /// All versions of a Job that a watch shows until it is gone.
@@ -143,78 +126,66 @@ fn watch(cx: &Test, name: &str) -> Arc<Mutex<Vec<Job>>> {
     versions
 }
 
-#[test]
-fn pod_deleted_before_it_is_done_is_replaced_and_waited_for() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&manifest("replaced")).await?;
-        let [first, second, third] = job.pods().await?;
-        cx.api::<Pod>().delete(&third.name(), &DeleteParams::default()).await?;
-        let replacement = job.pod_other_than("worker-2", &[third]).await?;
-        first.log("done\n")?;
-        second.log("done\n")?;
-        job.until_completed("2/3").await?;
-        replacement.log("done\n")?;
-        job.until_gone().await
-    });
+#[apply(shared_test)]
+async fn pod_deleted_before_it_is_done_is_replaced_and_waited_for(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&manifest("replaced")).await?;
+    let [first, second, third] = job.pods().await?;
+    cx.api::<Pod>().delete(&third.name(), &DeleteParams::default()).await?;
+    let replacement = job.pod_other_than("worker-2", &[third]).await?;
+    log_done([&first, &second])?;
+    job.until_completed("2/3").await?;
+    replacement.log("done\n")?;
+    job.until_gone().await
 }
 
-#[test]
-fn container_that_fails_at_first_is_waited_for() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&manifest("second-try")).await?;
-        let [first, second, third] = job.pods().await?;
-        first.log("done\n")?;
-        second.log("done\n")?;
-        third.log("cannot remove /basetarget/foo\n")?;
-        third.exit_with(3, "no space left\n")?;
-        job.until_completed("2/3").await?;
-        settle().await;
-        third.restart()?;
-        let is_so = |node: &NodeStatus| node.restarts == 1 && node.state == NodeState::Running;
-        let node = job.until_node("worker-2", "a run after one that failed", is_so).await?;
-        ensure!(node.exit_code == Some(3), "{node:?}");
-        ensure!(node.message.as_deref() == Some("Error: no space left"), "{node:?}");
-        third.log("done\n")?;
-        job.until_gone().await
-    });
+#[apply(shared_test)]
+async fn container_that_fails_at_first_is_waited_for(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&manifest("second-try")).await?;
+    let [first, second, third] = job.pods().await?;
+    log_done([&first, &second])?;
+    third.log("cannot remove /basetarget/foo\n")?;
+    third.exit_with(3, "no space left\n")?;
+    job.until_completed("2/3").await?;
+    settle().await;
+    third.restart()?;
+    let is_so = |node: &NodeStatus| node.restarts == 1 && node.state == NodeState::Running;
+    let node = job.until_node("worker-2", "a run after one that failed", is_so).await?;
+    ensure!(node.exit_code == Some(3), "{node:?}");
+    ensure!(node.message.as_deref() == Some("Error: no space left"), "{node:?}");
+    third.log("done\n")?;
+    job.until_gone().await
 }
 
-#[test]
-fn broken_log_stream_is_taken_up_again() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&manifest("cut")).await?;
-        let pods = job.pods().await?;
+#[apply(shared_test)]
+async fn broken_log_stream_is_taken_up_again(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&manifest("cut")).await?;
+    let pods = job.pods().await?;
+    for pod in &pods {
+        pod.log("working\n")?;
+        pod.until_log_requests(1).await?;
+        pod.cut_log_streams();
+        pod.log("done\n")?;
+    }
+    job.until_gone().await
+}
+
+#[apply(shared_test)]
+async fn log_is_read_once_and_not_again_and_again(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&manifest("one-request")).await?;
+    let pods = job.pods().await?;
+    for line in 0..20 {
         for pod in &pods {
-            pod.log("working\n")?;
-            pod.until_log_requests(1).await?;
-            pod.cut_log_streams();
-            pod.log("done\n")?;
+            pod.log(format!("line {line}\n"))?;
         }
-        job.until_gone().await
-    });
-}
-
-#[test]
-fn log_is_read_once_and_not_again_and_again() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&manifest("one-request")).await?;
-        let pods = job.pods().await?;
-        for line in 0..20 {
-            for pod in &pods {
-                pod.log(format!("line {line}\n"))?;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-        for pod in &pods {
-            pod.log("done\n")?;
-        }
-        job.until_gone().await?;
-        let requests: Vec<u32> = pods.iter().map(|pod| pod.log_requests()).collect();
-        ensure!(requests == [1, 1, 1], "{requests:?}");
-        Ok(())
-    });
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    log_done(&pods)?;
+    job.until_gone().await?;
+    let requests: Vec<u32> = pods.iter().map(|pod| pod.log_requests()).collect();
+    ensure!(requests == [1, 1, 1], "{requests:?}");
+    Ok(())
 }

@@ -8,110 +8,98 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 use testbed::simulation::Hold;
 
-use crate::cluster::NODES;
-use crate::job::{condition, exit_code_manifest};
-use crate::test::{Test, settle, shared};
+use crate::job::{condition, exit_code_manifest, exit_well};
+use crate::test::{Test, settle, shared_test};
 
 async fn pods_left(cx: &Test) -> Result<usize> {
     Ok(cx.api::<Pod>().list(&ListParams::default()).await?.items.len())
 }
 
-#[test]
-fn f11_deletion_in_the_foreground_ends_when_the_pods_are_gone() {
-    shared(async |cx| {
-        let (operator, _terminator) = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("foreground")).await?;
-        job.pods().await?;
-        for node in NODES {
-            cx.sim().hold(Hold::Stop, &cx.namespace, node);
-        }
-        let jobs = job.api::<api::job::Job>();
-        let before = operator.writes().len();
-        jobs.delete(&job.name, &DeleteParams::foreground()).await?;
-        settle().await;
-        ensure!(pods_left(cx).await? == 3, "they take their time");
-        ensure!(jobs.get_opt(&job.name).await?.is_some(), "it waits for them");
-        ensure!(job.api::<DaemonSet>().get_opt(&job.daemon_set_name()).await?.is_some());
-        for node in NODES {
-            cx.sim().release(Hold::Stop, &cx.namespace, node);
-        }
-        job.until_gone().await?;
-        ensure!(pods_left(cx).await? == 0, "it waited for them");
-        let writes = operator.writes();
-        ensure!(writes.len() == before, "the operator has nothing to do: {writes:?}");
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn f11_deletion_in_the_foreground_ends_when_the_pods_are_gone(cx: &Test) -> Result<()> {
+    let (operator, _terminator) = cx.both().await?;
+    let job = cx.apply(&exit_code_manifest("foreground")).await?;
+    job.pods().await?;
+    cx.hold_everywhere(Hold::Stop);
+    let jobs = job.api::<api::job::Job>();
+    let before = operator.writes().len();
+    jobs.delete(&job.name, &DeleteParams::foreground()).await?;
+    settle().await;
+    ensure!(pods_left(cx).await? == 3, "they take their time");
+    ensure!(jobs.get_opt(&job.name).await?.is_some(), "it waits for them");
+    ensure!(job.api::<DaemonSet>().get_opt(&job.daemon_set_name()).await?.is_some());
+    cx.release_everywhere(Hold::Stop);
+    job.until_gone().await?;
+    ensure!(pods_left(cx).await? == 0, "it waited for them");
+    let writes = operator.writes();
+    ensure!(writes.len() == before, "the operator has nothing to do: {writes:?}");
+    Ok(())
 }
 
-#[test]
-fn deletion_that_orphans_leaves_the_daemon_set_alone_and_a_new_job_sees_a_foreign_one() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("orphaning")).await?;
-        let pods = job.pods().await?;
-        let uid = job.daemon_set().await?.uid();
-        job.api::<api::job::Job>().delete(&job.name, &DeleteParams::orphan()).await?;
-        job.waiter().none_left::<api::job::Job>(&cx.namespace, "", |_| true).await?;
-        settle().await;
-        let left = job.daemon_set().await?;
-        ensure!(left.uid() == uid && left.owner_references().is_empty(), "{left:?}");
-        ensure!(pods.iter().all(testbed::simulation::SimPod::is_running));
-        let anew = cx.apply(&exit_code_manifest("orphaning")).await?;
-        let failed = anew.until_condition("Failed").await?;
-        ensure!(failed.reason == "NameConflict", "{failed:?}");
-        job.api::<DaemonSet>().delete(&job.daemon_set_name(), &DeleteParams::background()).await?;
-        for pod in anew.pods_other_than(&pods).await? {
-            pod.exit(0)?;
-        }
-        anew.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn deletion_that_orphans_leaves_the_daemon_set_alone_and_a_new_job_sees_a_foreign_one(
+    cx: &Test,
+) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&exit_code_manifest("orphaning")).await?;
+    let pods = job.pods().await?;
+    let uid = job.daemon_set().await?.uid();
+    job.api::<api::job::Job>().delete(&job.name, &DeleteParams::orphan()).await?;
+    job.waiter().none_left::<api::job::Job>(&cx.namespace, "", |_| true).await?;
+    settle().await;
+    let left = job.daemon_set().await?;
+    ensure!(left.uid() == uid && left.owner_references().is_empty(), "{left:?}");
+    ensure!(pods.iter().all(testbed::simulation::SimPod::is_running));
+    let anew = cx.apply(&exit_code_manifest("orphaning")).await?;
+    let failed = anew.until_condition("Failed").await?;
+    ensure!(failed.reason == "NameConflict", "{failed:?}");
+    job.api::<DaemonSet>().delete(&job.daemon_set_name(), &DeleteParams::background()).await?;
+    exit_well(anew.pods_other_than(&pods).await?)?;
+    anew.until_all_done().await
 }
 
-#[test]
-fn finalizer_of_somebody_else_holds_a_job_or_daemon_set_and_nothing_is_made_anew() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("held")).await?;
-        job.pods().await?;
-        let finalizers =
-            |list: serde_json::Value| Patch::Merge(json!({"metadata": {"finalizers": list}}));
-        let held = finalizers(json!(["example.org/held"]));
-        let params = PatchParams::default();
-        let (jobs, sets) = (job.api::<api::job::Job>(), job.api::<DaemonSet>());
-        jobs.patch(&job.name, &params, &held).await?;
-        let set = sets.patch(&job.daemon_set_name(), &params, &held).await?;
-        // The DaemonSet goes first: the Job waits for it, and makes another one when it is gone.
-        sets.delete(&job.daemon_set_name(), &DeleteParams::background()).await?;
-        settle().await;
-        ensure!(job.daemon_set().await?.uid() == set.uid());
-        let now = job.get().await?;
-        ensure!(condition(&now, "Failed").is_none(), "{now:?}");
-        job.delete().await?;
-        sets.patch(&job.daemon_set_name(), &params, &finalizers(json!(null))).await?;
-        settle().await;
-        ensure!(sets.get_opt(&job.daemon_set_name()).await?.is_none(), "the Job is going away");
-        jobs.patch(&job.name, &params, &finalizers(json!(null))).await?;
-        job.until_gone().await
-    });
+#[apply(shared_test)]
+async fn finalizer_of_somebody_else_holds_a_job_or_daemon_set_and_nothing_is_made_anew(
+    cx: &Test,
+) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&exit_code_manifest("held")).await?;
+    job.pods().await?;
+    let finalizers =
+        |list: serde_json::Value| Patch::Merge(json!({"metadata": {"finalizers": list}}));
+    let held = finalizers(json!(["example.org/held"]));
+    let params = PatchParams::default();
+    let (jobs, sets) = (job.api::<api::job::Job>(), job.api::<DaemonSet>());
+    jobs.patch(&job.name, &params, &held).await?;
+    let set = sets.patch(&job.daemon_set_name(), &params, &held).await?;
+    // The DaemonSet goes first: the Job waits for it, and makes another one when it is gone.
+    sets.delete(&job.daemon_set_name(), &DeleteParams::background()).await?;
+    settle().await;
+    ensure!(job.daemon_set().await?.uid() == set.uid());
+    let now = job.get().await?;
+    ensure!(condition(&now, "Failed").is_none(), "{now:?}");
+    job.delete().await?;
+    sets.patch(&job.daemon_set_name(), &params, &finalizers(json!(null))).await?;
+    settle().await;
+    ensure!(sets.get_opt(&job.daemon_set_name()).await?.is_none(), "the Job is going away");
+    jobs.patch(&job.name, &params, &finalizers(json!(null))).await?;
+    job.until_gone().await
 }
 
-#[test]
-fn namespace_that_goes_takes_a_running_job_along() {
-    shared(async |cx| {
-        let name = format!("{}-2", cx.namespace.get(..40).unwrap_or(&cx.namespace));
-        cx.create_namespace(&name).await?;
-        let operator = cx.operator_of(Some(name.clone())).await?;
-        let job = cx.apply_in(&name, &exit_code_manifest("leaving")).await?;
-        job.pods().await?;
-        let before = operator.writes().len();
-        cx.delete_namespace(&name).await?;
-        job.waiter().none_left::<api::job::Job>(&name, "", |_| true).await?;
-        job.waiter().none_left::<DaemonSet>(&name, "", |_| true).await?;
-        job.waiter().none_left::<Pod>(&name, "", |_| true).await?;
-        // It may have tried to make the DaemonSet once more, and to say that it may not.
-        let writes = operator.writes().len() - before;
-        ensure!(writes <= 10, "{:?}", operator.writes());
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn namespace_that_goes_takes_a_running_job_along(cx: &Test) -> Result<()> {
+    let name = format!("{}-2", cx.namespace.get(..40).unwrap_or(&cx.namespace));
+    cx.create_namespace(&name).await?;
+    let operator = cx.operator_of(Some(name.clone())).await?;
+    let job = cx.apply_in(&name, &exit_code_manifest("leaving")).await?;
+    job.pods().await?;
+    let before = operator.writes().len();
+    cx.delete_namespace(&name).await?;
+    job.waiter().none_left::<api::job::Job>(&name, "", |_| true).await?;
+    job.waiter().none_left::<DaemonSet>(&name, "", |_| true).await?;
+    job.waiter().none_left::<Pod>(&name, "", |_| true).await?;
+    // It may have tried to make the DaemonSet once more, and to say that it may not.
+    let writes = operator.writes().len() - before;
+    ensure!(writes <= 10, "{:?}", operator.writes());
+    Ok(())
 }

@@ -19,8 +19,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::job::manifest;
-use crate::test::{Test, settle, shared};
+use crate::job::{log_done, manifest};
+use crate::test::{Test, settle, shared_test};
 
 /// How long a replica that is lost may take to be replaced.
 const REPLACED: Duration = Duration::from_secs(15);
@@ -115,64 +115,60 @@ async fn allow_leases(cx: &Test) -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn one_replica_works_and_the_next_takes_over_when_it_is_killed_or_ends() {
-    shared(async |cx| {
-        allow_leases(cx).await?;
-        let mut first = Replica::start(cx, "first").await?;
-        first.until(HANDED_OVER, true).await?;
-        let mut second = Replica::start(cx, "second").await?;
-        second.until(HANDED_OVER, false).await?;
-        settle().await;
-        ensure!(second.health.is_ready(), "it is as ready as it can be");
-        let job = cx.apply(&manifest("led")).await?;
-        let pods = job.pods().await?;
+#[apply(shared_test)]
+async fn one_replica_works_and_the_next_takes_over_when_it_is_killed_or_ends(
+    cx: &Test,
+) -> Result<()> {
+    allow_leases(cx).await?;
+    let mut first = Replica::start(cx, "first").await?;
+    first.until(HANDED_OVER, true).await?;
+    let mut second = Replica::start(cx, "second").await?;
+    second.until(HANDED_OVER, false).await?;
+    settle().await;
+    ensure!(second.health.is_ready(), "it is as ready as it can be");
+    let job = cx.apply(&manifest("led")).await?;
+    let pods = job.pods().await?;
 
-        let killed = Instant::now();
-        drop(first);
-        second.until(REPLACED, true).await?;
-        eprintln!("replaced after {:.1?}", killed.elapsed());
+    let killed = Instant::now();
+    drop(first);
+    second.until(REPLACED, true).await?;
+    eprintln!("replaced after {:.1?}", killed.elapsed());
 
-        let mut third = Replica::start(cx, "third").await?;
-        third.until(HANDED_OVER, false).await?;
-        let ended = Instant::now();
-        second.end().await?;
-        third.until(HANDED_OVER, true).await?;
-        eprintln!("handed over after {:.1?}", ended.elapsed());
+    let mut third = Replica::start(cx, "third").await?;
+    third.until(HANDED_OVER, false).await?;
+    let ended = Instant::now();
+    second.end().await?;
+    third.until(HANDED_OVER, true).await?;
+    eprintln!("handed over after {:.1?}", ended.elapsed());
 
-        let _terminator = cx.terminator().await?;
-        for pod in &pods {
-            pod.log("done\n")?;
-        }
-        job.until_gone().await?;
-        third.end().await?;
-        let spec = cx.api::<Lease>().get(labels::OPERATOR).await?.spec.context("a spec")?;
-        ensure!(spec.lease_transitions == Some(2), "{spec:?}");
-        ensure!(spec.holder_identity.as_deref() == Some(""), "given back: {spec:?}");
-        Ok(())
-    });
+    let _terminator = cx.terminator().await?;
+    log_done(&pods)?;
+    job.until_gone().await?;
+    third.end().await?;
+    let spec = cx.api::<Lease>().get(labels::OPERATOR).await?.spec.context("a spec")?;
+    ensure!(spec.lease_transitions == Some(2), "{spec:?}");
+    ensure!(spec.holder_identity.as_deref() == Some(""), "given back: {spec:?}");
+    Ok(())
 }
 
-#[test]
-fn replica_that_stands_by_changes_nothing() {
-    shared(async |cx| {
-        let (clients, _) = cx.clients().await?;
-        let clients = clients.fenced(|| false);
-        let job = cx.apply(&manifest("unwatched")).await?;
-        let operator = operator::run(
-            clients,
-            Some(cx.namespace.clone()),
-            operator::Config::default(),
-            operator::Metrics::default(),
-            Health::default(),
-            std::future::pending(),
-        );
-        let looked = tokio::time::timeout(Duration::from_secs(5), operator).await;
-        ensure!(looked.is_err(), "it goes on in spite of what it may not do");
-        let status = job.get().await?.status;
-        ensure!(!status.is_some_and(|status| status.is_observed()));
-        let daemon_sets = cx.api::<DaemonSet>();
-        ensure!(daemon_sets.get_opt(&job.daemon_set_name()).await?.is_none());
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn replica_that_stands_by_changes_nothing(cx: &Test) -> Result<()> {
+    let (clients, _) = cx.clients().await?;
+    let clients = clients.fenced(|| false);
+    let job = cx.apply(&manifest("unwatched")).await?;
+    let operator = operator::run(
+        clients,
+        Some(cx.namespace.clone()),
+        operator::Config::default(),
+        operator::Metrics::default(),
+        Health::default(),
+        std::future::pending(),
+    );
+    let looked = tokio::time::timeout(Duration::from_secs(5), operator).await;
+    ensure!(looked.is_err(), "it goes on in spite of what it may not do");
+    let status = job.get().await?.status;
+    ensure!(!status.is_some_and(|status| status.is_observed()));
+    let daemon_sets = cx.api::<DaemonSet>();
+    ensure!(daemon_sets.get_opt(&job.daemon_set_name()).await?.is_none());
+    Ok(())
 }

@@ -1,182 +1,124 @@
 //! Jobs that are done when their containers exit with 0.
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, Result, ensure};
 use api::job::conditions::COMPLETE;
 use api::job::{NodeState, Phase};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use serde_json::{Value, json};
 
-use crate::job::{condition, exit_code_manifest, find_node, is_recorded, manifest, phase};
-use crate::test::{settle, shared};
+use crate::job::{
+    condition, exit_code_manifest, exit_well, find_node, is_recorded, log_done, phase,
+};
+use crate::test::{Test, settle, shared_test};
 
-#[test]
-fn job_is_complete_once_every_container_has_exited_with_zero() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&manifest("exits").exit_code()).await?;
-        let pods = job.pods().await?;
-        for (done, pod) in pods.iter().enumerate() {
-            job.until_completed(&format!("{done}/3")).await?;
-            pod.exit(0)?;
-        }
-        job.until_gone().await
-    });
+#[apply(shared_test)]
+async fn complete_job_with_a_ttl_tells_how_it_went(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&exit_code_manifest("told")).await?;
+    exit_well(job.pods().await?)?;
+    let finished = job.until_ended("Completed", "done on 3 of 3 nodes").await?;
+    ensure!(phase(&finished) == Some(Phase::Completed));
+    let status = finished.status.clone().context("a status")?;
+    ensure!((status.desired, status.succeeded) == (3, 3), "{status:?}");
+    ensure!((status.active, status.failed) == (0, 0), "{status:?}");
+    ensure!(status.completed.as_deref() == Some("3/3"), "{status:?}");
+    ensure!(status.nodes.is_empty(), "{status:?}");
+    ensure!(status.completed_nodes.as_ref().map(|set| set.len()) == Some(3), "{status:?}");
+    ensure!(status.duration.is_some(), "{status:?}");
+    let start = status.start_time.context("a start")?;
+    ensure!(status.completion_time.context("a completion time")? >= start);
+    ensure!(condition(&finished, COMPLETE).is_some());
+    job.until_stopped().await
 }
 
-#[test]
-fn complete_job_with_a_ttl_tells_how_it_went() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("told")).await?;
-        for pod in job.pods().await? {
-            pod.exit(0)?;
-        }
-        let finished = job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        ensure!(phase(&finished) == Some(Phase::Completed));
-        let status = finished.status.clone().context("a status")?;
-        ensure!((status.desired, status.succeeded) == (3, 3), "{status:?}");
-        ensure!((status.active, status.failed) == (0, 0), "{status:?}");
-        ensure!(status.completed.as_deref() == Some("3/3"), "{status:?}");
-        ensure!(status.nodes.is_empty(), "{status:?}");
-        ensure!(status.completed_nodes.as_ref().map(|set| set.len()) == Some(3), "{status:?}");
-        ensure!(status.duration.is_some(), "{status:?}");
-        let start = status.start_time.context("a start")?;
-        ensure!(status.completion_time.context("a completion time")? >= start);
-        ensure!(condition(&finished, COMPLETE).is_some());
-        job.until_stopped().await
-    });
+#[apply(shared_test)]
+async fn no_log_is_read_and_no_word_ends_an_exit_code_job(cx: &Test) -> Result<()> {
+    let (operator, terminator) = cx.both().await?;
+    let job = cx.apply(&exit_code_manifest("silent")).await?;
+    let pods = job.pods().await?;
+    log_done(&pods)?;
+    settle().await;
+    job.until_completed("0/3").await?;
+    for pod in &pods {
+        ensure!(!is_recorded(&pod.object()));
+        pod.exit(0)?;
+    }
+    job.until_completed("3/3").await?;
+    for pod in &pods {
+        // The containers that idle have a log as well.
+        ensure!(pod.log_requests() == 0);
+    }
+    let reads = [operator.log_reads(), terminator.log_reads()].concat();
+    ensure!(reads.is_empty(), "{reads:?}");
+    let writes = terminator.writes();
+    ensure!(writes.is_empty(), "{writes:?}");
+    Ok(())
 }
 
-#[test]
-fn job_waits_for_the_last_container_to_exit() {
-    shared(async |cx| {
-        let (_operator, terminator) = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("waits")).await?;
-        let [first, second, last] = job.pods().await?;
-        first.exit(0)?;
-        second.exit(0)?;
-        job.until_completed("2/3").await?;
+#[apply(shared_test)]
+async fn failing_container_is_retried_and_reported_until_it_succeeds(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&exit_code_manifest("retried")).await?;
+    let [first, failing, third] = job.pods().await?;
+    failing.exit_with(3, "no space left on device\n")?;
+    let node = job.until_node("worker-1", "has exited", |n| n.exit_code.is_some()).await?;
+    ensure!((node.restarts, node.exit_code) == (0, Some(3)), "{node:?}");
+    ensure!(node.state == NodeState::Pending, "{node:?}");
+    let message = "Error: no space left on device";
+    ensure!(node.message.as_deref() == Some(message), "{node:?}");
+
+    failing.restart()?;
+    let node = job.until_node("worker-1", "runs again", |n| n.restarts == 1).await?;
+    ensure!(node.state == NodeState::Running, "{node:?}");
+    ensure!(node.exit_code == Some(3), "{node:?}");
+    ensure!(node.message.as_deref() == Some(message), "{node:?}");
+
+    exit_well([&first, &third])?;
+    job.until_completed("2/3").await?;
+    failing.exit(0)?;
+    let finished = job.until_ended("Completed", "done on 3 of 3 nodes").await?;
+    ensure!(find_node(&finished, "worker-1").is_none(), "{finished:?}");
+    Ok(())
+}
+
+#[apply(shared_test)]
+async fn daemon_set_counts_containers_that_exited_and_the_last_ends_the_job(
+    cx: &Test,
+) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&exit_code_manifest("ready")).await?;
+    let name = job.daemon_set_name();
+    for (done, pod) in (0..).zip(job.pods().await?) {
+        cx.wait()
+            .object(job.api::<DaemonSet>(), &name, &format!("{done} ready"), |set| {
+                set.status.as_ref().is_some_and(|s| s.number_ready == done)
+            })
+            .await?;
         settle().await;
         ensure!(phase(&job.get().await?) == Some(Phase::Running));
-        ensure!(terminator.deletions("/jobs/waits").is_empty());
-        last.exit(0)?;
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        Ok(())
-    });
+        pod.exit(0)?;
+    }
+    job.until_all_done().await
 }
 
-#[test]
-fn no_log_is_read_and_no_word_ends_an_exit_code_job() {
-    shared(async |cx| {
-        let (operator, terminator) = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("silent")).await?;
-        let pods = job.pods().await?;
-        for pod in &pods {
-            pod.log("done\n")?;
-        }
-        settle().await;
-        job.until_completed("0/3").await?;
-        for pod in &pods {
-            ensure!(!is_recorded(&pod.object()));
-            pod.exit(0)?;
-        }
-        job.until_completed("3/3").await?;
-        for pod in &pods {
-            // The containers that idle have a log as well.
-            ensure!(pod.log_requests() == 0);
-        }
-        let reads = [operator.log_reads(), terminator.log_reads()].concat();
-        ensure!(reads.is_empty(), "{reads:?}");
-        let writes = terminator.writes();
-        ensure!(writes.is_empty(), "{writes:?}");
-        Ok(())
-    });
-}
-
-#[test]
-fn failing_container_is_retried_and_reported_until_it_succeeds() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("retried")).await?;
-        let [first, failing, third] = job.pods().await?;
-        failing.exit_with(3, "no space left on device\n")?;
-        let node = job.until_node("worker-1", "has exited", |n| n.exit_code.is_some()).await?;
-        ensure!((node.restarts, node.exit_code) == (0, Some(3)), "{node:?}");
-        ensure!(node.state == NodeState::Pending, "{node:?}");
-        let message = "Error: no space left on device";
-        ensure!(node.message.as_deref() == Some(message), "{node:?}");
-
-        failing.restart()?;
-        let node = job.until_node("worker-1", "runs again", |n| n.restarts == 1).await?;
-        ensure!(node.state == NodeState::Running, "{node:?}");
-        ensure!(node.exit_code == Some(3), "{node:?}");
-        ensure!(node.message.as_deref() == Some(message), "{node:?}");
-
-        first.exit(0)?;
-        third.exit(0)?;
-        job.until_completed("2/3").await?;
-        failing.exit(0)?;
-        let finished = job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        ensure!(find_node(&finished, "worker-1").is_none(), "{finished:?}");
-        Ok(())
-    });
-}
-
-#[test]
-fn daemon_set_counts_the_nodes_whose_container_has_exited_as_ready() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("ready")).await?;
-        let name = job.daemon_set_name();
-        for (done, pod) in (0..).zip(job.pods().await?) {
-            cx.wait()
-                .object(job.api::<DaemonSet>(), &name, &format!("{done} ready"), |set| {
-                    set.status.as_ref().is_some_and(|s| s.number_ready == done)
-                })
-                .await?;
-            if done < 2 {
-                pod.exit(0)?;
-            }
-        }
-        Ok(())
-    });
-}
-
-#[test]
-fn work_is_an_init_container_and_the_pod_then_idles_on_an_image_of_ours() {
-    shared(async |cx| {
-        let _operator = cx.operator().await?;
-        let job = cx.apply(&exit_code_manifest("shape")).await?;
-        let daemon_set = serde_json::to_value(job.daemon_set().await?)?;
-        let pod = &daemon_set["spec"]["template"]["spec"];
-        let names = |containers: &Value| -> Vec<Value> {
-            let containers = containers.as_array().into_iter().flatten();
-            containers.map(|container| container["name"].clone()).collect()
-        };
-        ensure!(names(&pod["initContainers"]) == ["job-container"], "{pod}");
-        ensure!(names(&pod["containers"]) == ["idle"], "{pod}");
-        ensure!(pod["containers"][0]["image"] == operator::Config::default().pause_image);
-        ensure!(pod["containers"][0]["args"] == json!(["pause"]), "{pod}");
-        ensure!(pod["readinessGates"].is_null(), "{pod}");
-        let mounts = &pod["initContainers"][0]["volumeMounts"];
-        ensure!(mounts[0]["mountPath"] == "/basetarget", "{pod}");
-        Ok(())
-    });
-}
-
-#[test]
-fn exits_while_neither_process_ran_are_found() {
-    shared(async |cx| {
-        let (operator, terminator) = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("unattended")).await?;
-        let pods = job.pods().await?;
-        operator.kill();
-        terminator.kill();
-        for pod in &pods {
-            pod.exit(0)?;
-        }
-        let _processes = cx.both().await?;
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn work_is_an_init_container_and_the_pod_then_idles_on_an_image_of_ours(
+    cx: &Test,
+) -> Result<()> {
+    let _operator = cx.operator().await?;
+    let job = cx.apply(&exit_code_manifest("shape")).await?;
+    let daemon_set = serde_json::to_value(job.daemon_set().await?)?;
+    let pod = &daemon_set["spec"]["template"]["spec"];
+    let names = |containers: &Value| -> Vec<Value> {
+        let containers = containers.as_array().into_iter().flatten();
+        containers.map(|container| container["name"].clone()).collect()
+    };
+    ensure!(names(&pod["initContainers"]) == ["job-container"], "{pod}");
+    ensure!(names(&pod["containers"]) == ["idle"], "{pod}");
+    ensure!(pod["containers"][0]["image"] == operator::Config::default().pause_image);
+    ensure!(pod["containers"][0]["args"] == json!(["pause"]), "{pod}");
+    ensure!(pod["readinessGates"].is_null(), "{pod}");
+    let mounts = &pod["initContainers"][0]["volumeMounts"];
+    ensure!(mounts[0]["mountPath"] == "/basetarget", "{pod}");
+    Ok(())
 }

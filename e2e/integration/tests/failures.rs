@@ -4,12 +4,10 @@ use anyhow::{Context as _, Result, ensure};
 use api::job::conditions::FAILED;
 use api::job::{Job, NodeState, Phase};
 use harness::job_builder::JobBuilder;
-use k8s_openapi::api::core::v1::Event;
 use kube::ResourceExt as _;
-use kube::api::ListParams;
 
-use crate::job::{condition, find_node, manifest, phase};
-use crate::test::{settle, shared};
+use crate::job::{condition, find_node, log_done, manifest, phase};
+use crate::test::{Test, settle, shared_test};
 
 /// An ExitCode Job with these limits.
 fn limited(name: &str, backoff_limit: i32, max_failed_nodes: Option<i32>) -> JobBuilder {
@@ -25,227 +23,167 @@ fn counts(job: &Job) -> Result<(i32, i32, i32)> {
     Ok((status.succeeded, status.failed, status.active))
 }
 
-#[test]
-fn failed_node_keeps_no_other_from_running_and_fails_the_job_in_the_end() {
-    shared(async |cx| {
-        let (_operator, terminator) = cx.both().await?;
-        let job = cx.apply(&limited("one-fails", 0, None)).await?;
-        let uid = job.get().await?.uid();
-        let [first, failing, third] = job.pods().await?;
-        failing.exit_with(3, "cannot")?;
-        let failed = |node: &api::job::NodeStatus| node.state == NodeState::Failed;
-        job.until_node("worker-1", "failed", failed).await?;
-        first.exit(0)?;
-        job.until_completed("1/3").await?;
-        settle().await;
-        let now = job.get().await?;
-        ensure!(phase(&now) == Some(Phase::Running), "{:?}", now.status);
-        ensure!(counts(&now)? == (1, 1, 1), "{:?}", now.status);
-        ensure!(third.is_running());
-        third.exit(0)?;
+#[apply(shared_test)]
+async fn failed_node_keeps_no_other_from_running_and_fails_the_job_in_the_end(
+    cx: &Test,
+) -> Result<()> {
+    let (_operator, terminator) = cx.both().await?;
+    let job = cx.apply(&limited("one-fails", 0, Some(1))).await?;
+    let uid = job.get().await?.uid();
+    let [first, failing, third] = job.pods().await?;
+    failing.exit_with(3, "cannot")?;
+    let failed = |node: &api::job::NodeStatus| node.state == NodeState::Failed;
+    job.until_node("worker-1", "failed", failed).await?;
+    first.exit(0)?;
+    job.until_completed("1/3").await?;
+    settle().await;
+    let now = job.get().await?;
+    ensure!(phase(&now) == Some(Phase::Running), "{:?}", now.status);
+    ensure!(counts(&now)? == (1, 1, 1), "{:?}", now.status);
+    ensure!(third.is_running());
+    third.exit(0)?;
 
-        let message = "done on 2 of 3 nodes, failed on: worker-1";
-        let ended = job.until_ended("NodesFailed", message).await?;
-        ensure!(phase(&ended) == Some(Phase::Failed));
-        ensure!(counts(&ended)? == (2, 1, 0), "{:?}", ended.status);
-        let node = find_node(&ended, "worker-1").context("the node")?;
-        ensure!((node.restarts, node.exit_code) == (0, Some(3)), "{node:?}");
-        ensure!(node.message.as_deref() == Some("Error: cannot"), "{node:?}");
-        job.until_stopped().await?;
+    let message = "done on 2 of 3 nodes, failed on: worker-1";
+    let ended = job.until_ended("NodesFailed", message).await?;
+    ensure!(phase(&ended) == Some(Phase::Failed));
+    ensure!(counts(&ended)? == (2, 1, 0), "{:?}", ended.status);
+    let node = find_node(&ended, "worker-1").context("the node")?;
+    ensure!((node.restarts, node.exit_code) == (0, Some(3)), "{node:?}");
+    ensure!(node.message.as_deref() == Some("Error: cannot"), "{node:?}");
+    job.until_stopped().await?;
 
-        settle().await;
-        let kept = job.get().await?;
-        ensure!(kept.uid() == uid);
-        ensure!(kept.status == ended.status, "{:?}", kept.status);
-        ensure!(terminator.deletions("/jobs/one-fails").is_empty());
-        let events = cx.api::<Event>().list(&ListParams::default()).await?;
-        let reported: Vec<_> = events
-            .iter()
-            .filter(|event| event.reason.as_deref() == Some("NodesFailed"))
-            .map(|event| (event.type_.as_deref(), event.message.as_deref()))
-            .collect();
-        ensure!(reported == [(Some("Warning"), Some(message))], "{reported:?}");
-        Ok(())
-    });
+    settle().await;
+    let kept = job.get().await?;
+    ensure!(kept.uid() == uid);
+    ensure!(kept.status == ended.status, "{:?}", kept.status);
+    ensure!(terminator.deletions("/jobs/one-fails").is_empty());
+    let reported = cx.events("NodesFailed").await?;
+    let reported = reported.iter().map(|it| (it.type_.as_deref(), it.message.as_deref()));
+    ensure!(reported.eq([(Some("Warning"), Some(message))]), "not one warning");
+    Ok(())
 }
 
-#[test]
-fn as_many_failed_runs_as_the_limit_are_forgiven_and_the_next_is_not() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&limited("second-run", 1, None)).await?;
-        let [first, failing, recovering] = job.pods().await?;
-        first.exit(0)?;
-        for pod in [&failing, &recovering] {
-            pod.exit(1)?;
-        }
-        for node in ["worker-1", "worker-2"] {
-            let seen = job.until_node(node, "has exited", |n| n.exit_code == Some(1)).await?;
-            ensure!(seen.state == NodeState::Pending, "{seen:?}");
-        }
-        settle().await;
-        ensure!(counts(&job.get().await?)? == (1, 0, 2));
-        for pod in [&failing, &recovering] {
-            pod.restart()?;
-        }
-        recovering.exit(0)?;
-        job.until_completed("2/3").await?;
-        // The last run that is forgiven, and one more.
-        failing.exit(2)?;
-        let message = "done on 2 of 3 nodes, failed on: worker-1";
-        let ended = job.until_ended("NodesFailed", message).await?;
-        let node = find_node(&ended, "worker-1").context("the node")?;
-        ensure!((node.restarts, node.exit_code) == (1, Some(2)), "{node:?}");
-        job.until_stopped().await
-    });
-}
-
-#[test]
-fn first_failed_node_ends_a_job_that_bears_none_at_once() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&limited("bears-none", 0, Some(0))).await?;
-        let [first, failing, _running] = job.pods().await?;
-        first.exit(0)?;
-        job.until_completed("1/3").await?;
-        failing.exit(1)?;
-        let message = "1 node failed, more than the 0 of spec.maxFailedNodes: worker-1";
-        let ended = job.until_ended("MaxFailedNodesExceeded", message).await?;
-        ensure!(counts(&ended)? == (1, 1, 1), "{:?}", ended.status);
-        ensure!(ended.status.context("a status")?.completed.as_deref() == Some("1/3"));
-        // The one that runs is stopped, the one that fails is not started again and again.
-        job.until_stopped().await?;
-        settle().await;
-        ensure!(condition(&job.get().await?, FAILED).is_some());
-        Ok(())
-    });
-}
-
-#[test]
-fn job_that_bears_one_failed_node_is_ended_by_the_second() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&limited("bears-one", 0, Some(1))).await?;
-        let [running, failing, failing_later] = job.pods().await?;
-        failing.exit(1)?;
-        let failed = |node: &api::job::NodeStatus| node.state == NodeState::Failed;
-        job.until_node("worker-1", "failed", failed).await?;
-        settle().await;
-        ensure!(phase(&job.get().await?) == Some(Phase::Running));
-        ensure!(running.is_running());
-        failing_later.exit(1)?;
-        let message = "2 nodes failed, more than the 1 of spec.maxFailedNodes: worker-1, worker-2";
-        job.until_ended("MaxFailedNodesExceeded", message).await?;
-        job.until_stopped().await
-    });
-}
-
-#[test]
-fn failed_nodes_within_the_limit_fail_the_job_when_the_rest_is_done() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&limited("within", 0, Some(1))).await?;
-        let [first, failing, third] = job.pods().await?;
-        failing.exit(1)?;
-        first.exit(0)?;
-        third.exit(0)?;
-        let message = "done on 2 of 3 nodes, failed on: worker-1";
-        job.until_ended("NodesFailed", message).await?;
-        job.until_stopped().await
-    });
-}
-
-#[test]
-fn every_failed_node_is_named_and_listed_first() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&limited("two-fail", 0, None)).await?;
-        let [_first, second, third] = job.pods().await?;
-        second.exit(1)?;
-        third.exit(2)?;
-        let running = job
-            .until("two failed nodes", |job| job.status.as_ref().is_some_and(|s| s.failed == 2))
-            .await?;
-        let nodes = running.status.context("a status")?.nodes;
-        let listed: Vec<_> = nodes.iter().map(|n| (n.name.as_str(), n.state)).collect();
-        let expected = [
-            ("worker-1", NodeState::Failed),
-            ("worker-2", NodeState::Failed),
-            ("control-plane", NodeState::Running),
-        ];
-        ensure!(listed == expected, "{listed:?}");
-        Ok(())
-    });
-}
-
-#[test]
-fn container_that_ends_without_its_word_has_failed_whatever_its_exit_code() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&manifest("wordless").backoff_limit(0)).await?;
-        let [first, wordless, third] = job.pods().await?;
-        wordless.log("finished, but not saying so\n")?;
-        wordless.exit(0)?;
-        first.log("done\n")?;
-        third.log("done\n")?;
-        let message = "done on 2 of 3 nodes, failed on: worker-1";
-        job.until_ended("NodesFailed", message).await?;
-        job.until_stopped().await
-    });
-}
-
-#[test]
-fn container_that_crashes_after_its_word_is_done() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&manifest("last-words").backoff_limit(0).ttl(3600)).await?;
-        let [crashing, second, third] = job.pods().await?;
-        crashing.log("done\n")?;
-        job.until_completed("1/3").await?;
-        crashing.exit(1)?;
-        crashing.restart()?;
-        settle().await;
-        ensure!(counts(&job.get().await?)? == (1, 0, 2));
-        second.log("done\n")?;
-        third.log("done\n")?;
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        Ok(())
-    });
-}
-
-#[test]
-fn container_that_says_its_word_and_exits_has_not_failed_before_its_log_is_read() {
-    shared(async |cx| {
-        let (_operator, terminator) = cx.both().await?;
-        let job = cx.apply(&manifest("brief").backoff_limit(0)).await?;
-        let pod = job.pod("worker-1").await?;
-        terminator.kill();
-        pod.log("done\n")?;
+#[apply(shared_test)]
+async fn as_many_failed_runs_as_the_limit_are_forgiven_and_the_next_is_not(
+    cx: &Test,
+) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&limited("second-run", 1, None)).await?;
+    let [first, failing, recovering] = job.pods().await?;
+    first.exit(0)?;
+    for pod in [&failing, &recovering] {
         pod.exit(1)?;
-        settle().await;
-        ensure!(counts(&job.get().await?)?.1 == 0, "it has failed unheard");
-        let _terminator = cx.terminator().await?;
-        job.until_completed("1/3").await?;
-        Ok(())
-    });
+    }
+    for node in ["worker-1", "worker-2"] {
+        let seen = job.until_node(node, "has exited", |n| n.exit_code == Some(1)).await?;
+        ensure!(seen.state == NodeState::Pending, "{seen:?}");
+    }
+    settle().await;
+    ensure!(counts(&job.get().await?)? == (1, 0, 2));
+    for pod in [&failing, &recovering] {
+        pod.restart()?;
+    }
+    recovering.exit(0)?;
+    job.until_completed("2/3").await?;
+    // The last run that is forgiven, and one more.
+    failing.exit(2)?;
+    let message = "done on 2 of 3 nodes, failed on: worker-1";
+    let ended = job.until_ended("NodesFailed", message).await?;
+    let node = find_node(&ended, "worker-1").context("the node")?;
+    ensure!((node.restarts, node.exit_code) == (1, Some(2)), "{node:?}");
+    job.until_stopped().await
 }
 
-#[test]
-fn failed_job_is_left_as_it_is_by_processes_that_start_anew() {
-    shared(async |cx| {
-        let (operator, terminator) = cx.both().await?;
-        let job = cx.apply(&limited("kept", 0, Some(0))).await?;
-        job.pod("worker-1").await?.exit(1)?;
-        let ended = job.until_finished().await?;
-        job.until_stopped().await?;
-        operator.kill();
-        terminator.kill();
-        let (operator, terminator) = cx.both().await?;
-        settle().await;
-        let now = job.get().await?;
-        ensure!(now.resource_version() == ended.resource_version(), "{:?}", now.status);
-        let writes = [operator.writes(), terminator.writes()].concat();
-        ensure!(writes.is_empty(), "{writes:?}");
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn first_failed_node_ends_a_job_that_bears_none_at_once(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&limited("bears-none", 0, Some(0))).await?;
+    let [first, failing, _running] = job.pods().await?;
+    first.exit(0)?;
+    job.until_completed("1/3").await?;
+    failing.exit(1)?;
+    let message = "1 node failed, more than the 0 of spec.maxFailedNodes: worker-1";
+    let ended = job.until_ended("MaxFailedNodesExceeded", message).await?;
+    ensure!(counts(&ended)? == (1, 1, 1), "{:?}", ended.status);
+    ensure!(ended.status.context("a status")?.completed.as_deref() == Some("1/3"));
+    // The one that runs is stopped, the one that fails is not started again and again.
+    job.until_stopped().await?;
+    settle().await;
+    ensure!(condition(&job.get().await?, FAILED).is_some());
+    Ok(())
+}
+
+#[apply(shared_test)]
+async fn job_that_bears_one_failed_node_is_ended_by_the_second(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&limited("bears-one", 0, Some(1))).await?;
+    let [running, failing, failing_later] = job.pods().await?;
+    failing.exit(1)?;
+    let failed = |node: &api::job::NodeStatus| node.state == NodeState::Failed;
+    job.until_node("worker-1", "failed", failed).await?;
+    settle().await;
+    ensure!(phase(&job.get().await?) == Some(Phase::Running));
+    ensure!(running.is_running());
+    failing_later.exit(1)?;
+    let message = "2 nodes failed, more than the 1 of spec.maxFailedNodes: worker-1, worker-2";
+    let ended = job.until_ended("MaxFailedNodesExceeded", message).await?;
+    let nodes = ended.status.context("a status")?.nodes;
+    let listed: Vec<_> = nodes.iter().map(|n| (n.name.as_str(), n.state)).collect();
+    let expected = [
+        ("worker-1", NodeState::Failed),
+        ("worker-2", NodeState::Failed),
+        ("control-plane", NodeState::Running),
+    ];
+    ensure!(listed == expected, "those that failed come first: {listed:?}");
+    job.until_stopped().await
+}
+
+#[apply(shared_test)]
+async fn container_that_ends_without_its_word_has_failed_whatever_its_exit_code(
+    cx: &Test,
+) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&manifest("wordless").backoff_limit(0)).await?;
+    let [first, wordless, third] = job.pods().await?;
+    wordless.log("finished, but not saying so\n")?;
+    wordless.exit(0)?;
+    log_done([&first, &third])?;
+    let message = "done on 2 of 3 nodes, failed on: worker-1";
+    job.until_ended("NodesFailed", message).await?;
+    job.until_stopped().await
+}
+
+#[apply(shared_test)]
+async fn container_that_says_its_word_and_exits_has_not_failed_before_its_log_is_read(
+    cx: &Test,
+) -> Result<()> {
+    let (_operator, terminator) = cx.both().await?;
+    let job = cx.apply(&manifest("brief").backoff_limit(0)).await?;
+    let pod = job.pod("worker-1").await?;
+    terminator.kill();
+    pod.log("done\n")?;
+    pod.exit(1)?;
+    settle().await;
+    ensure!(counts(&job.get().await?)?.1 == 0, "it has failed unheard");
+    let _terminator = cx.terminator().await?;
+    job.until_completed("1/3").await?;
+    Ok(())
+}
+
+#[apply(shared_test)]
+async fn failed_job_is_left_as_it_is_by_processes_that_start_anew(cx: &Test) -> Result<()> {
+    let (operator, terminator) = cx.both().await?;
+    let job = cx.apply(&limited("kept", 0, Some(0))).await?;
+    job.pod("worker-1").await?.exit(1)?;
+    let ended = job.until_finished().await?;
+    job.until_stopped().await?;
+    operator.kill();
+    terminator.kill();
+    let (operator, terminator) = cx.both().await?;
+    settle().await;
+    let now = job.get().await?;
+    ensure!(now.resource_version() == ended.resource_version(), "{:?}", now.status);
+    let writes = [operator.writes(), terminator.writes()].concat();
+    ensure!(writes.is_empty(), "{writes:?}");
+    Ok(())
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use api::job::conditions::{COMPLETE, FAILED};
 use api::job::{Job, NodeState, NodeStatus, Phase};
+use harness::job_handle::node_of;
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
@@ -16,8 +17,8 @@ use serde_json::{Value, json};
 use testbed::simulation::Hold;
 
 use crate::admission::{scope, warnings};
-use crate::job::{TestJob, condition, exit_code_manifest, find_node, phase};
-use crate::test::{Test, settle, shared};
+use crate::job::{TestJob, condition, exit_code_manifest, exit_well, find_node, phase};
+use crate::test::{Test, settle, shared_test};
 
 /// Creates a quota, and waits until it is in force.
 async fn quota(cx: &Test, name: &str, hard: Value) -> Result<()> {
@@ -36,403 +37,340 @@ async fn failed(job: &TestJob<'_>, reason: &str) -> Result<String> {
     Ok(condition(&job, FAILED).context("just seen")?.message.clone())
 }
 
-async fn complete(job: &TestJob<'_>) -> Result<()> {
-    for pod in job.pods().await? {
-        pod.exit(0)?;
-    }
-    job.until_ended("Completed", "done on 3 of 3 nodes").await?;
+/// The warnings with this reason about a Job.
+async fn events(cx: &Test, reason: &str) -> Result<Vec<String>> {
+    let events = cx.events(reason).await?.into_iter();
+    let about_jobs = events.filter(|it| it.involved_object.kind.as_deref() == Some("Job"));
+    let warnings = about_jobs.filter(|it| it.type_.as_deref() == Some("Warning"));
+    Ok(warnings.filter_map(|event| event.message).collect())
+}
+
+#[apply(shared_test)]
+async fn input_01_quota_on_daemon_sets_is_quoted_and_the_job_runs_when_it_is_gone(
+    cx: &Test,
+) -> Result<()> {
+    let _processes = cx.both().await?;
+    quota(cx, "no-sets", json!({"count/daemonsets.apps": "0"})).await?;
+    let started = Instant::now();
+    let job = cx.apply(&exit_code_manifest("refused")).await?;
+    let message = failed(&job, "DaemonSetRefused").await?;
+    ensure!(message.contains("exceeded quota: no-sets"), "{message}");
+    ensure!(started.elapsed() < Duration::from_secs(30));
+    // It is tried again, and reported once.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let told = events(cx, "DaemonSetRefused").await?;
+    ensure!(told == [message], "{told:?}");
+    // Others are not delayed.
+    ensure!(phase(&job.get().await?) == Some(Phase::Failed));
+    cx.api::<ResourceQuota>().delete("no-sets", &DeleteParams::default()).await?;
+    job.complete_by_exit_code().await
+}
+
+#[apply(shared_test)]
+async fn input_02_key_that_is_twice_in_a_list_is_named(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let env = json!([{"name": "LEVEL", "value": "one"}, {"name": "LEVEL", "value": "two"}]);
+    let container = json!({"name": "job-container", "env": env});
+    let template = json!({"spec": {"containers": [container]}});
+    let job = cx.apply(&exit_code_manifest("twice").template(template)).await?;
+    let message = failed(&job, "InvalidSpec").await?;
+    let expected = "spec.template.spec.containers[0].env[1]: duplicate name: \"LEVEL\"";
+    ensure!(message == expected, "{message}");
     Ok(())
 }
 
-/// The events with this reason about a Job.
-async fn events(cx: &Test, reason: &str) -> Result<Vec<String>> {
-    let events = cx.api::<Event>().list(&ListParams::default()).await?;
-    let about_jobs = events.items.into_iter().filter(|event| {
-        event.reason.as_deref() == Some(reason)
-            && event.involved_object.kind.as_deref() == Some("Job")
-    });
-    Ok(about_jobs.filter_map(|event| event.message).collect())
+#[apply(shared_test)]
+async fn input_03_value_that_is_no_quantity_is_named_and_delays_nobody(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let with = |memory: &str| {
+        let resources = json!({"limits": {"memory": memory}});
+        let container = json!({"name": "job-container", "resources": resources});
+        exit_code_manifest("quantity").template(json!({"spec": {"containers": [container]}}))
+    };
+    let started = Instant::now();
+    let job = cx.apply(&with("64MB")).await?;
+    let message = failed(&job, "InvalidSpec").await?;
+    let field = "spec.template.spec.containers[0].resources.limits.memory: \"64MB\"";
+    ensure!(message.starts_with(field), "{message}");
+    ensure!(started.elapsed() < Duration::from_secs(5));
+    let other = cx.apply(&exit_code_manifest("other")).await?;
+    other.complete_by_exit_code().await?;
+    let job = cx.apply(&with("64Mi")).await?;
+    job.complete_by_exit_code().await
 }
 
-#[test]
-fn input_01_quota_on_daemon_sets_is_quoted_and_the_job_runs_when_it_is_gone() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        quota(cx, "no-sets", json!({"count/daemonsets.apps": "0"})).await?;
-        let started = Instant::now();
-        let job = cx.apply(&exit_code_manifest("refused")).await?;
-        let message = failed(&job, "DaemonSetRefused").await?;
-        ensure!(message.contains("exceeded quota: no-sets"), "{message}");
-        ensure!(started.elapsed() < Duration::from_secs(30));
-        // It is tried again, and reported once.
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        let told = events(cx, "DaemonSetRefused").await?;
-        ensure!(told == [message], "{told:?}");
-        // Others are not delayed.
-        ensure!(phase(&job.get().await?) == Some(Phase::Failed));
-        cx.api::<ResourceQuota>().delete("no-sets", &DeleteParams::default()).await?;
-        complete(&job).await
-    });
-}
-
-#[test]
-fn input_02_key_that_is_twice_in_a_list_is_named() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let env = json!([{"name": "LEVEL", "value": "one"}, {"name": "LEVEL", "value": "two"}]);
-        let container = json!({"name": "job-container", "env": env});
-        let template = json!({"spec": {"containers": [container]}});
-        let job = cx.apply(&exit_code_manifest("twice").template(template)).await?;
-        let message = failed(&job, "InvalidSpec").await?;
-        let expected = "spec.template.spec.containers[0].env[1]: duplicate name: \"LEVEL\"";
-        ensure!(message == expected, "{message}");
-        Ok(())
-    });
-}
-
-#[test]
-fn input_03_value_that_is_no_quantity_is_named_and_delays_nobody() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let with = |memory: &str| {
-            let resources = json!({"limits": {"memory": memory}});
-            let container = json!({"name": "job-container", "resources": resources});
-            exit_code_manifest("quantity").template(json!({"spec": {"containers": [container]}}))
-        };
-        let started = Instant::now();
-        let job = cx.apply(&with("64MB")).await?;
-        let message = failed(&job, "InvalidSpec").await?;
-        let field = "spec.template.spec.containers[0].resources.limits.memory: \"64MB\"";
-        ensure!(message.starts_with(field), "{message}");
-        ensure!(started.elapsed() < Duration::from_secs(5));
-        let other = cx.apply(&exit_code_manifest("other")).await?;
-        complete(&other).await?;
-        let job = cx.apply(&with("64Mi")).await?;
-        complete(&job).await
-    });
-}
-
-#[test]
-fn input_05_preparation_that_fails_fails_its_node_in_its_last_words() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let prepare = json!({"name": "prepare", "image": "busybox:1.36"});
-        let template = json!({"spec": {"initContainers": [prepare]}});
-        let manifest = exit_code_manifest("preparation").backoff_limit(1).template(template);
-        let job = cx.apply(&manifest).await?;
-        let [failing, ..] = job.pods().await?;
-        failing.exit_with(7, "no disk here\n")?;
-        let words = "init container prepare: Error: no disk here";
-        let says = |node: &NodeStatus| node.message.as_deref() == Some(words);
-        let node = job.until_node("control-plane", "has failed once", says).await?;
-        ensure!((node.state, node.exit_code) == (NodeState::Pending, Some(7)), "{node:?}");
-        failing.restart()?;
-        failing.exit_with(7, "no disk here\n")?;
-        let has_failed = |node: &NodeStatus| node.state == NodeState::Failed;
-        let node = job.until_node("control-plane", "failed", has_failed).await?;
-        ensure!(says(&node), "{node:?}");
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn input_05_preparation_that_fails_fails_its_node_in_its_last_words(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let prepare = json!({"name": "prepare", "image": "busybox:1.36"});
+    let template = json!({"spec": {"initContainers": [prepare]}});
+    let manifest = exit_code_manifest("preparation").backoff_limit(1).template(template);
+    let job = cx.apply(&manifest).await?;
+    let [failing, ..] = job.pods().await?;
+    failing.exit_with(7, "no disk here\n")?;
+    let words = "init container prepare: Error: no disk here";
+    let says = |node: &NodeStatus| node.message.as_deref() == Some(words);
+    let node = job.until_node("control-plane", "has failed once", says).await?;
+    ensure!((node.state, node.exit_code) == (NodeState::Pending, Some(7)), "{node:?}");
+    failing.restart()?;
+    failing.exit_with(7, "no disk here\n")?;
+    let has_failed = |node: &NodeStatus| node.state == NodeState::Failed;
+    let node = job.until_node("control-plane", "failed", has_failed).await?;
+    ensure!(says(&node), "{node:?}");
+    Ok(())
 }
 
 /// As a kubelet 1.37 reports it.
-#[test]
-fn input_06_rejections_by_the_kubelet_are_quoted_and_count_as_failed_runs() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        cx.sim().hold(Hold::Start, &cx.namespace, "worker-1");
-        let job = cx.apply(&exit_code_manifest("rejected").backoff_limit(1)).await?;
-        let words = "Pod was rejected: forbidden sysctl: \"net.core.somaxconn\" not allowlisted";
-        let status = json!({"status": {
-            "phase": "Failed", "reason": "SysctlForbidden", "message": words, "conditions": null,
-        }});
-        let pods = cx.api::<Pod>();
-        let has_failed = |job: &Job| job.status.as_ref().is_some_and(|status| status.failed == 1);
-        let mut rejected = 0;
-        while !has_failed(&job.get().await?) && rejected < 8 {
-            let waiting = pods.list(&ListParams::default()).await?.items.into_iter().find(|pod| {
-                let is_new =
-                    pod.status.as_ref().and_then(|it| it.phase.as_deref()) == Some("Pending");
-                let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
-                is_new && node == Some("worker-1") && pod.metadata.deletion_timestamp.is_none()
-            });
-            if let Some(pod) = waiting {
-                // The kubelet takes a moment; a pod that was created in the same second is not counted.
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                let name = pod.name_any();
-                pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(&status)).await?;
-                rejected += 1;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+#[apply(shared_test)]
+async fn input_06_rejections_by_the_kubelet_are_quoted_and_count_as_failed_runs(
+    cx: &Test,
+) -> Result<()> {
+    let _processes = cx.both().await?;
+    cx.sim().hold(Hold::Start, &cx.namespace, "worker-1");
+    let job = cx.apply(&exit_code_manifest("rejected").backoff_limit(1)).await?;
+    let words = "Pod was rejected: forbidden sysctl: \"net.core.somaxconn\" not allowlisted";
+    let status = json!({"status": {
+        "phase": "Failed", "reason": "SysctlForbidden", "message": words, "conditions": null,
+    }});
+    let pods = cx.api::<Pod>();
+    let has_failed = |job: &Job| job.status.as_ref().is_some_and(|status| status.failed == 1);
+    let mut rejected = 0;
+    while !has_failed(&job.get().await?) && rejected < 8 {
+        let waiting = pods.list(&ListParams::default()).await?.items.into_iter().find(|pod| {
+            let is_new = pod.status.as_ref().and_then(|it| it.phase.as_deref()) == Some("Pending");
+            is_new && node_of(pod) == Some("worker-1") && pod.metadata.deletion_timestamp.is_none()
+        });
+        if let Some(pod) = waiting {
+            // The kubelet takes a moment; a pod that was created in the same second is not counted.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let name = pod.name_any();
+            pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(&status)).await?;
+            rejected += 1;
         }
-        let has_failed = |node: &NodeStatus| node.state == NodeState::Failed;
-        let node = job.until_node("worker-1", "failed", has_failed).await?;
-        ensure!(node.reason.as_deref() == Some("SysctlForbidden"), "{node:?}");
-        ensure!(node.message.as_deref() == Some(&format!("SysctlForbidden: {words}")), "{node:?}");
-        // Never before the limit; one whose pod is gone before the operator looks is not counted.
-        ensure!((2..8).contains(&rejected), "{rejected}");
-        Ok(())
-    });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let has_failed = |node: &NodeStatus| node.state == NodeState::Failed;
+    let node = job.until_node("worker-1", "failed", has_failed).await?;
+    ensure!(node.reason.as_deref() == Some("SysctlForbidden"), "{node:?}");
+    ensure!(node.message.as_deref() == Some(&format!("SysctlForbidden: {words}")), "{node:?}");
+    // Never before the limit; one whose pod is gone before the operator looks is not counted.
+    ensure!((2..8).contains(&rejected), "{rejected}");
+    Ok(())
 }
 
-#[test]
-fn input_10_pasted_template_is_accepted_and_means_nothing() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let template = json!({
-            "metadata": {"creationTimestamp": null, "labels": {"team": "a"}},
-            "spec": {
-                "restartPolicy": "Always",
-                "dnsPolicy": "ClusterFirst",
-                "schedulerName": "default-scheduler",
-                "securityContext": {},
-                "terminationGracePeriodSeconds": 30,
-                "containers": [{"name": "job-container", "resources": {}}],
-            },
-        });
-        let mut manifest = exit_code_manifest("pasted").template(template).json();
-        manifest["metadata"]["creationTimestamp"] = Value::Null;
-        manifest["status"] = json!({});
-        let job = cx.apply(&manifest).await?;
-        complete(&job).await
+#[apply(shared_test)]
+async fn input_10_pasted_template_is_accepted_and_means_nothing(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let template = json!({
+        "metadata": {"creationTimestamp": null, "labels": {"team": "a"}},
+        "spec": {
+            "restartPolicy": "Always",
+            "dnsPolicy": "ClusterFirst",
+            "schedulerName": "default-scheduler",
+            "securityContext": {},
+            "terminationGracePeriodSeconds": 30,
+            "containers": [{"name": "job-container", "resources": {}}],
+        },
     });
+    let mut manifest = exit_code_manifest("pasted").template(template).json();
+    manifest["metadata"]["creationTimestamp"] = Value::Null;
+    manifest["status"] = json!({});
+    let job = cx.apply(&manifest).await?;
+    job.complete_by_exit_code().await
 }
 
-#[test]
-fn input_13_pods_of_limited_work_meet_a_quota() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let hard = json!({
-            "limits.cpu": "10", "limits.memory": "4Gi", "requests.cpu": "5", "requests.memory": "2Gi",
-        });
-        quota(cx, "limits", hard).await?;
-        let resources = json!({"limits": {"cpu": "100m", "memory": "32Mi"}});
-        let container = json!({"name": "job-container", "resources": resources});
-        let template = json!({"spec": {"containers": [container]}});
-        let job = cx.apply(&exit_code_manifest("small").template(template)).await?;
-        let [pod, ..] = job.pods().await?;
-        let class = pod.object().status.and_then(|status| status.qos_class);
-        ensure!(class.as_deref() == Some("Guaranteed"), "{class:?}");
-        complete(&job).await
+#[apply(shared_test)]
+async fn input_13_pods_of_limited_work_meet_a_quota(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let hard = json!({
+        "limits.cpu": "10", "limits.memory": "4Gi", "requests.cpu": "5", "requests.memory": "2Gi",
     });
+    quota(cx, "limits", hard).await?;
+    let resources = json!({"limits": {"cpu": "100m", "memory": "32Mi"}});
+    let container = json!({"name": "job-container", "resources": resources});
+    let template = json!({"spec": {"containers": [container]}});
+    let job = cx.apply(&exit_code_manifest("small").template(template)).await?;
+    let [pod, ..] = job.pods().await?;
+    let class = pod.object().status.and_then(|status| status.qos_class);
+    ensure!(class.as_deref() == Some("Guaranteed"), "{class:?}");
+    job.complete_by_exit_code().await
 }
 
 /// As a kubelet 1.37 says it.
-#[test]
-fn input_14_what_the_kubelet_says_only_in_events_is_in_the_status() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        cx.sim().hold(Hold::Start, &cx.namespace, "worker-1");
-        let job = cx.apply(&exit_code_manifest("mounts")).await?;
-        let is_listed = |_: &NodeStatus| true;
-        job.until_node("worker-1", "listed", is_listed).await?;
-        let pods = cx.api::<Pod>().list(&ListParams::default()).await?;
-        let pod = pods.items.into_iter().find(|pod| {
-            pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some("worker-1")
-        });
-        let pod = pod.context("a pod that is held")?;
-        let words = "MountVolume.SetUp failed for volume \"v\" : configmap \"missing\" not found";
-        let event: Event = serde_json::from_value(json!({
-            "metadata": {"generateName": "mounts-"},
-            "involvedObject": {
-                "apiVersion": "v1", "kind": "Pod", "name": pod.name_any(), "uid": pod.uid(),
-                "namespace": cx.namespace,
-            },
-            "type": "Warning",
-            "reason": "FailedMount",
-            "message": words,
-            "lastTimestamp": "2026-01-01T00:00:00Z",
-        }))?;
-        cx.api::<Event>().create(&PostParams::default(), &event).await?;
-        let says = |node: &NodeStatus| node.reason.as_deref() == Some("FailedMount");
-        let node = job.until_node("worker-1", "explained", says).await?;
-        ensure!(node.message.as_deref() == Some(&format!("FailedMount: {words}")), "{node:?}");
-        cx.sim().release(Hold::Start, &cx.namespace, "worker-1");
-        complete(&job).await
-    });
+#[apply(shared_test)]
+async fn input_14_what_the_kubelet_says_only_in_events_is_in_the_status(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    cx.sim().hold(Hold::Start, &cx.namespace, "worker-1");
+    let job = cx.apply(&exit_code_manifest("mounts")).await?;
+    let is_listed = |_: &NodeStatus| true;
+    job.until_node("worker-1", "listed", is_listed).await?;
+    let pods = cx.api::<Pod>().list(&ListParams::default()).await?;
+    let pod = pods.items.into_iter().find(|pod| node_of(pod) == Some("worker-1"));
+    let pod = pod.context("a pod that is held")?;
+    let words = "MountVolume.SetUp failed for volume \"v\" : configmap \"missing\" not found";
+    let event: Event = serde_json::from_value(json!({
+        "metadata": {"generateName": "mounts-"},
+        "involvedObject": {
+            "apiVersion": "v1", "kind": "Pod", "name": pod.name_any(), "uid": pod.uid(),
+            "namespace": cx.namespace,
+        },
+        "type": "Warning",
+        "reason": "FailedMount",
+        "message": words,
+        "lastTimestamp": "2026-01-01T00:00:00Z",
+    }))?;
+    cx.api::<Event>().create(&PostParams::default(), &event).await?;
+    let says = |node: &NodeStatus| node.reason.as_deref() == Some("FailedMount");
+    let node = job.until_node("worker-1", "explained", says).await?;
+    ensure!(node.message.as_deref() == Some(&format!("FailedMount: {words}")), "{node:?}");
+    cx.sim().release(Hold::Start, &cx.namespace, "worker-1");
+    job.complete_by_exit_code().await
 }
 
-#[test]
-fn input_17_template_that_means_the_same_runs_nothing_again() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let with = |cpu: Value, further: Value| {
-            let mut container =
-                json!({"name": "job-container", "resources": {"limits": {"cpu": cpu}}});
-            if let Some(fields) = further.as_object() {
-                container.as_object_mut().expect("an object").extend(fields.clone());
-            }
-            exit_code_manifest("equal").template(json!({"spec": {"containers": [container]}}))
-        };
-        let job = cx.apply(&with(json!("1000m"), json!({}))).await?;
-        complete(&job).await?;
-        let ended = job.get().await?;
-        for manifest in [
-            with(json!("1"), json!({})),
-            with(json!(1), json!({"stdin": false, "env": []})),
-            with(json!("1.0"), json!({"terminationMessagePath": "/dev/termination-log"})),
-        ] {
-            cx.apply(&manifest).await?;
-            let generation = job.get().await?.metadata.generation;
-            let is_observed = |job: &Job| {
-                let status = job.status.as_ref();
-                status.is_some_and(|status| status.observed_generation == generation)
-            };
-            let seen = job.until("looked at", is_observed).await?;
-            ensure!(phase(&seen) == Some(Phase::Completed), "{:?}", seen.status);
+#[apply(shared_test)]
+async fn input_17_template_that_means_the_same_runs_nothing_again(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let with = |cpu: Value, further: Value| {
+        let mut container = json!({"name": "job-container", "resources": {"limits": {"cpu": cpu}}});
+        if let Some(fields) = further.as_object() {
+            container.as_object_mut().expect("an object").extend(fields.clone());
         }
-        settle().await;
-        let now = job.get().await?;
-        let since = |job: &Job| condition(job, COMPLETE).map(|it| it.last_transition_time.clone());
-        ensure!(since(&now).is_some() && since(&now) == since(&ended), "{:?}", now.status);
-        let daemon_sets = cx.api::<DaemonSet>().list(&ListParams::default()).await?;
-        ensure!(daemon_sets.items.is_empty());
-        Ok(())
-    });
+        exit_code_manifest("equal").template(json!({"spec": {"containers": [container]}}))
+    };
+    let job = cx.apply(&with(json!("1000m"), json!({}))).await?;
+    job.complete_by_exit_code().await?;
+    let ended = job.get().await?;
+    for manifest in [
+        with(json!("1"), json!({})),
+        with(json!(1), json!({"stdin": false, "env": []})),
+        with(json!("1.0"), json!({"terminationMessagePath": "/dev/termination-log"})),
+    ] {
+        cx.apply(&manifest).await?;
+        let generation = job.get().await?.metadata.generation;
+        let is_observed = |job: &Job| {
+            let status = job.status.as_ref();
+            status.is_some_and(|status| status.observed_generation == generation)
+        };
+        let seen = job.until("looked at", is_observed).await?;
+        ensure!(phase(&seen) == Some(Phase::Completed), "{:?}", seen.status);
+    }
+    settle().await;
+    let now = job.get().await?;
+    let since = |job: &Job| condition(job, COMPLETE).map(|it| it.last_transition_time.clone());
+    ensure!(since(&now).is_some() && since(&now) == since(&ended), "{:?}", now.status);
+    let daemon_sets = cx.api::<DaemonSet>().list(&ListParams::default()).await?;
+    ensure!(daemon_sets.items.is_empty());
+    Ok(())
 }
 
-#[test]
-fn input_20_pods_that_are_refused_again_and_again_are_one_event() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        quota(cx, "none", json!({"pods": "0"})).await?;
-        let job = cx.apply(&exit_code_manifest("flood")).await?;
-        // The first look is after 5 s, and further ones follow every few seconds.
-        tokio::time::sleep(Duration::from_secs(25)).await;
-        let told = events(cx, "FailedCreate").await?;
-        ensure!(told.len() == 1 && told[0].contains("exceeded quota: none"), "{told:?}");
-        cx.api::<ResourceQuota>().delete("none", &DeleteParams::default()).await?;
-        complete(&job).await
-    });
+#[apply(shared_test)]
+async fn input_20_pods_that_are_refused_again_and_again_are_one_event_and_not_active(
+    cx: &Test,
+) -> Result<()> {
+    let (_operator, terminator) = cx.both().await?;
+    quota(cx, "none", json!({"pods": "0"})).await?;
+    let job = cx.apply(&exit_code_manifest("flood")).await?;
+    // The first look is after 5 s, and further ones follow every few seconds.
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    let told = events(cx, "FailedCreate").await?;
+    ensure!(told.len() == 1 && told[0].contains("exceeded quota: none"), "{told:?}");
+    let status = job.get().await?.status.context("a status")?;
+    ensure!(status.phase == Some(Phase::Pending) && status.conditions.is_empty(), "{status:?}");
+    ensure!((status.active, status.succeeded) == (0, 0), "{status:?}");
+    ensure!(terminator.writes().is_empty());
+    cx.api::<ResourceQuota>().delete("none", &DeleteParams::default()).await?;
+    job.complete_by_exit_code().await
 }
 
-#[test]
-fn input_22_output_of_a_failed_node_can_be_read_after_the_end() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("evidence").backoff_limit(0)).await?;
-        let [first, failing, third] = job.pods().await?;
-        // What the kubelet keeps of the log: 2048 bytes.
-        let lines: String =
-            (1..=40).map(|line| format!("line {line} of the evidence, {line:030}\n")).collect();
-        let kept = &lines[lines.len() - 2048..];
-        failing.exit_with(3, kept)?;
-        first.exit(0)?;
-        third.exit(0)?;
-        let ended =
-            job.until_ended("NodesFailed", "done on 2 of 3 nodes, failed on: worker-1").await?;
-        job.until_stopped().await?;
-        let node = find_node(&ended, "worker-1").context("the node")?;
-        ensure!(node.output.as_deref() == Some(kept.trim_end()), "{node:?}");
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn input_22_output_of_a_failed_node_can_be_read_after_the_end(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&exit_code_manifest("evidence").backoff_limit(0)).await?;
+    let [first, failing, third] = job.pods().await?;
+    // What the kubelet keeps of the log: 2048 bytes.
+    let lines: String =
+        (1..=40).map(|line| format!("line {line} of the evidence, {line:030}\n")).collect();
+    let kept = &lines[lines.len() - 2048..];
+    failing.exit_with(3, kept)?;
+    exit_well([&first, &third])?;
+    let ended = job.until_ended("NodesFailed", "done on 2 of 3 nodes, failed on: worker-1").await?;
+    job.until_stopped().await?;
+    let node = find_node(&ended, "worker-1").context("the node")?;
+    ensure!(node.output.as_deref() == Some(kept.trim_end()), "{node:?}");
+    Ok(())
 }
 
 /// A kind of input 01: admission refuses, with 422, and allows later.
-#[test]
-fn policy_that_denies_daemon_sets_is_quoted_until_it_is_gone() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let words = "no DaemonSets at night";
-        let mut policy: ValidatingAdmissionPolicy = serde_json::from_value(json!({
-            "metadata": {},
-            "spec": {
-                "failurePolicy": "Fail",
-                "matchConstraints": {"resourceRules": [{
-                    "apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["daemonsets"],
-                    "operations": ["CREATE", "UPDATE"],
-                }]},
-                "validations": [{"expression": "false", "message": words}],
-            },
-        }))?;
-        let mut binding: ValidatingAdmissionPolicyBinding = serde_json::from_value(json!({
-            "metadata": {}, "spec": {"validationActions": ["Deny"]},
-        }))?;
-        scope(cx, &mut policy, &mut binding);
-        warnings(cx, &policy).await?;
-        let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(cx.client.clone());
-        bindings.create(&PostParams::default(), &binding).await?;
-        until_denied(cx, words).await?;
-        let job = cx.apply(&exit_code_manifest("denied")).await?;
-        let message = failed(&job, "DaemonSetRefused").await?;
-        ensure!(message.contains(words), "{message}");
-        bindings.delete(&cx.namespace, &DeleteParams::default()).await?;
-        let policies: Api<ValidatingAdmissionPolicy> = Api::all(cx.client.clone());
-        policies.delete(&cx.namespace, &DeleteParams::default()).await?;
-        complete(&job).await
-    });
-}
-
-/// Waits until a DaemonSet is denied.
-async fn until_denied(cx: &Test, words: &str) -> Result<()> {
-    let labels = json!({"a": "b"});
-    let daemon_set: DaemonSet = serde_json::from_value(json!({
-        "metadata": {"name": "probe"},
+#[apply(shared_test)]
+async fn policy_that_denies_daemon_sets_is_quoted_until_it_is_gone(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let words = "no DaemonSets at night";
+    let mut policy: ValidatingAdmissionPolicy = serde_json::from_value(json!({
+        "metadata": {},
         "spec": {
-            "selector": {"matchLabels": labels},
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {"containers": [{"name": "c", "image": "busybox:1.36"}]},
-            },
+            "failurePolicy": "Fail",
+            "matchConstraints": {"resourceRules": [{
+                "apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["daemonsets"],
+                "operations": ["CREATE", "UPDATE"],
+            }]},
+            "validations": [{"expression": "false", "message": words}],
         },
     }))?;
-    let params = PostParams { dry_run: true, ..PostParams::default() };
-    for _ in 0..200 {
-        match cx.api::<DaemonSet>().create(&params, &daemon_set).await {
-            Err(kube::Error::Api(status)) if status.message.contains(words) => return Ok(()),
-            _ => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
-    }
-    anyhow::bail!("the policy does not come into force")
+    let mut binding: ValidatingAdmissionPolicyBinding = serde_json::from_value(json!({
+        "metadata": {}, "spec": {"validationActions": ["Deny"]},
+    }))?;
+    scope(cx, &mut policy, &mut binding);
+    warnings(cx, &policy).await?;
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(cx.client.clone());
+    bindings.create(&PostParams::default(), &binding).await?;
+    cx.until("DaemonSets are denied", async || {
+        let probed = cx.probe_foreign().await;
+        Ok(probed.is_err_and(|error| error.to_string().contains(words)))
+    })
+    .await?;
+    let job = cx.apply(&exit_code_manifest("denied")).await?;
+    let message = failed(&job, "DaemonSetRefused").await?;
+    ensure!(message.contains(words), "{message}");
+    bindings.delete(&cx.namespace, &DeleteParams::default()).await?;
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(cx.client.clone());
+    policies.delete(&cx.namespace, &DeleteParams::default()).await?;
+    job.complete_by_exit_code().await
 }
 
 /// A kind of input 13: no container may be smaller than the work's.
-#[test]
-fn pods_of_work_that_meets_a_limit_range_are_made() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let bounds = |cpu: &str, memory: &str| json!({"cpu": cpu, "memory": memory});
-        let limits = json!([{
-            "type": "Container", "min": bounds("100m", "64Mi"), "max": bounds("200m", "128Mi"),
-        }]);
-        let range: LimitRange = serde_json::from_value(
-            json!({"metadata": {"name": "bounds"}, "spec": {"limits": limits}}),
-        )?;
-        cx.api::<LimitRange>().create(&PostParams::default(), &range).await?;
-        let resources =
-            json!({"limits": bounds("150m", "100Mi"), "requests": bounds("100m", "64Mi")});
-        let container = json!({"name": "job-container", "resources": resources});
-        let template = json!({"spec": {"containers": [container]}});
-        let job = cx.apply(&exit_code_manifest("bounded").template(template)).await?;
-        complete(&job).await
-    });
+#[apply(shared_test)]
+async fn pods_of_work_that_meets_a_limit_range_are_made(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let bounds = |cpu: &str, memory: &str| json!({"cpu": cpu, "memory": memory});
+    let limits = json!([{
+        "type": "Container", "min": bounds("100m", "64Mi"), "max": bounds("200m", "128Mi"),
+    }]);
+    let range: LimitRange = serde_json::from_value(
+        json!({"metadata": {"name": "bounds"}, "spec": {"limits": limits}}),
+    )?;
+    cx.api::<LimitRange>().create(&PostParams::default(), &range).await?;
+    let resources = json!({"limits": bounds("150m", "100Mi"), "requests": bounds("100m", "64Mi")});
+    let container = json!({"name": "job-container", "resources": resources});
+    let template = json!({"spec": {"containers": [container]}});
+    let job = cx.apply(&exit_code_manifest("bounded").template(template)).await?;
+    job.complete_by_exit_code().await
 }
 
 /// A kind of input 01: the DaemonSet is a little larger than the Job, and etcd takes no more.
-#[test]
-fn job_whose_daemon_set_is_too_large_says_so() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let env = json!([{"name": "LONG", "value": "x".repeat(1_571_000)}]);
-        let container = json!({"name": "job-container", "env": env});
-        let manifest =
-            exit_code_manifest("large").template(json!({"spec": {"containers": [container]}}));
-        cx.api::<Job>()
-            .create(&PostParams::default(), &serde_json::from_value(manifest.json())?)
-            .await?;
-        let is_told = async || {
-            let told =
-                [events(cx, "InvalidSpec").await?, events(cx, "WriteRefused").await?].concat();
-            let says =
-                |message: &String| message.contains("too large") || message.contains("larger than");
-            anyhow::Ok(told.iter().any(says))
-        };
-        for _ in 0..30 {
-            if is_told().await? {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        anyhow::bail!("nobody says why")
-    });
+#[apply(shared_test)]
+async fn job_whose_daemon_set_is_too_large_says_so(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let env = json!([{"name": "LONG", "value": "x".repeat(1_571_000)}]);
+    let container = json!({"name": "job-container", "env": env});
+    let manifest =
+        exit_code_manifest("large").template(json!({"spec": {"containers": [container]}}));
+    cx.api::<Job>()
+        .create(&PostParams::default(), &serde_json::from_value(manifest.json())?)
+        .await?;
+    cx.until("somebody says why", async || {
+        let told = [events(cx, "InvalidSpec").await?, events(cx, "WriteRefused").await?].concat();
+        let says = |it: &String| it.contains("too large") || it.contains("larger than");
+        Ok(told.iter().any(says))
+    })
+    .await
 }

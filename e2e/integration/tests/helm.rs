@@ -165,6 +165,10 @@ fn by_name(objects: Vec<DynamicObject>) -> Result<BTreeMap<[String; 3], Value>> 
                 *marks = None;
             }
         }
+        // kustomize takes policies for objects of a namespace, and the API server knows better.
+        if types.kind.starts_with("ValidatingAdmissionPolicy") {
+            object.metadata.namespace = None;
+        }
         let namespace = object.namespace().unwrap_or_default();
         let name = [types.kind, namespace, object.name_any()];
         let value = crate::kustomize::whole(serde_json::to_value(&object)?);

@@ -1,5 +1,6 @@
 //! A Job of a test, with the simulated pods of it.
 
+use std::borrow::Borrow;
 use std::ops::Deref;
 
 use anyhow::Result;
@@ -116,11 +117,38 @@ impl TestJob<'_> {
         ])
     }
 
+    /// Lets all pods log the word, and waits until nothing is left of the Job.
+    pub(crate) async fn complete_by_word(&self) -> Result<()> {
+        log_done(self.pods().await?)?;
+        self.until_gone().await
+    }
+
+    /// Lets all pods succeed, and waits until the Job is complete.
+    pub(crate) async fn complete_by_exit_code(&self) -> Result<()> {
+        exit_well(self.pods().await?)?;
+        self.until_all_done().await
+    }
+
+    /// Waits until the Job is complete on all nodes.
+    pub(crate) async fn until_all_done(&self) -> Result<()> {
+        self.until_ended("Completed", "done on 3 of 3 nodes").await.map(drop)
+    }
+
     /// Waits until a pod is recorded as completed.
     pub(crate) async fn until_recorded(&self, pod: &SimPod) -> Result<()> {
         self.waiter().object(self.api::<Pod>(), &pod.name(), "completed", is_recorded).await?;
         Ok(())
     }
+}
+
+/// Lets the first containers of pods log the word.
+pub(crate) fn log_done<P: Borrow<SimPod>>(pods: impl IntoIterator<Item = P>) -> Result<()> {
+    pods.into_iter().try_for_each(|pod| pod.borrow().log("done\n"))
+}
+
+/// Lets the first containers of pods succeed.
+pub(crate) fn exit_well<P: Borrow<SimPod>>(pods: impl IntoIterator<Item = P>) -> Result<()> {
+    pods.into_iter().try_for_each(|pod| pod.borrow().exit(0))
 }
 
 /// Whether the pod has the condition by which the terminator records its completion.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use testbed::manifests;
 
 use crate::cluster::artifacts;
-use crate::test::{Test, shared};
+use crate::test::{Test, shared_test};
 
 /// The part that lies beside what it is about.
 const MONITORING: &str = "deploy/monitoring";
@@ -114,160 +114,184 @@ fn images_of(objects: &[DynamicObject]) -> Result<[String; 3]> {
         .map(|image| image.as_str().unwrap_or_default().to_owned()))
 }
 
-#[test]
-fn base_is_what_kubectl_apply_takes_from_deploy() {
-    shared(async |_| {
-        let sorted = |objects: Vec<DynamicObject>| -> Result<Vec<Value>> {
-            let values = objects.iter().map(|object| Ok(whole(serde_json::to_value(object)?)));
-            let mut values = values.collect::<Result<Vec<_>>>()?;
-            values.sort_by_key(Value::to_string);
-            Ok(values)
-        };
-        let base = sorted(render(&Path::new(READY).join("base")).await?)?;
-        let plain = sorted(plain()?)?;
-        ensure!(base.len() == plain.len());
-        for (base, plain) in base.iter().zip(&plain) {
-            ensure!(base == plain, "{} {}", base["kind"], base["metadata"]["name"]);
-        }
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn base_is_what_kubectl_apply_takes_from_deploy(_: &Test) -> Result<()> {
+    let sorted = |objects: Vec<DynamicObject>| -> Result<Vec<Value>> {
+        let values = objects.iter().map(|object| Ok(whole(serde_json::to_value(object)?)));
+        let mut values = values.collect::<Result<Vec<_>>>()?;
+        values.sort_by_key(Value::to_string);
+        Ok(values)
+    };
+    let base = sorted(render(&Path::new(READY).join("base")).await?)?;
+    let plain = sorted(plain()?)?;
+    ensure!(base.len() == plain.len());
+    for (base, plain) in base.iter().zip(&plain) {
+        ensure!(base == plain, "{} {}", base["kind"], base["metadata"]["name"]);
+    }
+    Ok(())
 }
 
-#[test]
-fn every_kustomization_is_taken_by_the_api_server_and_has_the_images_of_deploy() {
-    shared(async |cx| {
-        let images = images_of(&plain()?)?;
-        let name = |image| format!("{}/{image}:{}", images::REGISTRY, images::VERSION);
-        let [operator, terminator] = [images::OPERATOR, images::TERMINATOR].map(name);
-        ensure!(images == [operator.clone(), terminator, operator], "{images:?}");
-        for folder in kustomize::folders(READY)? {
-            let mut objects = render(&folder).await?;
-            ensure!(images_of(&objects)? == images, "{}", folder.display());
-            if folder.ends_with("namespaced") {
-                let own = Kustomization {
-                    namespace: Some(&cx.namespace),
-                    resources: vec![folder.clone()],
-                    ..Kustomization::default()
-                };
-                objects = render_own(&own, "namespaced").await?;
-            }
-            is_taken(cx, objects, &folder).await?;
+#[apply(shared_test)]
+async fn every_kustomization_is_taken_by_the_api_server_and_has_the_images_of_deploy(
+    cx: &Test,
+) -> Result<()> {
+    let images = images_of(&plain()?)?;
+    let name = |image| format!("{}/{image}:{}", images::REGISTRY, images::VERSION);
+    let [operator, terminator] = [images::OPERATOR, images::TERMINATOR].map(name);
+    ensure!(images == [operator.clone(), terminator, operator], "{images:?}");
+    for folder in kustomize::folders(READY)? {
+        let mut objects = render(&folder).await?;
+        ensure!(images_of(&objects)? == images, "{}", folder.display());
+        if folder.ends_with("namespaced") {
+            let own = Kustomization {
+                namespace: Some(&cx.namespace),
+                resources: vec![folder.clone()],
+                ..Kustomization::default()
+            };
+            objects = render_own(&own, "namespaced").await?;
         }
-        Ok(())
-    });
+        is_taken(cx, objects, &folder).await?;
+    }
+    Ok(())
 }
 
-#[test]
-fn namespace_and_images_of_all_parts_are_set_in_one_place() {
-    shared(async |cx| {
-        let name = |image| format!("{}/{image}", images::REGISTRY);
-        let [operator, terminator] = [images::OPERATOR, images::TERMINATOR].map(name);
-        let new = ["registry.example.org:5000/team/o:2", "registry.example.org:5000/team/t:3"];
-        let replaced = [(operator.as_str(), new[0]), (terminator.as_str(), new[1])];
-        let own = all_parts(&cx.namespace, &replaced)?;
-        let objects = render_own(&own, "all-parts").await?;
-        ensure!(images_of(&objects)? == [new[0], new[1], new[0]], "{:?}", images_of(&objects)?);
-        for object in &objects {
-            let namespace = object.namespace();
-            ensure!(namespace.is_none_or(|name| name == cx.namespace), "{object:?}");
-        }
-        let without = objects.iter().filter(|object| object.namespace().is_none());
-        let without: BTreeSet<_> = without.map(|object| object.name_any()).collect();
-        let wide = ["daemonset-job", "daemonset-job-nodes"].map(str::to_owned);
-        ensure!(without == wide.into(), "not of the namespace alone: {without:?}");
-        is_taken(cx, objects, Path::new("all parts")).await
-    });
+#[apply(shared_test)]
+async fn namespace_and_images_of_all_parts_are_set_in_one_place(cx: &Test) -> Result<()> {
+    let name = |image| format!("{}/{image}", images::REGISTRY);
+    let [operator, terminator] = [images::OPERATOR, images::TERMINATOR].map(name);
+    let new = ["registry.example.org:5000/team/o:2", "registry.example.org:5000/team/t:3"];
+    let replaced = [(operator.as_str(), new[0]), (terminator.as_str(), new[1])];
+    let own = all_parts(&cx.namespace, &replaced)?;
+    let objects = render_own(&own, "all-parts").await?;
+    ensure!(images_of(&objects)? == [new[0], new[1], new[0]], "{:?}", images_of(&objects)?);
+    for object in &objects {
+        let namespace = object.namespace();
+        ensure!(namespace.is_none_or(|name| name == cx.namespace), "{object:?}");
+    }
+    let without = objects.iter().filter(|object| object.namespace().is_none());
+    let without: BTreeSet<_> = without.map(|object| object.name_any()).collect();
+    let wide = ["daemonset-job", "daemonset-job-nodes"].map(str::to_owned);
+    ensure!(without == wide.into(), "not of the namespace alone: {without:?}");
+    is_taken(cx, objects, Path::new("all parts")).await
 }
 
-#[test]
-fn rights_in_a_namespace_are_those_of_deploy_but_to_read_namespaces() {
-    shared(async |_| {
-        let objects = render(&Path::new(READY).join("namespaced")).await?;
-        let rules = |objects: &[DynamicObject], kind, name| -> Result<Vec<Value>> {
-            let rules = the(objects, kind, name)?.data["rules"].as_array().cloned();
-            rules.context("no rules")
-        };
-        let mut all = rules(&objects, "Role", "daemonset-job")?;
-        all.extend(rules(&objects, "ClusterRole", "daemonset-job-nodes")?);
-        let mut plain = rules(&plain()?, "ClusterRole", "daemonset-job")?;
-        // What other namespaces allow is not asked.
-        plain.retain(|rule| rule["resources"] != json!(["namespaces"]));
-        all.sort_by_key(Value::to_string);
-        plain.sort_by_key(Value::to_string);
-        ensure!(all == plain, "{all:?}");
-        for kind in ["CustomResourceDefinition", "Namespace"] {
-            ensure!(!kinds(&objects).contains(kind), "{kind} is not the team's to delete");
-        }
-        Ok(())
-    });
+/// Sees that the binding of the policy for pods confines the account that the Deployment uses.
+fn policy_confines_the_account(objects: &[DynamicObject], suffix: &str) -> Result<()> {
+    let deployment = the(objects, "Deployment", &format!("daemonset-job{suffix}"))?;
+    let account = &deployment.data["spec"]["template"]["spec"]["serviceAccountName"];
+    let name = format!("daemonset-job-pods{suffix}");
+    the(objects, "ValidatingAdmissionPolicy", &name)?;
+    let binding = &the(objects, "ValidatingAdmissionPolicyBinding", &name)?.data["spec"];
+    ensure!(binding["policyName"] == name, "{binding}");
+    let confined = &binding["paramRef"];
+    ensure!(confined["name"] == *account, "{confined} is not {account}");
+    ensure!(confined["namespace"] == json!(deployment.namespace()), "{confined}");
+    Ok(())
 }
 
-#[test]
-fn editors_may_create_jobs_only_by_choice() {
-    shared(async |_| {
-        let label = "rbac.authorization.k8s.io/aggregate-to-edit";
-        let is_chosen = |objects: &[DynamicObject]| -> Result<bool> {
-            let edit = the(objects, "ClusterRole", "daemonset-job-edit")?;
-            Ok(edit.labels().get(label).is_some_and(|value| value == "true"))
-        };
-        ensure!(!is_chosen(&plain()?)?);
-        for folder in kustomize::folders(READY)? {
-            let objects = render(&folder).await?;
-            let has_one = objects.iter().any(|object| object.name_any() == "daemonset-job-edit");
-            ensure!(!has_one || !is_chosen(&objects)?, "{}", folder.display());
-        }
-        let chosen = Kustomization {
-            resources: vec![Path::new(READY).join("base")],
-            components: vec![Path::new(PARTS).join("edit-jobs")],
-            ..Kustomization::default()
-        };
-        ensure!(is_chosen(&render_own(&chosen, "edit-jobs").await?)?);
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn policy_for_pods_follows_the_account_through_each_kustomization(_: &Test) -> Result<()> {
+    for folder in kustomize::folders(READY)? {
+        let objects = render(&folder).await?;
+        policy_confines_the_account(&objects, "").with_context(|| folder.display().to_string())?;
+    }
+    let renamed = artifacts().join("renamed");
+    let own = Kustomization {
+        namespace: Some("team"),
+        resources: vec![Path::new(READY).join("namespaced")],
+        ..Kustomization::default()
+    };
+    own.write(&renamed)?;
+    let file = renamed.join("kustomization.yaml");
+    let mut own: Value = serde_saphyr::from_str(&std::fs::read_to_string(&file)?)?;
+    own["nameSuffix"] = json!("-team");
+    std::fs::write(&file, own.to_string())?;
+    policy_confines_the_account(&render(&renamed).await?, "-team")
 }
 
-#[test]
-fn every_object_has_the_recommended_labels() {
-    shared(async |_| {
-        let mut own = all_parts("team", &[])?;
-        own.components.push(PROMETHEUS_OPERATOR.into());
-        let mut objects = render_own(&own, "all-labels").await?;
-        ensure!(kinds(&objects).contains("PrometheusRule"), "{:?}", kinds(&objects));
-        objects.extend(plain()?);
-        for object in objects {
-            for label in LABELS.map(|label| format!("app.kubernetes.io/{label}")) {
-                ensure!(object.labels().contains_key(&label), "no {label}: {:?}", object.metadata);
-            }
-        }
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn rights_in_a_namespace_are_those_of_deploy_but_to_read_namespaces(_: &Test) -> Result<()> {
+    let objects = render(&Path::new(READY).join("namespaced")).await?;
+    let rules = |objects: &[DynamicObject], kind, name| -> Result<Vec<Value>> {
+        let rules = the(objects, kind, name)?.data["rules"].as_array().cloned();
+        rules.context("no rules")
+    };
+    let mut all = rules(&objects, "Role", "daemonset-job")?;
+    all.extend(rules(&objects, "ClusterRole", "daemonset-job-nodes")?);
+    let mut plain = rules(&plain()?, "ClusterRole", "daemonset-job")?;
+    // What other namespaces allow is not asked.
+    plain.retain(|rule| rule["resources"] != json!(["namespaces"]));
+    all.sort_by_key(Value::to_string);
+    plain.sort_by_key(Value::to_string);
+    ensure!(all == plain, "{all:?}");
+    for kind in ["CustomResourceDefinition", "Namespace"] {
+        ensure!(!kinds(&objects).contains(kind), "{kind} is not the team's to delete");
+    }
+    Ok(())
 }
 
-#[test]
-fn pod_monitor_selects_the_ports_of_our_pods_and_the_rules_are_those_of_the_rule_file() {
-    shared(async |_| {
-        let own = Kustomization {
-            resources: vec![Path::new(READY).join("base")],
-            components: vec![PROMETHEUS_OPERATOR.into()],
-            ..Kustomization::default()
-        };
-        let objects = render_own(&own, "prometheus-operator").await?;
-        let monitor = &the(&objects, "PodMonitor", "daemonset-job")?.data["spec"];
-        let pods = &the(&objects, "Deployment", "daemonset-job")?.data["spec"]["template"];
-        let selected = monitor["selector"]["matchLabels"].as_object().context("labels")?;
-        let labels = &pods["metadata"]["labels"];
-        ensure!(selected.iter().all(|(key, value)| labels[key] == *value), "{selected:?}");
-        let endpoints = monitor["podMetricsEndpoints"].as_array().context("endpoints")?;
-        let scraped: BTreeSet<_> = endpoints.iter().map(|it| it["port"].as_str()).collect();
-        let containers = pods["spec"]["containers"].as_array().context("containers")?;
-        let ports = containers.iter().filter_map(|container| container["ports"].as_array());
-        let ports: BTreeSet<_> = ports.flatten().map(|port| port["name"].as_str()).collect();
-        ensure!(scraped == ports && ports.len() == 2, "{scraped:?} of {ports:?}");
+#[apply(shared_test)]
+async fn editors_may_create_jobs_only_by_choice(_: &Test) -> Result<()> {
+    let label = "rbac.authorization.k8s.io/aggregate-to-edit";
+    let is_chosen = |objects: &[DynamicObject]| -> Result<bool> {
+        let edit = the(objects, "ClusterRole", "daemonset-job-edit")?;
+        Ok(edit.labels().get(label).is_some_and(|value| value == "true"))
+    };
+    ensure!(!is_chosen(&plain()?)?);
+    for folder in kustomize::folders(READY)? {
+        let objects = render(&folder).await?;
+        let has_one = objects.iter().any(|object| object.name_any() == "daemonset-job-edit");
+        ensure!(!has_one || !is_chosen(&objects)?, "{}", folder.display());
+    }
+    let chosen = Kustomization {
+        resources: vec![Path::new(READY).join("base")],
+        components: vec![Path::new(PARTS).join("edit-jobs")],
+        ..Kustomization::default()
+    };
+    ensure!(is_chosen(&render_own(&chosen, "edit-jobs").await?)?);
+    Ok(())
+}
 
-        let rules = &the(&objects, "PrometheusRule", "daemonset-job")?.data["spec"];
-        let file = paths::workspace().join(MONITORING).join("alerts.yaml");
-        let file: Value = serde_saphyr::from_str(&std::fs::read_to_string(file)?)?;
-        ensure!(whole(rules.clone()) == whole(file), "{rules}");
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn every_object_has_the_recommended_labels(_: &Test) -> Result<()> {
+    let mut own = all_parts("team", &[])?;
+    own.components.push(PROMETHEUS_OPERATOR.into());
+    let mut objects = render_own(&own, "all-labels").await?;
+    ensure!(kinds(&objects).contains("PrometheusRule"), "{:?}", kinds(&objects));
+    objects.extend(plain()?);
+    for object in objects {
+        for label in LABELS.map(|label| format!("app.kubernetes.io/{label}")) {
+            ensure!(object.labels().contains_key(&label), "no {label}: {:?}", object.metadata);
+        }
+    }
+    Ok(())
+}
+
+#[apply(shared_test)]
+async fn pod_monitor_selects_the_ports_of_our_pods_and_the_rules_are_those_of_the_rule_file(
+    _: &Test,
+) -> Result<()> {
+    let own = Kustomization {
+        resources: vec![Path::new(READY).join("base")],
+        components: vec![PROMETHEUS_OPERATOR.into()],
+        ..Kustomization::default()
+    };
+    let objects = render_own(&own, "prometheus-operator").await?;
+    let monitor = &the(&objects, "PodMonitor", "daemonset-job")?.data["spec"];
+    let pods = &the(&objects, "Deployment", "daemonset-job")?.data["spec"]["template"];
+    let selected = monitor["selector"]["matchLabels"].as_object().context("labels")?;
+    let labels = &pods["metadata"]["labels"];
+    ensure!(selected.iter().all(|(key, value)| labels[key] == *value), "{selected:?}");
+    let endpoints = monitor["podMetricsEndpoints"].as_array().context("endpoints")?;
+    let scraped: BTreeSet<_> = endpoints.iter().map(|it| it["port"].as_str()).collect();
+    let containers = pods["spec"]["containers"].as_array().context("containers")?;
+    let ports = containers.iter().filter_map(|container| container["ports"].as_array());
+    let ports: BTreeSet<_> = ports.flatten().map(|port| port["name"].as_str()).collect();
+    ensure!(scraped == ports && ports.len() == 2, "{scraped:?} of {ports:?}");
+
+    let rules = &the(&objects, "PrometheusRule", "daemonset-job")?.data["spec"];
+    let file = paths::workspace().join(MONITORING).join("alerts.yaml");
+    let file: Value = serde_saphyr::from_str(&std::fs::read_to_string(file)?)?;
+    ensure!(whole(rules.clone()) == whole(file), "{rules}");
+    Ok(())
 }

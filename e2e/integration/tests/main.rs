@@ -12,6 +12,9 @@
     reason = "tests end this way when they fail"
 )]
 
+#[macro_use]
+extern crate macro_rules_attribute;
+
 mod cluster;
 mod job;
 mod processes;
@@ -36,20 +39,23 @@ mod metrics;
 mod migration;
 mod monitoring;
 mod names;
+mod never;
 mod nodes;
+mod order;
 mod outage;
 mod pages;
-mod peers;
+mod plugin;
+mod pod_policy;
 mod policy;
-mod refused_pods;
 mod restarts;
-mod rights;
 mod rotation;
 mod schema;
 mod simulation;
 mod sticky;
 mod strangers;
+mod suspend;
 mod table;
 mod template;
 mod termination_word;
 mod ttl;
+mod turns;

@@ -14,9 +14,9 @@ use runtime::metrics::Registry;
 use self::documentation::Documentation;
 use self::exposition::Exposition;
 use crate::cluster::{NODES, artifacts};
-use crate::job::{exit_code_manifest, manifest};
+use crate::job::{exit_code_manifest, exit_well, manifest};
 use crate::program::Program;
-use crate::test::shared;
+use crate::test::{Test, shared_test};
 
 /// promtool; `cargo xtask test` sets this to the one that it has fetched.
 pub(crate) fn promtool() -> Cmd {
@@ -57,101 +57,95 @@ async fn until(program: &Program, name: &str, labels: &[(&str, &str)], wanted: f
     last.and_then(|last| anyhow::bail!("{name} {labels:?} is {last}, not {wanted}"))
 }
 
-#[test]
-fn metrics_tell_of_jobs_that_run_and_of_those_that_have_run() {
-    shared(async |cx| {
-        let [operator, terminator] = &cx.programs(&[]).await?;
-        let by_word = cx.apply(&manifest("told-by-word")).await?;
-        let pods = by_word.pods().await?;
-        until(operator, "daemonset_job_jobs", &[("phase", "Running")], 1.0).await?;
-        until(operator, "daemonset_job_nodes", &[("state", "Active")], 3.0).await?;
-        until(terminator, "daemonset_job_logs", &[("state", "open")], 3.0).await?;
-        for pod in &pods {
-            pod.log("work\ndone\n")?;
-        }
-        by_word.until_gone().await?;
-        let by_code = cx.apply(&exit_code_manifest("told-by-code")).await?;
-        for pod in by_code.pods().await? {
-            pod.exit(0)?;
-        }
-        by_code.until_finished().await?;
+#[apply(shared_test)]
+async fn metrics_tell_of_jobs_that_run_and_of_those_that_have_run(cx: &Test) -> Result<()> {
+    let [operator, terminator] = &cx.programs(&[]).await?;
+    let by_word = cx.apply(&manifest("told-by-word")).await?;
+    let pods = by_word.pods().await?;
+    until(operator, "daemonset_job_jobs", &[("phase", "Running")], 1.0).await?;
+    until(operator, "daemonset_job_nodes", &[("state", "Active")], 3.0).await?;
+    until(terminator, "daemonset_job_logs", &[("state", "open")], 3.0).await?;
+    for pod in &pods {
+        pod.log("work\ndone\n")?;
+    }
+    by_word.until_gone().await?;
+    let by_code = cx.apply(&exit_code_manifest("told-by-code")).await?;
+    exit_well(by_code.pods().await?)?;
+    by_code.until_finished().await?;
 
-        until(operator, "daemonset_job_jobs", &[("phase", "Completed")], 1.0).await?;
-        until(operator, "daemonset_job_jobs", &[("phase", "Running")], 0.0).await?;
-        until(operator, "daemonset_job_nodes", &[("state", "Succeeded")], 3.0).await?;
-        let (of_operator, reported) = scrape(operator).await?;
-        let completed = [("reason", "Completed")];
-        let by_exit = [("completion_mode", "ExitCode")];
-        let writes = [("verb", "patch"), ("resource", "jobs/status"), ("code", "200")];
-        for (name, labels, least, most) in [
-            ("daemonset_job_leader", &[][..], 1.0, 1.0),
-            ("daemonset_job_job_duration_seconds_count", &completed, 2.0, 2.0),
-            ("daemonset_job_detection_latency_seconds_count", &by_exit, 1.0, 1.0),
-            ("daemonset_job_detection_latency_seconds_sum", &by_exit, 0.0, 60.0),
-            ("daemonset_job_reconcile_duration_seconds_count", &[], 4.0, 1e6),
-            ("daemonset_job_api_requests_total", &writes, 2.0, 1e6),
-            ("daemonset_job_oldest_unfinished_job_age_seconds", &[], 0.0, 0.0),
-            ("process_resident_memory_bytes", &[], 1e6, 1e9),
-        ] {
-            let value = reported.value(name, labels)?;
-            ensure!((least..=most).contains(&value), "{name} {labels:?} is {value}");
-        }
+    until(operator, "daemonset_job_jobs", &[("phase", "Completed")], 1.0).await?;
+    until(operator, "daemonset_job_jobs", &[("phase", "Running")], 0.0).await?;
+    until(operator, "daemonset_job_nodes", &[("state", "Succeeded")], 3.0).await?;
+    let (of_operator, reported) = scrape(operator).await?;
+    let completed = [("reason", "Completed")];
+    let by_exit = [("completion_mode", "ExitCode")];
+    let writes = [("verb", "patch"), ("resource", "jobs/status"), ("code", "200")];
+    for (name, labels, least, most) in [
+        ("daemonset_job_leader", &[][..], 1.0, 1.0),
+        ("daemonset_job_job_duration_seconds_count", &completed, 2.0, 2.0),
+        ("daemonset_job_detection_latency_seconds_count", &by_exit, 1.0, 1.0),
+        ("daemonset_job_detection_latency_seconds_sum", &by_exit, 0.0, 60.0),
+        ("daemonset_job_reconcile_duration_seconds_count", &[], 4.0, 1e6),
+        ("daemonset_job_api_requests_total", &writes, 2.0, 1e6),
+        ("daemonset_job_oldest_unfinished_job_age_seconds", &[], 0.0, 0.0),
+        ("process_resident_memory_bytes", &[], 1e6, 1e9),
+    ] {
+        let value = reported.value(name, labels)?;
+        ensure!((least..=most).contains(&value), "{name} {labels:?} is {value}");
+    }
 
-        until(terminator, "daemonset_job_logs", &[("state", "open")], 0.0).await?;
-        // The answer may be behind the event of what was recorded.
-        let records = [("verb", "patch"), ("resource", "pods/status"), ("code", "200")];
-        until(terminator, "daemonset_job_api_requests_total", &records, 3.0).await?;
-        let (of_terminator, reported) = scrape(terminator).await?;
-        let by_word = [("completion_mode", "TerminationWord")];
-        let read = (3 * "work\ndone\n".len()) as f64;
-        for (name, labels, least, most) in [
-            ("daemonset_job_leader", &[][..], 1.0, 1.0),
-            ("daemonset_job_words_found_total", &[], 3.0, 3.0),
-            ("daemonset_job_log_read_bytes_total", &[], read, read),
-            ("daemonset_job_log_follower_slots", &[], 500.0, 500.0),
-            ("daemonset_job_record_duration_seconds_count", &[], 3.0, 3.0),
-            ("daemonset_job_detection_latency_seconds_count", &by_word, 1.0, 1.0),
-            ("daemonset_job_detection_latency_seconds_sum", &by_word, 0.001, 60.0),
-            ("daemonset_job_jobs_deleted_total", &[], 1.0, 1.0),
-            ("daemonset_job_log_followers_ended_total", &[("outcome", "broken")], 0.0, 0.0),
-            ("daemonset_job_logs_rotated_total", &[], 0.0, 0.0),
-        ] {
-            let value = reported.value(name, labels)?;
-            ensure!((least..=most).contains(&value), "{name} {labels:?} is {value}");
-        }
+    until(terminator, "daemonset_job_logs", &[("state", "open")], 0.0).await?;
+    // The answer may be behind the event of what was recorded.
+    let records = [("verb", "patch"), ("resource", "pods/status"), ("code", "200")];
+    until(terminator, "daemonset_job_api_requests_total", &records, 3.0).await?;
+    let (of_terminator, reported) = scrape(terminator).await?;
+    let by_word = [("completion_mode", "TerminationWord")];
+    let read = (3 * "work\ndone\n".len()) as f64;
+    for (name, labels, least, most) in [
+        ("daemonset_job_leader", &[][..], 1.0, 1.0),
+        ("daemonset_job_words_found_total", &[], 3.0, 3.0),
+        ("daemonset_job_log_read_bytes_total", &[], read, read),
+        ("daemonset_job_log_follower_slots", &[], 500.0, 500.0),
+        ("daemonset_job_record_duration_seconds_count", &[], 3.0, 3.0),
+        ("daemonset_job_detection_latency_seconds_count", &by_word, 1.0, 1.0),
+        ("daemonset_job_detection_latency_seconds_sum", &by_word, 0.001, 60.0),
+        ("daemonset_job_jobs_deleted_total", &[], 1.0, 1.0),
+        ("daemonset_job_log_followers_ended_total", &[("outcome", "broken")], 0.0, 0.0),
+        ("daemonset_job_logs_rotated_total", &[], 0.0, 0.0),
+    ] {
+        let value = reported.value(name, labels)?;
+        ensure!((least..=most).contains(&value), "{name} {labels:?} is {value}");
+    }
 
-        for text in [&of_operator, &of_terminator] {
-            let names = [&["told-by", cx.namespace.as_str()][..], &NODES].concat();
-            for name in names {
-                ensure!(!text.contains(name), "{name} is in a label:\n{text}");
-            }
-            is_as_documented(&Exposition::parse(text)?)?;
-            let logs = LogDir::create(artifacts())?;
-            promtool().args(["check", "metrics"]).stdin(text.as_str()).run(&logs).await?;
+    for text in [&of_operator, &of_terminator] {
+        let names = [&["told-by", cx.namespace.as_str()][..], &NODES].concat();
+        for name in names {
+            ensure!(!text.contains(name), "{name} is in a label:\n{text}");
         }
-        Ok(())
-    });
+        is_as_documented(&Exposition::parse(text)?)?;
+        let logs = LogDir::create(artifacts())?;
+        promtool().args(["check", "metrics"]).stdin(text.as_str()).run(&logs).await?;
+    }
+    Ok(())
 }
 
-#[test]
-fn logs_share_a_connection() {
-    shared(async |cx| {
-        let [_operator, terminator] = &cx.programs(&[]).await?;
-        let files = async || scrape(terminator).await?.1.value("process_open_fds", &[]);
-        let logs = |open| until(terminator, "daemonset_job_logs", &[("state", "open")], open);
-        // The first one opens the connection.
-        cx.apply(&manifest("first")).await?.pods().await?;
-        logs(3.0).await?;
-        let before = files().await?;
-        for job in ["second", "third", "fourth"] {
-            cx.apply(&manifest(job)).await?.pods().await?;
-        }
-        logs(12.0).await?;
-        let after = files().await?;
-        // One for each log would be nine more.
-        ensure!(after < before + 5.0, "{before} files with three logs, {after} with twelve");
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn logs_share_a_connection(cx: &Test) -> Result<()> {
+    let [_operator, terminator] = &cx.programs(&[]).await?;
+    let files = async || scrape(terminator).await?.1.value("process_open_fds", &[]);
+    let logs = |open| until(terminator, "daemonset_job_logs", &[("state", "open")], open);
+    // The first one opens the connection.
+    cx.apply(&manifest("first")).await?.pods().await?;
+    logs(3.0).await?;
+    let before = files().await?;
+    for job in ["second", "third", "fourth"] {
+        cx.apply(&manifest(job)).await?.pods().await?;
+    }
+    logs(12.0).await?;
+    let after = files().await?;
+    // One for each log would be nine more.
+    ensure!(after < before + 5.0, "{before} files with three logs, {after} with twelve");
+    Ok(())
 }
 
 /// Whether names, types, labels and their values are those of the documentation.

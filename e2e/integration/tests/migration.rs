@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::bad_input::{DEFINITION, replace_schema};
 use crate::cluster::NODES;
-use crate::job::{TestJob, manifest};
-use crate::test::{Test, alone};
+use crate::job::{TestJob, log_done, manifest};
+use crate::test::{Test, alone_test};
 
 /// Where the API server stores the definition.
 const KEY: &str = "/registry/apiextensions.k8s.io/customresourcedefinitions";
@@ -61,14 +61,12 @@ fn definitions(cx: &Test) -> Api<CustomResourceDefinition> {
 }
 
 /// Takes the steps of `docs/migration.md` while Jobs run. Alone, for all tests use one definition.
-#[test]
-fn jobs_of_the_first_implementation_are_done_by_this_one() {
-    alone(async |cx| {
-        let ours = definitions(cx).get(DEFINITION).await?;
-        let result = migrate(cx, &ours).await;
-        replace(cx, &ours).await?;
-        result
-    });
+#[apply(alone_test)]
+async fn jobs_of_the_first_implementation_are_done_by_this_one(cx: &Test) -> Result<()> {
+    let ours = definitions(cx).get(DEFINITION).await?;
+    let result = migrate(cx, &ours).await;
+    replace(cx, &ours).await?;
+    result
 }
 
 async fn migrate(cx: &Test, ours: &CustomResourceDefinition) -> Result<()> {
@@ -104,9 +102,7 @@ async fn migrate(cx: &Test, ours: &CustomResourceDefinition) -> Result<()> {
     crate::test::settle().await;
     for (job, pods) in jobs.iter().zip(pods) {
         job.until_completed("0/3").await?;
-        for pod in pods {
-            pod.log("done\n")?;
-        }
+        log_done(pods)?;
         job.until_gone().await?;
     }
     Ok(())
@@ -127,13 +123,8 @@ async fn define_as_the_first(cx: &Test) -> Result<()> {
     cx.wait().object(definitions(cx), DEFINITION, "as the first one was", is_old).await?;
     let mut lacks_args = manifest("probe").json()["spec"].clone();
     lacks_args.as_object_mut().context("a spec")?.remove("args");
-    for _ in 0..200 {
-        if cx.dry_run(&lacks_args).await.is_err() {
-            return Ok(());
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    anyhow::bail!("the first schema does not come into force")
+    let is_in_force = async || Ok(cx.dry_run(&lacks_args).await.is_err());
+    cx.until("the first schema is in force", is_in_force).await
 }
 
 /// Replaces the definition as a whole.

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::job::exit_code_manifest;
 use crate::metrics::scrape;
 use crate::program::Program;
-use crate::test::{settle, shared};
+use crate::test::{Test, settle, shared_test};
 
 /// Longer than the five seconds after which a process gives up its work at SIGTERM.
 const ENDED: Duration = Duration::from_secs(8);
@@ -84,83 +84,77 @@ async fn until_tried_again(program: &Program, resources: &[&str]) -> Result<()> 
     }
 }
 
-#[test]
-fn outage_of_the_api_server_keeps_both_live_and_ready_and_work_goes_on_after_it() {
-    shared(async |cx| {
-        let mut kubeconfig: Value = serde_json::from_str(&cx.kubeconfig().await?)?;
-        let server = &mut kubeconfig["clusters"][0]["cluster"]["server"];
-        let host = server.as_str().and_then(|url| url.strip_prefix("https://"));
-        let way = Way::to(host.context("a server")?.trim_end_matches('/').to_owned()).await?;
-        *server = json!(format!("https://{}", way.address));
-        let operator = cx.program("operator", &kubeconfig.to_string(), &[])?;
-        let terminator = cx.program("terminator", &kubeconfig.to_string(), &[])?;
-        let programs = [&operator, &terminator];
-        for program in programs {
-            program.until_log(|log| log.contains("caches are synced")).await?;
-        }
-        let job = cx.apply(&exit_code_manifest("cut-off").deadline(10)).await?;
-        job.pods().await?;
+#[apply(shared_test)]
+async fn outage_of_the_api_server_keeps_both_live_and_ready_and_work_goes_on_after_it(
+    cx: &Test,
+) -> Result<()> {
+    let mut kubeconfig: Value = serde_json::from_str(&cx.kubeconfig().await?)?;
+    let server = &mut kubeconfig["clusters"][0]["cluster"]["server"];
+    let host = server.as_str().and_then(|url| url.strip_prefix("https://"));
+    let way = Way::to(host.context("a server")?.trim_end_matches('/').to_owned()).await?;
+    *server = json!(format!("https://{}", way.address));
+    let operator = cx.program("operator", &kubeconfig.to_string(), &[])?;
+    let terminator = cx.program("terminator", &kubeconfig.to_string(), &[])?;
+    let programs = [&operator, &terminator];
+    for program in programs {
+        program.until_log(|log| log.contains("caches are synced")).await?;
+    }
+    let job = cx.apply(&exit_code_manifest("cut-off").deadline(10)).await?;
+    job.pods().await?;
 
-        way.open.send_replace(false);
-        tokio::try_join!(
-            until_tried_again(&operator, &["daemonsets", "jobs", "nodes", "pods"]),
-            until_tried_again(&terminator, &["jobs", "pods"]),
-        )?;
-        // Its deadline passes, of which it tries to write.
-        operator.until_log(|log| log.contains("tried again later")).await?;
-        settle().await;
-        for program in programs {
-            for path in ["/livez", "/readyz", "/metrics"] {
-                let code = program.code(path).await;
-                ensure!(code == Some(200), "{path}: {code:?}");
-            }
+    way.open.send_replace(false);
+    tokio::try_join!(
+        until_tried_again(&operator, &["daemonsets", "jobs", "nodes", "pods"]),
+        until_tried_again(&terminator, &["jobs", "pods"]),
+    )?;
+    // Its deadline passes, of which it tries to write.
+    operator.until_log(|log| log.contains("tried again later")).await?;
+    settle().await;
+    for program in programs {
+        for path in ["/livez", "/readyz", "/metrics"] {
+            let code = program.code(path).await;
+            ensure!(code == Some(200), "{path}: {code:?}");
         }
-        let log = operator.log()?;
-        for words in ["failed with", "eof in poll"] {
-            ensure!(!log.contains(words), "kube says what it returns as well:\n{log}");
-        }
-        let tried = log.lines().filter(|line| line.contains("tried again later"));
-        for line in tried {
-            ensure!(line.contains("job=\"cut-off\""), "of which Job? {line}");
-        }
+    }
+    let log = operator.log()?;
+    for words in ["failed with", "eof in poll"] {
+        ensure!(!log.contains(words), "kube says what it returns as well:\n{log}");
+    }
+    let tried = log.lines().filter(|line| line.contains("tried again later"));
+    for line in tried {
+        ensure!(line.contains("job=\"cut-off\""), "of which Job? {line}");
+    }
 
-        way.open.send_replace(true);
-        let message = "not done within the 10 s of spec.activeDeadlineSeconds; not done: \
-                       control-plane, worker-1, worker-2";
-        job.until_ended("DeadlineExceeded", message).await?;
+    way.open.send_replace(true);
+    let message = "not done within the 10 s of spec.activeDeadlineSeconds; not done: \
+                   control-plane, worker-1, worker-2";
+    job.until_ended("DeadlineExceeded", message).await?;
 
-        way.open.send_replace(false);
-        let signalled = Instant::now();
-        tokio::try_join!(operator.end(), terminator.end())?;
-        ensure!(signalled.elapsed() < ENDED, "they end {:?} after SIGTERM", signalled.elapsed());
-        Ok(())
-    });
+    way.open.send_replace(false);
+    let signalled = Instant::now();
+    tokio::try_join!(operator.end(), terminator.end())?;
+    ensure!(signalled.elapsed() < ENDED, "they end {:?} after SIGTERM", signalled.elapsed());
+    Ok(())
 }
 
-#[test]
-fn process_that_never_reaches_the_api_server_is_live_but_not_ready() {
-    shared(async |cx| {
-        let mut kubeconfig: Value = serde_json::from_str(&cx.kubeconfig().await?)?;
-        let hangs = TcpListener::bind("127.0.0.1:0").await?;
-        let address = hangs.local_addr()?;
-        kubeconfig["clusters"][0]["cluster"]["server"] = json!(format!("https://{address}"));
-        for name in ["operator", "terminator"] {
-            let program = cx.program(name, &kubeconfig.to_string(), &[])?;
-            program.until_log(|log| log.contains("starts")).await?;
-            while program.code("/livez").await != Some(200) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            settle().await;
-            let code = program.code("/readyz").await;
-            ensure!(code == Some(503), "{name}: {code:?}");
-            let signalled = Instant::now();
-            program.end().await?;
-            ensure!(
-                signalled.elapsed() < ENDED,
-                "{name} ends {:?} after SIGTERM",
-                signalled.elapsed()
-            );
+#[apply(shared_test)]
+async fn process_that_never_reaches_the_api_server_is_live_but_not_ready(cx: &Test) -> Result<()> {
+    let mut kubeconfig: Value = serde_json::from_str(&cx.kubeconfig().await?)?;
+    let hangs = TcpListener::bind("127.0.0.1:0").await?;
+    let address = hangs.local_addr()?;
+    kubeconfig["clusters"][0]["cluster"]["server"] = json!(format!("https://{address}"));
+    for name in ["operator", "terminator"] {
+        let program = cx.program(name, &kubeconfig.to_string(), &[])?;
+        program.until_log(|log| log.contains("starts")).await?;
+        while program.code("/livez").await != Some(200) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Ok(())
-    });
+        settle().await;
+        let code = program.code("/readyz").await;
+        ensure!(code == Some(503), "{name}: {code:?}");
+        let signalled = Instant::now();
+        program.end().await?;
+        ensure!(signalled.elapsed() < ENDED, "{name} ends {:?} after SIGTERM", signalled.elapsed());
+    }
+    Ok(())
 }

@@ -1,9 +1,10 @@
 //! The README and the pages of `docs/`: what they say to apply and to type, against a real API server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use harness::kustomize::{self, Kustomization};
 use harness::pages::{CONSOLE, TRANSCRIPT};
 use harness::process::{Cmd, LogDir, Output};
 use harness::{pages, paths};
@@ -15,7 +16,7 @@ use testbed::manifests;
 
 use crate::cluster::artifacts;
 use crate::job::manifest;
-use crate::test::{Test, shared};
+use crate::test::{Test, shared_test};
 
 /// kubectl as an administrator whose namespace is the test's.
 struct Kubectl {
@@ -60,29 +61,27 @@ async fn with_kubectl(cx: &Test, test: impl AsyncFnOnce(&Kubectl) -> Result<()>)
     result
 }
 
-#[test]
-fn manifests_on_pages_are_taken_by_the_api_server() {
-    shared(async |cx| {
-        let mut taken = 0;
-        for page in pages::all()? {
-            for block in page.blocks().into_iter().filter(|block| block.language == "yaml") {
-                let place = format!("{}:{}", page.path.display(), block.number);
-                let mut objects =
-                    manifests::objects(&block.lines.join("\n")).with_context(|| place.clone())?;
-                // No object of a cluster; `kustomize.rs` has kubectl render the like.
-                objects.retain(|object| !is_kustomization(object));
-                for object in &mut objects {
-                    ensure!(object.types.is_some(), "{place} is no whole manifest");
-                    object.metadata.namespace = Some(cx.namespace.clone());
-                    taken += 1;
-                }
-                let refused = cx.cluster.control_plane.dry_run(objects).await?;
-                ensure!(refused.is_empty(), "{place}: {refused:?}");
+#[apply(shared_test)]
+async fn manifests_on_pages_are_taken_by_the_api_server(cx: &Test) -> Result<()> {
+    let mut taken = 0;
+    for page in pages::all()? {
+        for block in page.blocks().into_iter().filter(|block| block.language == "yaml") {
+            let place = format!("{}:{}", page.path.display(), block.number);
+            let mut objects =
+                manifests::objects(&block.lines.join("\n")).with_context(|| place.clone())?;
+            // No object of a cluster; `kustomize.rs` has kubectl render the like.
+            objects.retain(|object| !is_kustomization(object));
+            for object in &mut objects {
+                ensure!(object.types.is_some(), "{place} is no whole manifest");
+                object.metadata.namespace = Some(cx.namespace.clone());
+                taken += 1;
             }
+            let refused = cx.cluster.control_plane.dry_run(objects).await?;
+            ensure!(refused.is_empty(), "{place}: {refused:?}");
         }
-        ensure!(taken >= 4, "only {taken} were found");
-        Ok(())
-    });
+    }
+    ensure!(taken >= 4, "only {taken} were found");
+    Ok(())
 }
 
 fn is_kustomization(object: &DynamicObject) -> bool {
@@ -120,81 +119,104 @@ fn trial(command: &str) -> Trial {
     }
 }
 
-#[test]
-fn kubectl_lines_on_pages_are_run_where_they_can_be_and_read_by_kubectl_where_not() {
-    shared(async |cx| {
-        let job = cx.apply(&manifest("on-pages")).await?;
-        with_kubectl(cx, async |kubectl| {
-            let mut counts = [0; 4];
-            for page in pages::all()? {
-                let typed = page.commands(CONSOLE).into_iter().map(|line| (line, true));
-                let shown = page.commands(TRANSCRIPT).into_iter().map(|line| (line, false));
-                for ((place, command), is_for_all) in typed.chain(shown) {
-                    let Some(arguments) = command.strip_prefix("kubectl ") else { continue };
-                    let arguments = arguments.replace("NAME", &job.name).replace('\'', "");
-                    let trial = if is_for_all { trial(command) } else { Trial::Parse };
-                    let line = match trial {
-                        Trial::Run => arguments,
-                        Trial::DryRun => format!("{arguments} --dry-run=server"),
-                        Trial::DryDelete => {
-                            format!("{arguments} --dry-run=server --ignore-not-found")
-                        }
-                        // kubectl refuses unknown commands and flags before it helps.
-                        Trial::Parse => format!("{arguments} --help"),
-                    };
-                    kubectl.run(&line).await.with_context(|| format!("{place}: {command}"))?;
-                    counts[trial as usize] += 1;
-                }
+#[apply(shared_test)]
+async fn kubectl_lines_on_pages_are_run_where_they_can_be_and_read_by_kubectl_where_not(
+    cx: &Test,
+) -> Result<()> {
+    let job = cx.apply(&manifest("on-pages")).await?;
+    with_kubectl(cx, async |kubectl| {
+        let mut counts = [0; 4];
+        for page in pages::all()? {
+            let typed = page.commands(CONSOLE).into_iter().map(|line| (line, true));
+            let shown = page.commands(TRANSCRIPT).into_iter().map(|line| (line, false));
+            for ((place, command), is_for_all) in typed.chain(shown) {
+                let Some(arguments) = command.strip_prefix("kubectl ") else { continue };
+                let arguments = arguments.replace("NAME", &job.name).replace('\'', "");
+                let trial = if is_for_all { trial(command) } else { Trial::Parse };
+                let line = match trial {
+                    Trial::Run => arguments,
+                    Trial::DryRun => format!("{arguments} --dry-run=server"),
+                    Trial::DryDelete => {
+                        format!("{arguments} --dry-run=server --ignore-not-found")
+                    }
+                    // kubectl refuses unknown commands and flags before it helps.
+                    Trial::Parse => format!("{arguments} --help"),
+                };
+                kubectl.run(&line).await.with_context(|| format!("{place}: {command}"))?;
+                counts[trial as usize] += 1;
             }
-            ensure!(counts.iter().all(|count| *count >= 2), "{counts:?}");
-            Ok(())
-        })
-        .await
-    });
+        }
+        ensure!(counts.iter().all(|count| *count >= 2), "{counts:?}");
+        Ok(())
+    })
+    .await
 }
 
-#[test]
-fn kubectl_refuses_what_it_does_not_know_before_it_helps() {
-    shared(async |cx| {
-        with_kubectl(cx, async |kubectl| {
-            kubectl.run("wait --for=delete dsjob/a --help").await?;
-            ensure!(kubectl.run("wait --four=delete dsjob/a --help").await.is_err());
-            Ok(())
-        })
-        .await
-    });
-}
-
-#[test]
-fn kubectl_explains_every_field_with_its_default() {
-    shared(async |cx| {
-        let crd = serde_json::to_value(api::job::Job::crd())?;
-        let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
-        let fields = spec["properties"].as_object().context("properties")?;
-        with_kubectl(cx, async |kubectl| {
-            // The API server takes some seconds to publish the schema of a new resource.
-            let started = Instant::now();
-            let mut attempts = tokio::time::interval(Duration::from_secs(1));
-            let explained = loop {
-                attempts.tick().await;
-                let output = kubectl.run("explain dsjob.spec").await;
-                match output {
-                    Ok(output) if output.text().contains("completionMode") => break output.text(),
-                    other => ensure!(started.elapsed() < Duration::from_secs(60), "{other:?}"),
-                }
+#[apply(shared_test)]
+async fn manifests_apply_without_a_warning(cx: &Test) -> Result<()> {
+    with_kubectl(cx, async |kubectl| {
+        // By the server, for it has what no kubectl has applied.
+        let dry_run = async |option: &str, folder: &Path| {
+            let words = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", option];
+            let apply = kubectl.command(words).arg(folder);
+            harness::kubectl::without_warning(apply, &kubectl.logs).await
+        };
+        for folder in ["deploy", "deploy/samples", "deploy/admission"] {
+            dry_run("--filename", Path::new(folder)).await?;
+        }
+        for folder in kustomize::folders(kustomize::READY)? {
+            let namespaced = folder.ends_with("namespaced").then_some(cx.namespace.as_str());
+            let own = Kustomization {
+                namespace: namespaced,
+                resources: vec![folder],
+                ..Kustomization::default()
             };
-            for (name, field) in fields {
-                let is_told = explained
-                    .lines()
-                    .any(|line| line.split_whitespace().next() == Some(name.as_str()));
-                ensure!(is_told, "no {name} in\n{explained}");
-                let text = kubectl.run(&format!("explain dsjob.spec.{name}")).await?.text();
-                let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-                let description = words(field["description"].as_str().context("a description")?);
-                ensure!(words(&text).contains(&description), "{name}: {description}\n{text}");
+            let folder = artifacts().join(&cx.namespace).join("kustomization");
+            own.write(&folder)?;
+            dry_run("--kustomize", &folder).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[apply(shared_test)]
+async fn kubectl_refuses_what_it_does_not_know_before_it_helps(cx: &Test) -> Result<()> {
+    with_kubectl(cx, async |kubectl| {
+        kubectl.run("wait --for=delete dsjob/a --help").await?;
+        ensure!(kubectl.run("wait --four=delete dsjob/a --help").await.is_err());
+        Ok(())
+    })
+    .await
+}
+
+#[apply(shared_test)]
+async fn kubectl_explains_every_field_with_its_default(cx: &Test) -> Result<()> {
+    let crd = serde_json::to_value(api::job::Job::crd())?;
+    let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    let fields = spec["properties"].as_object().context("properties")?;
+    with_kubectl(cx, async |kubectl| {
+        // The API server takes some seconds to publish the schema of a new resource.
+        let started = Instant::now();
+        let mut attempts = tokio::time::interval(Duration::from_secs(1));
+        let explained = loop {
+            attempts.tick().await;
+            let output = kubectl.run("explain dsjob.spec").await;
+            match output {
+                Ok(output) if output.text().contains("completionMode") => break output.text(),
+                other => ensure!(started.elapsed() < Duration::from_secs(60), "{other:?}"),
             }
-            Ok(())
-        })
-        .await
-    });
+        };
+        for (name, field) in fields {
+            let is_told =
+                explained.lines().any(|line| line.split_whitespace().next() == Some(name.as_str()));
+            ensure!(is_told, "no {name} in\n{explained}");
+            let text = kubectl.run(&format!("explain dsjob.spec.{name}")).await?.text();
+            let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let description = words(field["description"].as_str().context("a description")?);
+            ensure!(words(&text).contains(&description), "{name}: {description}\n{text}");
+        }
+        Ok(())
+    })
+    .await
 }

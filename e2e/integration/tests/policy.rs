@@ -11,7 +11,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::job::{condition, manifest};
-use crate::test::{Test, alone, settle, shared};
+use crate::test::{Test, alone_test, settle, shared_test};
 
 /// Annotates the namespace of the test.
 async fn annotate(cx: &Test, annotations: Value) -> Result<()> {
@@ -35,66 +35,59 @@ async fn until_refused(cx: &Test, name: &str, message: &str) -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn what_the_operator_does_not_allow_is_refused_and_nothing_created() {
-    shared(async |cx| {
-        let config = operator::Config {
-            allowed_host_paths: "/var/log".parse().expect("a directory"),
-            allowed_pod_features: "Secrets".parse().expect("a feature"),
-            ..operator::Config::default()
-        };
-        let _operator = cx.operator_with(Some(cx.namespace.clone()), config).await?;
-        let bad =
-            manifest("bad").mount("/var/lib").template(json!({"spec": {"hostNetwork": true}}));
-        cx.apply(&bad).await?;
-        let message = "spec.template.spec.hostNetwork: HostNamespaces is not allowed; \
-                       spec.mountPath: \"/var/lib\" is none of /var/log";
-        until_refused(cx, "bad", message).await?;
-        // Fixed, it runs.
-        let fixed = cx.apply(&manifest("bad").mount("/var/log")).await?;
-        ensure!(fixed.pods().await?.len() == 3);
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn what_the_operator_does_not_allow_is_refused_and_nothing_created(cx: &Test) -> Result<()> {
+    let config = operator::Config {
+        allowed_host_paths: "/var/log".parse().expect("a directory"),
+        allowed_pod_features: "Secrets".parse().expect("a feature"),
+        ..operator::Config::default()
+    };
+    let _operator = cx.operator_with(Some(cx.namespace.clone()), config).await?;
+    let bad = manifest("bad").mount("/var/lib").template(json!({"spec": {"hostNetwork": true}}));
+    cx.apply(&bad).await?;
+    let message = "spec.template.spec.hostNetwork: HostNamespaces is not allowed; \
+                   spec.mountPath: \"/var/lib\" is none of /var/log";
+    until_refused(cx, "bad", message).await?;
+    // Fixed, it runs.
+    let fixed = cx.apply(&manifest("bad").mount("/var/log")).await?;
+    ensure!(fixed.pods().await?.len() == 3);
+    Ok(())
 }
 
-#[test]
-fn what_a_namespace_allows_counts_there_and_at_once() {
+#[apply(alone_test)]
+async fn what_a_namespace_allows_counts_there_and_at_once(cx: &Test) -> Result<()> {
     // Alone, for this process sees the Jobs of all namespaces.
-    alone(async |cx| {
-        let _operator = cx.operator_of(None).await?;
-        annotate(cx, json!({labels::ANNOTATION_ALLOWED_HOST_PATHS: "/var/log"})).await?;
-        settle().await;
-        let refused = cx.apply(&manifest("refused")).await?;
-        until_refused(cx, "refused", "spec.mountPath: \"/tmp\" is none of /var/log").await?;
-        let other = format!("{}-2", cx.namespace);
-        cx.create_namespace(&other).await?;
-        let elsewhere = cx.apply_in(&other, &manifest("refused")).await?;
-        ensure!(elsewhere.pods().await?.len() == 3);
+    let _operator = cx.operator_of(None).await?;
+    annotate(cx, json!({labels::ANNOTATION_ALLOWED_HOST_PATHS: "/var/log"})).await?;
+    settle().await;
+    let refused = cx.apply(&manifest("refused")).await?;
+    until_refused(cx, "refused", "spec.mountPath: \"/tmp\" is none of /var/log").await?;
+    let other = format!("{}-2", cx.namespace);
+    cx.create_namespace(&other).await?;
+    let elsewhere = cx.apply_in(&other, &manifest("refused")).await?;
+    ensure!(elsewhere.pods().await?.len() == 3);
 
-        annotate(cx, json!({labels::ANNOTATION_ALLOWED_HOST_PATHS: "/var/log,/tmp"})).await?;
-        let pods = refused.pods().await?;
-        ensure!(pods.len() == 3);
+    annotate(cx, json!({labels::ANNOTATION_ALLOWED_HOST_PATHS: "/var/log,/tmp"})).await?;
+    let pods = refused.pods().await?;
+    ensure!(pods.len() == 3);
 
-        // What runs was allowed when it began.
-        annotate(cx, json!({labels::ANNOTATION_ALLOWED_HOST_PATHS: ""})).await?;
-        settle().await;
-        for pod in &refused.pods().await? {
-            ensure!(pod.object().metadata.deletion_timestamp.is_none());
-        }
-        refused.until_completed("0/3").await?;
-        cx.delete_namespace(&other).await
-    });
+    // What runs was allowed when it began.
+    annotate(cx, json!({labels::ANNOTATION_ALLOWED_HOST_PATHS: ""})).await?;
+    settle().await;
+    for pod in &refused.pods().await? {
+        ensure!(pod.object().metadata.deletion_timestamp.is_none());
+    }
+    refused.until_completed("0/3").await?;
+    cx.delete_namespace(&other).await
 }
 
-#[test]
-fn an_annotation_that_is_not_understood_is_told_and_allows_nothing() {
-    alone(async |cx| {
-        let _operator = cx.operator_of(None).await?;
-        annotate(cx, json!({labels::ANNOTATION_ALLOWED_POD_FEATURES: "Root"})).await?;
-        settle().await;
-        cx.apply(&manifest("refused")).await?;
-        let message = "the namespace's annotation daemonset.darkowlzz.space/allowed-pod-features: \
-                       \"Root\" is none of HostNamespaces, Privileged, Secrets, ServiceAccount";
-        until_refused(cx, "refused", message).await
-    });
+#[apply(alone_test)]
+async fn an_annotation_that_is_not_understood_is_told_and_allows_nothing(cx: &Test) -> Result<()> {
+    let _operator = cx.operator_of(None).await?;
+    annotate(cx, json!({labels::ANNOTATION_ALLOWED_POD_FEATURES: "Root"})).await?;
+    settle().await;
+    cx.apply(&manifest("refused")).await?;
+    let message = "the namespace's annotation daemonset.darkowlzz.space/allowed-pod-features: \
+                   \"Root\" is none of HostNamespaces, Privileged, Secrets, ServiceAccount";
+    until_refused(cx, "refused", message).await
 }

@@ -49,7 +49,25 @@ impl Test {
         namespace: Option<String>,
         config: operator::Config,
     ) -> Result<Process> {
-        let (clients, requests) = self.clients().await?;
+        let clients = self.clients().await?;
+        Self::start_operator(clients, namespace, config).await
+    }
+
+    /// Starts an operator for the test's namespace, with an account of that namespace.
+    pub(crate) async fn operator_as(&self, account: &str) -> Result<Process> {
+        let requests = Requests::default();
+        let control_plane = &self.cluster.control_plane;
+        let client =
+            control_plane.service_account_client(&self.namespace, account, &requests).await?;
+        let (namespace, config) = (Some(self.namespace.clone()), operator::Config::default());
+        Self::start_operator((Clients::from(client), requests), namespace, config).await
+    }
+
+    async fn start_operator(
+        (clients, requests): (Clients, Requests),
+        namespace: Option<String>,
+        config: operator::Config,
+    ) -> Result<Process> {
         let (health, shutdown) = (Health::default(), CancellationToken::new());
         let work = operator::run(
             clients,

@@ -58,7 +58,7 @@ impl Test {
 }
 
 /// The binary of this name, which cargo builds beside this test where both are asked for.
-fn binary(name: &str) -> Result<PathBuf> {
+pub(crate) fn binary(name: &str) -> Result<PathBuf> {
     let test = std::env::current_exe()?;
     let path = test.ancestors().nth(2).unwrap_or(Path::new("")).join(name);
     ensure!(

@@ -3,74 +3,66 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use k8s_openapi::api::core::v1::{Event, Pod};
-use kube::api::{DeleteParams, ListParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::DeleteParams;
 use testbed::simulation::SimPod;
 
-use crate::job::manifest;
-use crate::test::{settle, shared};
+use crate::job::{log_done, manifest};
+use crate::test::{Test, settle, shared_test};
 
 /// A log that begins, or is opened, within ten seconds of the start of its container is whole.
 const LATE: Duration = Duration::from_secs(12);
 
-#[test]
-fn log_that_rotated_while_nobody_followed_is_reported_and_completes_nothing() {
-    shared(async |cx| {
-        let _operator = cx.operator().await?;
-        let job = cx.apply(&manifest("rotated")).await?;
-        let [chatty, silent, whole] = job.pods().await?;
-        chatty.log("done\n")?;
-        whole.log("starting\n")?;
-        tokio::time::sleep(LATE).await;
-        chatty.rotate_logs();
-        chatty.log("still here\n")?;
+#[apply(shared_test)]
+async fn log_that_rotated_while_nobody_followed_is_reported_and_completes_nothing(
+    cx: &Test,
+) -> Result<()> {
+    let _operator = cx.operator().await?;
+    let job = cx.apply(&manifest("rotated")).await?;
+    let [chatty, silent, whole] = job.pods().await?;
+    chatty.log("done\n")?;
+    whole.log("starting\n")?;
+    tokio::time::sleep(LATE).await;
+    chatty.rotate_logs();
+    chatty.log("still here\n")?;
 
-        let terminator = cx.terminator().await?;
-        let says = "LogRotated: its log begins ";
-        job.until_node(&chatty.node().expect("it runs"), says, |node| {
-            node.message.as_deref().is_some_and(|message| message.starts_with(says))
-        })
-        .await?;
-        settle().await;
-        let now = job.until_completed("0/3").await?;
-        let nodes = now.status.unwrap_or_default().nodes;
-        let suspects = nodes.iter().filter(|node| node.message.is_some()).count();
-        ensure!(suspects == 1, "one log is whole, and one empty: {nodes:?}");
-        ensure!(terminator.deletions("/jobs/rotated").is_empty());
-        let events = cx.api::<Event>().list(&ListParams::default()).await?;
-        let reported = events.iter().filter(|event| event.reason.as_deref() == Some("LogRotated"));
-        ensure!(reported.count() == 1, "one event for all nodes");
+    let terminator = cx.terminator().await?;
+    let says = "LogRotated: its log begins ";
+    job.until_node(&chatty.node().expect("it runs"), says, |node| {
+        node.message.as_deref().is_some_and(|message| message.starts_with(says))
+    })
+    .await?;
+    settle().await;
+    let now = job.until_completed("0/3").await?;
+    let nodes = now.status.unwrap_or_default().nodes;
+    let suspects = nodes.iter().filter(|node| node.message.is_some()).count();
+    ensure!(suspects == 1, "one log is whole, and one empty: {nodes:?}");
+    ensure!(terminator.deletions("/jobs/rotated").is_empty());
+    ensure!(cx.events("LogRotated").await?.len() == 1, "one event for all nodes");
 
-        // They are followed all the same; the one whose word may be lost is done anew, as its message says.
-        job.api::<Pod>().delete(&chatty.name(), &DeleteParams::default()).await?;
-        let anew = job.pod_other_than("control-plane", &[chatty]).await?;
-        for pod in [&anew, &silent, &whole] {
-            pod.log("done\n")?;
-        }
-        job.until_gone().await
-    });
+    // They are followed all the same; the one whose word may be lost is done anew, as its message says.
+    job.api::<Pod>().delete(&chatty.name(), &DeleteParams::default()).await?;
+    let anew = job.pod_other_than("control-plane", &[chatty]).await?;
+    log_done([&anew, &silent, &whole])?;
+    job.until_gone().await
 }
 
-#[test]
-fn log_that_is_whole_is_not_suspected_however_late_it_is_opened() {
-    shared(async |cx| {
-        let _operator = cx.operator().await?;
-        let job = cx.apply(&manifest("late")).await?;
-        let pods = job.pods().await?;
-        for pod in &pods {
-            pod.log("starting\n")?;
-        }
-        tokio::time::sleep(LATE).await;
-        let _terminator = cx.terminator().await?;
-        // The follower has three seconds to find the word before anything is said.
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        let nodes = job.get().await?.status.unwrap_or_default().nodes;
-        ensure!(nodes.iter().all(|node| node.message.is_none()), "{nodes:?}");
-        for pod in &pods {
-            pod.log("done\n")?;
-        }
-        job.until_gone().await
-    });
+#[apply(shared_test)]
+async fn log_that_is_whole_is_not_suspected_however_late_it_is_opened(cx: &Test) -> Result<()> {
+    let _operator = cx.operator().await?;
+    let job = cx.apply(&manifest("late")).await?;
+    let pods = job.pods().await?;
+    for pod in &pods {
+        pod.log("starting\n")?;
+    }
+    tokio::time::sleep(LATE).await;
+    let _terminator = cx.terminator().await?;
+    // The follower has three seconds to find the word before anything is said.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let nodes = job.get().await?.status.unwrap_or_default().nodes;
+    ensure!(nodes.iter().all(|node| node.message.is_none()), "{nodes:?}");
+    log_done(&pods)?;
+    job.until_gone().await
 }
 
 /// So many lines, which take twenty seconds to be followed at this lag.
@@ -83,32 +75,29 @@ fn flood(pod: &SimPod) -> Result<()> {
     pod.log("a line of a file that is rotated before it is read\n".repeat(FLOOD))
 }
 
-#[test]
-fn word_in_the_next_file_is_noticed_however_slow_the_reader() {
-    shared(async |cx| {
-        let _operator = cx.operator().await?;
-        let _terminator = cx.terminator().await?;
-        let job = cx.apply(&manifest("lagging")).await?;
-        let pods = job.pods().await?;
-        for pod in &pods {
-            pod.until_log_requests(1).await?;
-            flood(pod)?;
-        }
-        // What says as much as one that was rotated, and was not, is read once.
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let [first, second, third] = &pods;
-        for pod in [first, second] {
-            pod.rotate_logs();
-        }
-        first.log("done\n")?;
-        job.until_completed("1/3").await?;
-        // The kubelet has lost its place by now, and says nothing more.
-        tokio::time::sleep(LAG * FLOOD as u32 + Duration::from_secs(5)).await;
-        let asked: Vec<_> = pods.iter().map(SimPod::log_requests).collect();
-        second.log("done\n")?;
-        third.log("done\n")?;
-        job.until_gone().await?;
-        ensure!(asked.iter().all(|asked| *asked < 30), "they are asked for {asked:?} times");
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn word_in_the_next_file_is_noticed_however_slow_the_reader(cx: &Test) -> Result<()> {
+    let _operator = cx.operator().await?;
+    let _terminator = cx.terminator().await?;
+    let job = cx.apply(&manifest("lagging")).await?;
+    let pods = job.pods().await?;
+    for pod in &pods {
+        pod.until_log_requests(1).await?;
+        flood(pod)?;
+    }
+    // What says as much as one that was rotated, and was not, is read once.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let [first, second, third] = &pods;
+    for pod in [first, second] {
+        pod.rotate_logs();
+    }
+    first.log("done\n")?;
+    job.until_completed("1/3").await?;
+    // The kubelet has lost its place by now, and says nothing more.
+    tokio::time::sleep(LAG * FLOOD as u32 + Duration::from_secs(5)).await;
+    let asked: Vec<_> = pods.iter().map(SimPod::log_requests).collect();
+    log_done([second, third])?;
+    job.until_gone().await?;
+    ensure!(asked.iter().all(|asked| *asked < 30), "they are asked for {asked:?} times");
+    Ok(())
 }

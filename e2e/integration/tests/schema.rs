@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::bad_input::{
     DEFINITION, apply_once_accepted, failed_condition, refuses, replace_schema, without_checks,
 };
-use crate::job::{condition, exit_code_manifest, manifest, phase};
-use crate::test::{Test, alone, shared};
+use crate::job::{condition, exit_code_manifest, exit_well, manifest, phase};
+use crate::test::{Test, alone_test, shared_test};
 
 /// A Job as the API server has it, whatever we know of it.
 async fn raw(cx: &Test, name: &str) -> Result<Value> {
@@ -21,50 +21,44 @@ async fn raw(cx: &Test, name: &str) -> Result<Value> {
     Ok(cx.client.request(http::Request::get(path).body(Vec::new())?).await?)
 }
 
-#[test]
-fn job_that_nobody_looks_at_has_defaults_and_a_status_that_says_so() {
-    shared(async |cx| {
-        let job = cx.apply(&manifest("unseen")).await?;
-        let stored = raw(cx, "unseen").await?;
-        let expected = json!({"observedGeneration": -1, "desired": 0, "active": 0, "succeeded": 0, "failed": 0});
-        ensure!(stored["status"] == expected, "{stored}");
-        ensure!(stored["spec"]["completionMode"] == "TerminationWord", "{stored}");
-        ensure!(stored["spec"]["backoffLimitPerNode"] == 6, "{stored}");
-        let unseen = job.get().await?;
-        ensure!(!unseen.status.context("a status")?.is_observed());
+#[apply(shared_test)]
+async fn job_that_nobody_looks_at_has_defaults_and_a_status_that_says_so(cx: &Test) -> Result<()> {
+    let job = cx.apply(&manifest("unseen")).await?;
+    let stored = raw(cx, "unseen").await?;
+    let expected =
+        json!({"observedGeneration": -1, "desired": 0, "active": 0, "succeeded": 0, "failed": 0});
+    ensure!(stored["status"] == expected, "{stored}");
+    ensure!(stored["spec"]["completionMode"] == "TerminationWord", "{stored}");
+    ensure!(stored["spec"]["backoffLimitPerNode"] == 6, "{stored}");
+    let unseen = job.get().await?;
+    ensure!(!unseen.status.context("a status")?.is_observed());
 
-        let _processes = cx.both().await?;
-        let seen = job.until("looked at", |job| is_observed(job.status.as_ref())).await?;
-        ensure!(seen.status.context("a status")?.observed_generation == Some(1));
-        for pod in job.pods().await? {
-            pod.log("done\n")?;
-        }
-        job.until_gone().await
-    });
+    let _processes = cx.both().await?;
+    let seen = job.until("looked at", |job| is_observed(job.status.as_ref())).await?;
+    ensure!(seen.status.context("a status")?.observed_generation == Some(1));
+    job.complete_by_word().await
 }
 
 fn is_observed(status: Option<&JobStatus>) -> bool {
     status.is_some_and(JobStatus::is_observed)
 }
 
-#[test]
-fn jobs_are_selected_by_their_phase() {
-    shared(async |cx| {
-        let _operator = cx.operator().await?;
-        let bad = manifest("bad").template(json!({"spec": {"nodeSelectr": {}}}));
-        cx.apply(&bad).await?.until_condition(FAILED).await?;
-        let good = cx.apply(&manifest("good")).await?;
-        good.until("running", |job| phase(job) == Some(Phase::Running)).await?;
-        for (selector, expected) in
-            [("Failed", vec!["bad"]), ("Running", vec!["good"]), ("Completed", vec![])]
-        {
-            let params = ListParams::default().fields(&format!("status.phase={selector}"));
-            let selected = cx.api::<Job>().list(&params).await?;
-            let names: Vec<_> = selected.iter().map(|job| job.name_any()).collect();
-            ensure!(names == expected, "{selector}: {names:?}");
-        }
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn jobs_are_selected_by_their_phase(cx: &Test) -> Result<()> {
+    let _operator = cx.operator().await?;
+    let bad = manifest("bad").template(json!({"spec": {"nodeSelectr": {}}}));
+    cx.apply(&bad).await?.until_condition(FAILED).await?;
+    let good = cx.apply(&manifest("good")).await?;
+    good.until("running", |job| phase(job) == Some(Phase::Running)).await?;
+    for (selector, expected) in
+        [("Failed", vec!["bad"]), ("Running", vec!["good"]), ("Completed", vec![])]
+    {
+        let params = ListParams::default().fields(&format!("status.phase={selector}"));
+        let selected = cx.api::<Job>().list(&params).await?;
+        let names: Vec<_> = selected.iter().map(|job| job.name_any()).collect();
+        ensure!(names == expected, "{selector}: {names:?}");
+    }
+    Ok(())
 }
 
 /// Does something under another schema, and puts the present one back.
@@ -83,35 +77,30 @@ async fn under(
 }
 
 /// As a Job is that was stored by an operator of before these rules.
-#[test]
-fn job_that_would_be_refused_today_is_reported_on_and_can_be_edited() {
-    alone(async |cx| {
-        let stored =
-            manifest("stored").mount("tmp").template(json!({"spec": {"restartPolicy": "Never"}}));
-        let store = async || apply_once_accepted(cx, &stored.json()).await;
-        under(cx, without_checks, store).await?;
+#[apply(alone_test)]
+async fn job_that_would_be_refused_today_is_reported_on_and_can_be_edited(cx: &Test) -> Result<()> {
+    let stored =
+        manifest("stored").mount("tmp").template(json!({"spec": {"restartPolicy": "Never"}}));
+    let store = async || apply_once_accepted(cx, &stored.json()).await;
+    under(cx, without_checks, store).await?;
 
-        // Its status can be written: what did not change is not asked for again.
-        let _processes = cx.both().await?;
-        let failed = failed_condition(cx, "stored").await?;
-        ensure!(failed["reason"] == "InvalidSpec", "{failed}");
-        let message = failed["message"].as_str().unwrap_or_default();
-        ensure!(message.contains("spec.mountPath: must be an absolute path"), "{message}");
-        ensure!(message.contains("spec.template.spec.restartPolicy"), "{message}");
+    // Its status can be written: what did not change is not asked for again.
+    let _processes = cx.both().await?;
+    let failed = failed_condition(cx, "stored").await?;
+    ensure!(failed["reason"] == "InvalidSpec", "{failed}");
+    let message = failed["message"].as_str().unwrap_or_default();
+    ensure!(message.contains("spec.mountPath: must be an absolute path"), "{message}");
+    ensure!(message.contains("spec.template.spec.restartPolicy"), "{message}");
 
-        let jobs = cx.api::<Job>();
-        let edit = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"maxFailedNodes": 1}});
-        jobs.patch("stored", &PatchParams::default(), &Patch::Merge(edit)).await?;
-        let worse = Patch::Merge(json!({"spec": {"mountPath": "tmp/.."}}));
-        let refused = jobs.patch("stored", &PatchParams::default(), &worse).await;
-        ensure!(refused.is_err(), "a change for the worse is taken");
+    let jobs = cx.api::<Job>();
+    let edit = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"maxFailedNodes": 1}});
+    jobs.patch("stored", &PatchParams::default(), &Patch::Merge(edit)).await?;
+    let worse = Patch::Merge(json!({"spec": {"mountPath": "tmp/.."}}));
+    let refused = jobs.patch("stored", &PatchParams::default(), &worse).await;
+    ensure!(refused.is_err(), "a change for the worse is taken");
 
-        let job = cx.apply(&manifest("stored")).await?;
-        for pod in job.pods().await? {
-            pod.log("done\n")?;
-        }
-        job.until_gone().await
-    });
+    let job = cx.apply(&manifest("stored")).await?;
+    job.complete_by_word().await
 }
 
 /// The definition's spec with lists in the status that are applied as wholes, as they were up to 0.1.0.
@@ -132,68 +121,55 @@ async fn until_keyed(cx: &Test, job: &str, keyed: bool) -> Result<()> {
     let node = json!({"name": "a", "state": "Pending"});
     let twice = Patch::Merge(json!({"status": {"nodes": [node, node]}}));
     let params = PatchParams::default().dry_run();
-    for _ in 0..200 {
+    cx.until("the schema is in force", async || {
         match cx.api::<Job>().patch_status(job, &params, &twice).await {
-            Err(kube::Error::Api(status)) if status.code == 422 && keyed => return Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 422 => {}
-            result => {
-                result?;
-                if !keyed {
-                    return Ok(());
-                }
-            }
+            Err(kube::Error::Api(status)) if status.code == 422 => Ok(keyed),
+            result => Ok(result.map(|_| !keyed)?),
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    anyhow::bail!("the schema does not come into force")
+    })
+    .await
 }
 
 /// Server-side apply knows no owner of the items of a list that was applied as a whole.
-#[test]
-fn lists_of_a_status_from_before_they_had_keys_hold_nothing_back() {
-    alone(async |cx| {
-        let by_code = exit_code_manifest("progressing");
-        let finished = exit_code_manifest("finished");
-        let blocked = manifest("blocked").template(json!({"spec": {"nodeSelectr": {}}}));
-        let before = async || {
-            let job = cx.apply(&blocked).await?;
-            until_keyed(cx, "blocked", false).await?;
-            let operator = cx.operator().await?;
-            job.until_condition(FAILED).await?;
-            let job = cx.apply(&finished).await?;
-            for pod in job.pods().await? {
-                pod.exit(0)?;
-            }
-            job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-            job.until_stopped().await?;
-            let job = cx.apply(&by_code).await?;
-            job.until("three nodes listed", |job| listed(job) == 3).await?;
-            operator.end().await
-        };
-        under(cx, without_keys, before).await?;
-        until_keyed(cx, "blocked", true).await?;
-
-        // All of it before there is an operator, so that the first thing that it does is to leave something out.
+#[apply(alone_test)]
+async fn lists_of_a_status_from_before_they_had_keys_hold_nothing_back(cx: &Test) -> Result<()> {
+    let by_code = exit_code_manifest("progressing");
+    let finished = exit_code_manifest("finished");
+    let blocked = manifest("blocked").template(json!({"spec": {"nodeSelectr": {}}}));
+    let before = async || {
+        let job = cx.apply(&blocked).await?;
+        until_keyed(cx, "blocked", false).await?;
+        let operator = cx.operator().await?;
+        job.until_condition(FAILED).await?;
+        let job = cx.apply(&finished).await?;
+        job.complete_by_exit_code().await?;
+        job.until_stopped().await?;
         let job = cx.apply(&by_code).await?;
-        let [first, ..] = job.pods().await?;
-        first.exit(0)?;
-        let repaired = cx.apply(&manifest("blocked")).await?;
-        let changed = manifest("finished").exit_code().args(["/basetarget/bar"]);
-        let again = cx.apply(&changed).await?;
+        job.until("three nodes listed", |job| listed(job) == 3).await?;
+        operator.end().await
+    };
+    under(cx, without_keys, before).await?;
+    until_keyed(cx, "blocked", true).await?;
 
-        let _processes = cx.both().await?;
-        job.until("one node less", |job| listed(job) == 2).await?;
-        let runs =
-            |job: &Job| condition(job, FAILED).is_none() && phase(job) == Some(Phase::Running);
-        repaired.until("failed no longer", runs).await?;
-        // The end of the old work must not be that of the new: it would delete the Job.
-        for pod in again.pods().await? {
-            let is_finished = again.get().await?.status.is_some_and(|s| !s.conditions.is_empty());
-            ensure!(!is_finished, "the old condition has stayed");
-            pod.exit(0)?;
-        }
-        again.until_gone().await
-    });
+    // All of it before there is an operator, so that the first thing that it does is to leave something out.
+    let job = cx.apply(&by_code).await?;
+    let [first, ..] = job.pods().await?;
+    first.exit(0)?;
+    let repaired = cx.apply(&manifest("blocked")).await?;
+    let changed = manifest("finished").exit_code().args(["/basetarget/bar"]);
+    let again = cx.apply(&changed).await?;
+
+    let _processes = cx.both().await?;
+    job.until("one node less", |job| listed(job) == 2).await?;
+    let runs = |job: &Job| condition(job, FAILED).is_none() && phase(job) == Some(Phase::Running);
+    repaired.until("failed no longer", runs).await?;
+    // The end of the old work must not be that of the new: it would delete the Job.
+    for pod in again.pods().await? {
+        let is_finished = again.get().await?.status.is_some_and(|s| !s.conditions.is_empty());
+        ensure!(!is_finished, "the old condition has stayed");
+        pod.exit(0)?;
+    }
+    again.until_gone().await
 }
 
 fn listed(job: &Job) -> usize {
@@ -201,41 +177,37 @@ fn listed(job: &Job) -> usize {
 }
 
 /// The conditions of a Job are a set by type, of which two are the operator's.
-#[test]
-fn conditions_of_others_stay_and_are_left_alone() {
-    shared(async |cx| {
-        let (operator, _terminator) = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("audited")).await?;
-        let pods = job.pods().await?;
-        job.until_completed("0/3").await?;
-        let audited = json!({
-            "apiVersion": "daemonset.darkowlzz.space/v1beta1",
-            "kind": "Job",
-            "metadata": {"name": "audited"},
-            "status": {"conditions": [{
-                "type": "Audited", "status": "True", "reason": "Signed", "message": "by two",
-                "lastTransitionTime": "2026-01-01T00:00:00Z",
-            }]},
-        });
-        let params = PatchParams::apply("an-auditor");
-        cx.api::<Job>().patch_status("audited", &params, &Patch::Apply(&audited)).await?;
-        crate::test::settle().await;
-        let written = operator.writes().len();
-        crate::test::settle().await;
-        ensure!(operator.writes().len() == written, "it writes again and again");
-        for pod in &pods {
-            pod.exit(0)?;
-        }
-        let ended = job.until_finished().await?;
-        let types = |job: &Job| -> Vec<_> {
-            let conditions = job.status.iter().flat_map(|status| &status.conditions);
-            conditions.map(|condition| condition.type_.clone()).collect()
-        };
-        let mut has = types(&ended);
-        has.sort_unstable();
-        ensure!(has == ["Audited", "Complete"], "{has:?}");
-        cx.apply(&exit_code_manifest("audited").args(["/basetarget/bar"])).await?;
-        job.until("running anew", |job| types(job) == ["Audited"]).await?;
-        Ok(())
+#[apply(shared_test)]
+async fn conditions_of_others_stay_and_are_left_alone(cx: &Test) -> Result<()> {
+    let (operator, _terminator) = cx.both().await?;
+    let job = cx.apply(&exit_code_manifest("audited")).await?;
+    let pods = job.pods().await?;
+    job.until_completed("0/3").await?;
+    let audited = json!({
+        "apiVersion": "daemonset.darkowlzz.space/v1beta1",
+        "kind": "Job",
+        "metadata": {"name": "audited"},
+        "status": {"conditions": [{
+            "type": "Audited", "status": "True", "reason": "Signed", "message": "by two",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }]},
     });
+    let params = PatchParams::apply("an-auditor");
+    cx.api::<Job>().patch_status("audited", &params, &Patch::Apply(&audited)).await?;
+    crate::test::settle().await;
+    let written = operator.writes().len();
+    crate::test::settle().await;
+    ensure!(operator.writes().len() == written, "it writes again and again");
+    exit_well(&pods)?;
+    let ended = job.until_finished().await?;
+    let types = |job: &Job| -> Vec<_> {
+        let conditions = job.status.iter().flat_map(|status| &status.conditions);
+        conditions.map(|condition| condition.type_.clone()).collect()
+    };
+    let mut has = types(&ended);
+    has.sort_unstable();
+    ensure!(has == ["Audited", "Complete"], "{has:?}");
+    cx.apply(&exit_code_manifest("audited").args(["/basetarget/bar"])).await?;
+    job.until("running anew", |job| types(job) == ["Audited"]).await?;
+    Ok(())
 }

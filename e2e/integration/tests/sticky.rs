@@ -8,8 +8,8 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 use testbed::simulation::{Hold, SimPod};
 
-use crate::job::{TestJob, exit_code_manifest, manifest};
-use crate::test::{settle, shared};
+use crate::job::{TestJob, exit_code_manifest, exit_well, log_done, manifest};
+use crate::test::{Test, settle, shared_test};
 
 fn failed(node: &NodeStatus) -> bool {
     node.state == NodeState::Failed
@@ -27,186 +27,135 @@ async fn replace(job: &TestJob<'_>, pod: &SimPod) -> Result<SimPod> {
     job.pod_other_than(&node, std::slice::from_ref(pod)).await
 }
 
-#[test]
-fn node_that_was_done_still_is_when_its_pod_is_deleted_and_runs_anew() {
-    shared(async |cx| {
-        let (_operator, terminator) = cx.both().await?;
-        let job = cx.apply(&kept("evicted")).await?;
+#[apply(shared_test)]
+async fn node_that_was_done_still_is_when_its_pod_is_deleted_and_fails(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    for (manifest, by_word) in [(kept("by-word"), true), (exit_code_manifest("by-code"), false)] {
+        let job = cx.apply(&manifest).await?;
+        let end = |pod: &SimPod| if by_word { pod.log("done\n") } else { pod.exit(0) };
         let [done, second, third] = job.pods().await?;
-        done.log("done\n")?;
+        end(&done)?;
         job.until_completed("1/3").await?;
         let anew = replace(&job, &done).await?;
         settle().await;
         job.until_completed("1/3").await?;
-        second.log("done\n")?;
-        job.until_completed("2/3").await?;
-        ensure!(terminator.deletions("/jobs/evicted").is_empty());
-        third.log("done\n")?;
-        // The new pod has not said a word.
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        ensure!(anew.log("too late\n").is_ok() || !anew.is_running());
-        Ok(())
-    });
-}
-
-#[test]
-fn node_whose_container_has_exited_with_zero_stays_done_when_its_pod_is_deleted() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("evicted")).await?;
-        let [done, second, third] = job.pods().await?;
-        done.exit(0)?;
-        job.until_completed("1/3").await?;
-        let anew = replace(&job, &done).await?;
-        second.exit(0)?;
+        end(&second)?;
         job.until_completed("2/3").await?;
         // Not even a failure of the new pod takes it back.
         anew.exit(1)?;
         settle().await;
-        third.exit(0)?;
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        Ok(())
-    });
+        end(&third)?;
+        job.until_all_done().await?;
+    }
+    Ok(())
 }
 
-#[test]
-fn node_that_was_done_still_is_while_its_pod_is_being_replaced() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&kept("replaced")).await?;
-        let [done, second, third] = job.pods().await?;
-        done.log("done\n")?;
-        job.until_completed("1/3").await?;
-        let node = done.node().context("a node")?;
-        cx.sim().hold(Hold::Start, &cx.namespace, &node);
-        job.api::<Pod>().delete(&done.name(), &DeleteParams::default()).await?;
-        let what = "a new pod that does not start";
-        cx.sim()
-            .wait_for(&cx.namespace, what, |pod| {
-                pod.node().as_ref() == Some(&node) && pod.uid() != done.uid()
-            })
-            .await?;
-        second.log("done\n")?;
-        third.log("done\n")?;
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn node_that_was_done_still_is_while_its_pod_is_being_replaced(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&kept("replaced")).await?;
+    let [done, second, third] = job.pods().await?;
+    done.log("done\n")?;
+    job.until_completed("1/3").await?;
+    let node = done.node().context("a node")?;
+    cx.sim().hold(Hold::Start, &cx.namespace, &node);
+    job.api::<Pod>().delete(&done.name(), &DeleteParams::default()).await?;
+    let what = "a new pod that does not start";
+    cx.sim()
+        .wait_for(&cx.namespace, what, |pod| {
+            pod.node().as_ref() == Some(&node) && pod.uid() != done.uid()
+        })
+        .await?;
+    log_done([&second, &third])?;
+    job.until_all_done().await
 }
 
-#[test]
-fn node_stays_done_when_both_processes_restart_and_its_pod_is_gone() {
-    shared(async |cx| {
-        let (operator, terminator) = cx.both().await?;
-        let job = cx.apply(&kept("all-restarted")).await?;
-        let [done, second, third] = job.pods().await?;
-        done.log("done\n")?;
-        job.until_completed("1/3").await?;
-        operator.kill();
-        terminator.kill();
-        replace(&job, &done).await?;
-        let _processes = cx.both().await?;
-        settle().await;
-        job.until_completed("1/3").await?;
-        second.log("done\n")?;
-        third.log("done\n")?;
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn node_stays_done_when_both_processes_restart_and_its_pod_is_gone(cx: &Test) -> Result<()> {
+    let (operator, terminator) = cx.both().await?;
+    let job = cx.apply(&kept("all-restarted")).await?;
+    let [done, second, third] = job.pods().await?;
+    done.log("done\n")?;
+    job.until_completed("1/3").await?;
+    operator.kill();
+    terminator.kill();
+    replace(&job, &done).await?;
+    let _processes = cx.both().await?;
+    settle().await;
+    job.until_completed("1/3").await?;
+    log_done([&second, &third])?;
+    job.until_all_done().await
 }
 
-#[test]
-fn log_that_is_lost_afterwards_takes_nothing_back() {
-    shared(async |cx| {
-        let (operator, terminator) = cx.both().await?;
-        let job = cx.apply(&kept("rotated")).await?;
-        let [done, second, third] = job.pods().await?;
-        done.log("done\n")?;
-        job.until_recorded(&done).await?;
-        // The log of the run that said it is another's now, and then nobody's.
-        for _ in 0..2 {
-            done.exit(1)?;
-            done.restart()?;
+#[apply(shared_test)]
+async fn log_that_is_lost_afterwards_takes_nothing_back(cx: &Test) -> Result<()> {
+    let (operator, terminator) = cx.both().await?;
+    let job = cx.apply(&kept("rotated").backoff_limit(0)).await?;
+    let [done, second, third] = job.pods().await?;
+    done.log("done\n")?;
+    job.until_recorded(&done).await?;
+    // The log of the run that said it is another's now, and then nobody's.
+    for _ in 0..2 {
+        done.exit(1)?;
+        done.restart()?;
+    }
+    operator.kill();
+    terminator.kill();
+    let _processes = cx.both().await?;
+    second.log("done\n")?;
+    job.until_completed("2/3").await?;
+    third.log("done\n")?;
+    job.until_all_done().await
+}
+
+#[apply(shared_test)]
+async fn node_that_has_failed_stays_failed_when_its_pod_is_replaced_and_succeeds(
+    cx: &Test,
+) -> Result<()> {
+    let (operator, _terminator) = cx.both().await?;
+    let job = cx.apply(&exit_code_manifest("failed-for-good").backoff_limit(0)).await?;
+    let [first, failing, third] = job.pods().await?;
+    failing.exit(1)?;
+    job.until_node("worker-1", "failed", failed).await?;
+    let anew = replace(&job, &failing).await?;
+    anew.exit(0)?;
+    settle().await;
+    job.until_node("worker-1", "failed", failed).await?;
+    operator.kill();
+    let _operator = cx.operator().await?;
+    settle().await;
+    job.until_node("worker-1", "failed", failed).await?;
+    exit_well([&first, &third])?;
+    let message = "done on 2 of 3 nodes, failed on: worker-1";
+    job.until_ended("NodesFailed", message).await?;
+    Ok(())
+}
+
+#[apply(shared_test)]
+async fn edits_by_others_in_between_lose_no_completion(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&exit_code_manifest("busy")).await?;
+    let pods = job.pods().await?;
+    let edits = async {
+        for number in 0..60 {
+            let patch = json!({"metadata": {"annotations": {"edit": number.to_string()}}});
+            let params = PatchParams::default();
+            let api = job.api::<api::job::Job>();
+            api.patch(&job.name, &params, &Patch::Merge(patch)).await?;
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-        operator.kill();
-        terminator.kill();
-        let _processes = cx.both().await?;
-        second.log("done\n")?;
-        job.until_completed("2/3").await?;
-        third.log("done\n")?;
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
+        anyhow::Ok(())
+    };
+    let exits = async {
+        for pod in &pods {
+            tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+            pod.exit(0)?;
+        }
         Ok(())
-    });
-}
-
-#[test]
-fn pod_that_is_lost_before_it_was_done_runs_again() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("lost")).await?;
-        let [lost, second, third] = job.pods().await?;
-        let anew = replace(&job, &lost).await?;
-        second.exit(0)?;
-        third.exit(0)?;
-        job.until_completed("2/3").await?;
-        settle().await;
-        job.until_completed("2/3").await?;
-        anew.exit(0)?;
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        Ok(())
-    });
-}
-
-#[test]
-fn node_that_has_failed_stays_failed_when_its_pod_is_replaced_and_succeeds() {
-    shared(async |cx| {
-        let (operator, _terminator) = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("failed-for-good").backoff_limit(0)).await?;
-        let [first, failing, third] = job.pods().await?;
-        failing.exit(1)?;
-        job.until_node("worker-1", "failed", failed).await?;
-        let anew = replace(&job, &failing).await?;
-        anew.exit(0)?;
-        settle().await;
-        job.until_node("worker-1", "failed", failed).await?;
-        operator.kill();
-        let _operator = cx.operator().await?;
-        settle().await;
-        job.until_node("worker-1", "failed", failed).await?;
-        first.exit(0)?;
-        third.exit(0)?;
-        let message = "done on 2 of 3 nodes, failed on: worker-1";
-        job.until_ended("NodesFailed", message).await?;
-        Ok(())
-    });
-}
-
-#[test]
-fn edits_by_others_in_between_lose_no_completion() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("busy")).await?;
-        let pods = job.pods().await?;
-        let edits = async {
-            for number in 0..60 {
-                let patch = json!({"metadata": {"annotations": {"edit": number.to_string()}}});
-                let params = PatchParams::default();
-                let api = job.api::<api::job::Job>();
-                api.patch(&job.name, &params, &Patch::Merge(patch)).await?;
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
-            anyhow::Ok(())
-        };
-        let exits = async {
-            for pod in &pods {
-                tokio::time::sleep(std::time::Duration::from_millis(250)).await;
-                pod.exit(0)?;
-            }
-            Ok(())
-        };
-        tokio::try_join!(edits, exits)?;
-        let ended = job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        let set = ended.status.and_then(|status| status.completed_nodes);
-        ensure!(set.context("completed nodes")?.len() == 3);
-        Ok(())
-    });
+    };
+    tokio::try_join!(edits, exits)?;
+    let ended = job.until_ended("Completed", "done on 3 of 3 nodes").await?;
+    let set = ended.status.and_then(|status| status.completed_nodes);
+    ensure!(set.context("completed nodes")?.len() == 3);
+    Ok(())
 }

@@ -9,15 +9,14 @@ use anyhow::{Context as _, Result, ensure};
 use api::job::conditions::{COMPLETE, DAEMON_SET_EDITED, FAILED};
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt as _;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use testbed::simulation::SimPod;
 
-use crate::job::{TestJob, condition, exit_code_manifest};
+use crate::job::{TestJob, condition, exit_code_manifest, exit_well};
 use crate::processes::Process;
-use crate::test::{Test, settle, shared};
+use crate::test::{Test, settle, shared_test};
 
 /// Patches the DaemonSet of a Job as a tool of that name does.
 async fn patch(job: &TestJob<'_>, manager: &str, spec: Value) -> Result<DaemonSet> {
@@ -55,221 +54,191 @@ async fn runs_on(job: &TestJob<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Lets all pods succeed.
-async fn succeed(job: &TestJob<'_>) -> Result<()> {
-    for pod in job.pods().await? {
-        pod.exit(0)?;
-    }
-    job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-    Ok(())
-}
-
 /// Lets the pods succeed that run now on the nodes of these, which may have been replaced.
 async fn succeed_on(job: &TestJob<'_>, pods: &[SimPod]) -> Result<()> {
     for pod in pods {
         let node = pod.node().context("a node")?;
         job.pod(&node).await?.exit(0)?;
     }
-    job.until_ended("Completed", "done on 3 of 3 nodes").await?;
+    job.until_all_done().await
+}
+
+#[apply(shared_test)]
+async fn f08_selector_that_a_downscaler_patches_in_is_put_back_and_no_job_ends(
+    cx: &Test,
+) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&exit_code_manifest("asleep")).await?;
+    job.pods().await?;
+    let asleep = json!({"template": {"spec": {"nodeSelector": {"asleep": "yes"}}}});
+    patch(&job, "downscaler", asleep).await?;
+    until(&job, "our selector alone", |it| {
+        template(it)["spec"]["nodeSelector"] == json!({"kubernetes.io/os": "linux"})
+    })
+    .await?;
+    let edited = job.until_condition(DAEMON_SET_EDITED).await?;
+    ensure!(edited.message.contains("downscaler"), "{edited:?}");
+    settle().await;
+    runs_on(&job).await?;
+    let events = cx.events(DAEMON_SET_EDITED).await?;
+    ensure!(events.len() == 1 && events[0].type_.as_deref() == Some("Warning"), "{events:?}");
+    // The controller replaced them, or came too late for that.
+    job.complete_by_exit_code().await
+}
+
+#[apply(shared_test)]
+async fn f09_work_that_was_rolled_back_is_put_back_and_completes(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let work = |word: &str| exit_code_manifest("rolled-back").command(["echo", word]);
+    let job = cx.apply(&work("one")).await?;
+    let first = job.pods().await?;
+    cx.apply(&work("two")).await?;
+    let second = job.pods_other_than(&first).await?;
+    let revisions = job.api::<ControllerRevision>().list(&ListParams::default()).await?;
+    let earlier = revisions.iter().min_by_key(|it| it.revision).context("a revision")?;
+    let spec = json!(earlier.data)["spec"].clone();
+    patch(&job, "kubectl-rollout", spec).await?;
+    until(&job, "the current work", |it| worker(it)["command"] == json!(["echo", "two"])).await?;
+    settle().await;
+    runs_on(&job).await?;
+    let old: Vec<_> = first.into_iter().chain(second).collect();
+    // The controller replaced them, or came too late for that.
+    for node in crate::cluster::NODES {
+        let pod = job.pod(node).await?;
+        let is_current = json!(pod.object().spec).to_string().contains("two");
+        ensure!(is_current, "{:?}", pod.object().spec);
+        pod.exit(0)?;
+    }
+    ensure!(!old.is_empty());
+    job.until_all_done().await
+}
+
+#[apply(shared_test)]
+async fn image_that_was_set_while_nobody_looked_counts_for_nothing(cx: &Test) -> Result<()> {
+    let (operator, _terminator) = cx.both().await?;
+    let job = cx.apply(&exit_code_manifest("other-image")).await?;
+    let ours = job.pods().await?;
+    operator.kill();
+    let image = json!({"name": "job-container", "image": "example.org/other:1"});
+    let image = json!({"template": {"spec": {"initContainers": [image]}}});
+    patch(&job, "kubectl-set", image).await?;
+    let foreign = job.pods_other_than(&ours).await?;
+    exit_well(&foreign)?;
+    let _operator = cx.operator().await?;
+    until(&job, "our image", |it| worker(it)["image"] != "example.org/other:1").await?;
+    let anew = job.pods_other_than(&foreign).await?;
+    settle().await;
+    runs_on(&job).await?;
+    job.until_completed("0/3").await?;
+    exit_well(&anew)?;
+    job.until_all_done().await
+}
+
+#[apply(shared_test)]
+async fn environment_command_and_volumes_that_others_add_go_and_done_nodes_stay_done(
+    cx: &Test,
+) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&exit_code_manifest("more")).await?;
+    let [done, second, third] = job.pods().await?;
+    done.exit(0)?;
+    job.until_completed("1/3").await?;
+    let container = json!({
+        "name": "job-container", "env": [{"name": "A", "value": "b"}], "command": ["true"],
+    });
+    let pod = json!({
+        "initContainers": [container],
+        // Beside our hostPath this is invalid: a volume has one source.
+        "volumes": [{"name": "basetarget", "hostPath": null, "emptyDir": {}}],
+        "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+        "hostNetwork": true,
+    });
+    patch(&job, "kubectl-edit", json!({"template": {"spec": pod}, "minReadySeconds": 5})).await?;
+    let put_back = until(&job, "our template", |it| {
+        let pod = &template(it)["spec"];
+        worker(it)["env"].is_null()
+            && worker(it)["command"].is_null()
+            && pod["hostNetwork"].is_null()
+            && pod["affinity"].is_null()
+            && !pod["volumes"][0]["hostPath"].is_null()
+    })
+    .await?;
+    ensure!(template(&put_back)["spec"]["volumes"][0]["emptyDir"].is_null());
+    job.until_completed("1/3").await?;
+    settle().await;
+    runs_on(&job).await?;
+    // The controller replaced them, or came too late for that.
+    succeed_on(&job, &[second, third]).await
+}
+
+#[apply(shared_test)]
+async fn restart_by_kubectl_is_taken_back_and_done_nodes_stay_done(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&exit_code_manifest("restarted")).await?;
+    let [done, second, third] = job.pods().await?;
+    done.exit(0)?;
+    job.until_completed("1/3").await?;
+    let key = "kubectl.kubernetes.io/restartedAt";
+    let annotations = json!({key: "2026-01-01T00:00:00Z"});
+    let restarted = json!({"template": {"metadata": {"annotations": annotations}}});
+    patch(&job, "kubectl-rollout", restarted).await?;
+    until(&job, "our annotations", |it| template(it)["metadata"]["annotations"][key].is_null())
+        .await?;
+    settle().await;
+    job.until_completed("1/3").await?;
+    succeed_on(&job, &[second, third]).await
+}
+
+#[apply(shared_test)]
+async fn deleted_daemon_set_comes_back_and_results_stay_with_and_without_its_pods(
+    cx: &Test,
+) -> Result<()> {
+    let _processes = cx.both().await?;
+    for (name, params) in
+        [("deleted", DeleteParams::background()), ("orphaned", DeleteParams::orphan())]
+    {
+        let job = cx.apply(&exit_code_manifest(name)).await?;
+        let [done, second, third] = job.pods().await?;
+        done.exit(0)?;
+        job.until_completed("1/3").await?;
+        let before = job.daemon_set().await?.uid();
+        job.api::<DaemonSet>().delete(&job.daemon_set_name(), &params).await?;
+        until(&job, "another one", |it| it.uid() != before).await?;
+        settle().await;
+        job.until_completed("1/3").await?;
+        succeed_on(&job, &[second, third]).await?;
+    }
     Ok(())
 }
 
-async fn edit_events(cx: &Test) -> Result<Vec<Event>> {
-    let events = cx.api::<Event>().list(&ListParams::default()).await?;
-    let is_edit = |event: &Event| event.reason.as_deref() == Some(DAEMON_SET_EDITED);
-    Ok(events.items.into_iter().filter(is_edit).collect())
-}
-
-#[test]
-fn f08_selector_that_a_downscaler_patches_in_is_put_back_and_no_job_ends() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("asleep")).await?;
-        job.pods().await?;
-        let asleep = json!({"template": {"spec": {"nodeSelector": {"asleep": "yes"}}}});
-        patch(&job, "downscaler", asleep).await?;
-        until(&job, "our selector alone", |it| {
-            template(it)["spec"]["nodeSelector"] == json!({"kubernetes.io/os": "linux"})
-        })
-        .await?;
-        let edited = job.until_condition(DAEMON_SET_EDITED).await?;
-        ensure!(edited.message.contains("downscaler"), "{edited:?}");
-        settle().await;
-        runs_on(&job).await?;
-        let events = edit_events(cx).await?;
-        ensure!(events.len() == 1 && events[0].type_.as_deref() == Some("Warning"), "{events:?}");
-        // The controller replaced them, or came too late for that.
-        succeed(&job).await
+#[apply(shared_test)]
+async fn labels_owner_and_strategy_of_the_daemon_set_are_put_back_and_other_labels_stay(
+    cx: &Test,
+) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&exit_code_manifest("stripped")).await?;
+    job.pods().await?;
+    let metadata = json!({
+        "labels": {"daemonset-job": null, "team": "b"}, "annotations": {"note": "c"},
+        "ownerReferences": null,
     });
-}
-
-#[test]
-fn f09_work_that_was_rolled_back_is_put_back_and_completes() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let work = |word: &str| exit_code_manifest("rolled-back").command(["echo", word]);
-        let job = cx.apply(&work("one")).await?;
-        let first = job.pods().await?;
-        cx.apply(&work("two")).await?;
-        let second = job.pods_other_than(&first).await?;
-        let revisions = job.api::<ControllerRevision>().list(&ListParams::default()).await?;
-        let earlier = revisions.iter().min_by_key(|it| it.revision).context("a revision")?;
-        let spec = json!(earlier.data)["spec"].clone();
-        patch(&job, "kubectl-rollout", spec).await?;
-        until(&job, "the current work", |it| worker(it)["command"] == json!(["echo", "two"]))
-            .await?;
-        settle().await;
-        runs_on(&job).await?;
-        let old: Vec<_> = first.into_iter().chain(second).collect();
-        // The controller replaced them, or came too late for that.
-        for node in crate::cluster::NODES {
-            let pod = job.pod(node).await?;
-            let is_current = json!(pod.object().spec).to_string().contains("two");
-            ensure!(is_current, "{:?}", pod.object().spec);
-            pod.exit(0)?;
-        }
-        ensure!(!old.is_empty());
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        Ok(())
-    });
-}
-
-#[test]
-fn image_that_was_set_while_nobody_looked_counts_for_nothing() {
-    shared(async |cx| {
-        let (operator, _terminator) = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("other-image")).await?;
-        let ours = job.pods().await?;
-        operator.kill();
-        let image = json!({"name": "job-container", "image": "example.org/other:1"});
-        let image = json!({"template": {"spec": {"initContainers": [image]}}});
-        patch(&job, "kubectl-set", image).await?;
-        let foreign = job.pods_other_than(&ours).await?;
-        for pod in &foreign {
-            pod.exit(0)?;
-        }
-        let _operator = cx.operator().await?;
-        until(&job, "our image", |it| worker(it)["image"] != "example.org/other:1").await?;
-        let anew = job.pods_other_than(&foreign).await?;
-        settle().await;
-        runs_on(&job).await?;
-        job.until_completed("0/3").await?;
-        for pod in &anew {
-            pod.exit(0)?;
-        }
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        Ok(())
-    });
-}
-
-#[test]
-fn environment_command_and_volumes_that_others_add_go_and_done_nodes_stay_done() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("more")).await?;
-        let [done, second, third] = job.pods().await?;
-        done.exit(0)?;
-        job.until_completed("1/3").await?;
-        let container = json!({
-            "name": "job-container", "env": [{"name": "A", "value": "b"}], "command": ["true"],
-        });
-        let pod = json!({
-            "initContainers": [container],
-            // Beside our hostPath this is invalid: a volume has one source.
-            "volumes": [{"name": "basetarget", "hostPath": null, "emptyDir": {}}],
-            "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
-            "hostNetwork": true,
-        });
-        patch(&job, "kubectl-edit", json!({"template": {"spec": pod}, "minReadySeconds": 5}))
-            .await?;
-        let put_back = until(&job, "our template", |it| {
-            let pod = &template(it)["spec"];
-            worker(it)["env"].is_null()
-                && worker(it)["command"].is_null()
-                && pod["hostNetwork"].is_null()
-                && pod["affinity"].is_null()
-                && !pod["volumes"][0]["hostPath"].is_null()
-        })
-        .await?;
-        ensure!(template(&put_back)["spec"]["volumes"][0]["emptyDir"].is_null());
-        job.until_completed("1/3").await?;
-        settle().await;
-        runs_on(&job).await?;
-        // The controller replaced them, or came too late for that.
-        succeed_on(&job, &[second, third]).await
-    });
-}
-
-#[test]
-fn restart_by_kubectl_is_taken_back_and_done_nodes_stay_done() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("restarted")).await?;
-        let [done, second, third] = job.pods().await?;
-        done.exit(0)?;
-        job.until_completed("1/3").await?;
-        let key = "kubectl.kubernetes.io/restartedAt";
-        let annotations = json!({key: "2026-01-01T00:00:00Z"});
-        let restarted = json!({"template": {"metadata": {"annotations": annotations}}});
-        patch(&job, "kubectl-rollout", restarted).await?;
-        until(&job, "our annotations", |it| template(it)["metadata"]["annotations"][key].is_null())
-            .await?;
-        settle().await;
-        job.until_completed("1/3").await?;
-        succeed_on(&job, &[second, third]).await
-    });
-}
-
-#[test]
-fn deleted_daemon_set_comes_back_and_results_stay_with_and_without_its_pods() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        for (name, params) in
-            [("deleted", DeleteParams::background()), ("orphaned", DeleteParams::orphan())]
-        {
-            let job = cx.apply(&exit_code_manifest(name)).await?;
-            let [done, second, third] = job.pods().await?;
-            done.exit(0)?;
-            job.until_completed("1/3").await?;
-            let before = job.daemon_set().await?.uid();
-            job.api::<DaemonSet>().delete(&job.daemon_set_name(), &params).await?;
-            until(&job, "another one", |it| it.uid() != before).await?;
-            settle().await;
-            job.until_completed("1/3").await?;
-            succeed_on(&job, &[second, third]).await?;
-        }
-        Ok(())
-    });
-}
-
-#[test]
-fn labels_owner_and_strategy_of_the_daemon_set_are_put_back_and_other_labels_stay() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("stripped")).await?;
-        job.pods().await?;
-        let metadata = json!({
-            "labels": {"daemonset-job": null, "team": "b"}, "annotations": {"note": "c"},
-            "ownerReferences": null,
-        });
-        let edit = json!({"metadata": metadata, "spec": {"updateStrategy": {
-            "type": "OnDelete", "rollingUpdate": null,
-        }}});
-        let params = PatchParams::default();
-        let name = job.daemon_set_name();
-        job.api::<DaemonSet>().patch(&name, &params, &Patch::Merge(edit)).await?;
-        let back = until(&job, "our labels, owner and strategy", |it| {
-            it.labels().get("daemonset-job").is_some_and(|value| value == "true")
-                && it.owner_references().iter().any(|owner| owner.controller == Some(true))
-                && json!(it.spec)["updateStrategy"]["rollingUpdate"]["maxUnavailable"] == "100%"
-        })
-        .await?;
-        ensure!(back.labels().get("team").is_some_and(|value| value == "b"), "{back:?}");
-        ensure!(back.annotations().contains_key("note"), "{back:?}");
-        let now = job.get().await?;
-        ensure!(condition(&now, FAILED).is_none(), "{now:?}");
-        succeed(&job).await
-    });
+    let edit = json!({"metadata": metadata, "spec": {"updateStrategy": {
+        "type": "OnDelete", "rollingUpdate": null,
+    }}});
+    let params = PatchParams::default();
+    let name = job.daemon_set_name();
+    job.api::<DaemonSet>().patch(&name, &params, &Patch::Merge(edit)).await?;
+    let back = until(&job, "our labels, owner and strategy", |it| {
+        it.labels().get("daemonset-job").is_some_and(|value| value == "true")
+            && it.owner_references().iter().any(|owner| owner.controller == Some(true))
+            && json!(it.spec)["updateStrategy"]["rollingUpdate"]["maxUnavailable"] == "100%"
+    })
+    .await?;
+    ensure!(back.labels().get("team").is_some_and(|value| value == "b"), "{back:?}");
+    ensure!(back.annotations().contains_key("note"), "{back:?}");
+    let now = job.get().await?;
+    ensure!(condition(&now, FAILED).is_none(), "{now:?}");
+    job.complete_by_exit_code().await
 }
 
 /// Requests of the operator that change DaemonSets.
@@ -277,107 +246,97 @@ fn daemon_set_writes(operator: &Process) -> usize {
     operator.writes().iter().filter(|it| it.uri.contains("/daemonsets/")).count()
 }
 
-#[test]
-fn controller_that_fights_makes_no_hot_loop_and_is_reported_once() {
-    shared(async |cx| {
-        let (operator, _terminator) = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("fought-over")).await?;
-        job.pods().await?;
-        let other = "example.org/other:1";
-        let fight = async {
-            loop {
-                let image = json!({"name": "job-container", "image": other});
-                let image = json!({"template": {"spec": {"initContainers": [image]}}});
-                patch(&job, "a-fighter", image).await?;
-                until(&job, "our image", |it| worker(it)["image"] != other).await?;
-            }
-        };
-        let before = daemon_set_writes(&operator);
-        let fought: Result<Result<()>, _> =
-            tokio::time::timeout(Duration::from_secs(10), fight).await;
-        ensure!(fought.is_err(), "{fought:?}");
-        let writes = daemon_set_writes(&operator) - before;
-        // At once, and after 1, 2 and 4 s; each may take two writes.
-        ensure!((1..=10).contains(&writes), "{writes} writes in 10 s");
-        let edited = job.until_condition(DAEMON_SET_EDITED).await?;
-        ensure!(edited.message.contains("a-fighter"), "{edited:?}");
-        ensure!(edit_events(cx).await?.len() == 1);
-        runs_on(&job).await?;
-        until(&job, "our image", |it| worker(it)["image"] != other).await?;
-        settle().await;
-        for pod in job.pods().await? {
-            let is_ours = !json!(pod.object().spec).to_string().contains(other);
-            ensure!(is_ours, "{:?}", pod.object().spec);
-            pod.exit(0)?;
+#[apply(shared_test)]
+async fn controller_that_fights_makes_no_hot_loop_and_is_reported_once(cx: &Test) -> Result<()> {
+    let (operator, _terminator) = cx.both().await?;
+    let job = cx.apply(&exit_code_manifest("fought-over")).await?;
+    job.pods().await?;
+    let other = "example.org/other:1";
+    let fight = async {
+        loop {
+            let image = json!({"name": "job-container", "image": other});
+            let image = json!({"template": {"spec": {"initContainers": [image]}}});
+            patch(&job, "a-fighter", image).await?;
+            until(&job, "our image", |it| worker(it)["image"] != other).await?;
         }
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        Ok(())
-    });
+    };
+    let before = daemon_set_writes(&operator);
+    let fought: Result<Result<()>, _> = tokio::time::timeout(Duration::from_secs(10), fight).await;
+    ensure!(fought.is_err(), "{fought:?}");
+    let writes = daemon_set_writes(&operator) - before;
+    // At once, and after 1, 2 and 4 s; each may take two writes.
+    ensure!((1..=10).contains(&writes), "{writes} writes in 10 s");
+    let edited = job.until_condition(DAEMON_SET_EDITED).await?;
+    ensure!(edited.message.contains("a-fighter"), "{edited:?}");
+    ensure!(cx.events(DAEMON_SET_EDITED).await?.len() == 1);
+    runs_on(&job).await?;
+    until(&job, "our image", |it| worker(it)["image"] != other).await?;
+    settle().await;
+    for pod in job.pods().await? {
+        let is_ours = !json!(pod.object().spec).to_string().contains(other);
+        ensure!(is_ours, "{:?}", pod.object().spec);
+        pod.exit(0)?;
+    }
+    job.until_all_done().await
 }
 
-#[test]
-fn label_and_sidecar_that_another_manager_applies_stay_and_the_job_completes() {
-    shared(async |cx| {
-        let (operator, _terminator) = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("shared-with")).await?;
-        let old = job.pods().await?;
-        let added = json!({
-            "apiVersion": "apps/v1", "kind": "DaemonSet",
-            "metadata": {"labels": {"team": "b"}},
-            "spec": {"template": {
-                "metadata": {"labels": {"team": "b"}, "annotations": {"note": "c"}},
-                "spec": {"containers": [{"name": "sidecar", "image": "example.org/sidecar:1"}]},
-            }},
-        });
-        let params = PatchParams::apply("a-platform");
-        let name = job.daemon_set_name();
-        job.api::<DaemonSet>().patch(&name, &params, &Patch::Apply(added)).await?;
-        let anew = job.pods_other_than(&old).await?;
-        settle().await;
-        let before = daemon_set_writes(&operator);
-        settle().await;
-        ensure!(daemon_set_writes(&operator) == before, "it goes on writing");
-        let now = template(&job.daemon_set().await?);
-        ensure!(now["metadata"]["labels"]["team"] == "b", "{now}");
-        ensure!(now["spec"]["containers"].as_array().is_some_and(|all| all.len() == 2), "{now}");
-        for pod in anew {
-            pod.exit(0)?;
-        }
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        Ok(())
+#[apply(shared_test)]
+async fn label_and_sidecar_that_another_manager_applies_stay_and_the_job_completes(
+    cx: &Test,
+) -> Result<()> {
+    let (operator, _terminator) = cx.both().await?;
+    let job = cx.apply(&exit_code_manifest("shared-with")).await?;
+    let old = job.pods().await?;
+    let added = json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet",
+        "metadata": {"labels": {"team": "b"}},
+        "spec": {"template": {
+            "metadata": {"labels": {"team": "b"}, "annotations": {"note": "c"}},
+            "spec": {"containers": [{"name": "sidecar", "image": "example.org/sidecar:1"}]},
+        }},
     });
+    let params = PatchParams::apply("a-platform");
+    let name = job.daemon_set_name();
+    job.api::<DaemonSet>().patch(&name, &params, &Patch::Apply(added)).await?;
+    let anew = job.pods_other_than(&old).await?;
+    settle().await;
+    let before = daemon_set_writes(&operator);
+    settle().await;
+    ensure!(daemon_set_writes(&operator) == before, "it goes on writing");
+    let now = template(&job.daemon_set().await?);
+    ensure!(now["metadata"]["labels"]["team"] == "b", "{now}");
+    ensure!(now["spec"]["containers"].as_array().is_some_and(|all| all.len() == 2), "{now}");
+    exit_well(anew)?;
+    job.until_all_done().await
 }
 
-#[test]
-fn f21_labels_and_annotations_reach_the_daemon_set_and_follow_and_run_nothing_again() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let labelled = |team: &str| {
-            let metadata = json!({"labels": {"of-pods": "yes"}, "annotations": {"also": "pods"}});
-            exit_code_manifest("labels")
-                .label("team", team)
-                .annotation("downscaler/exclude", "true")
-                .template(json!({"metadata": metadata}))
-        };
-        let job = cx.apply(&labelled("a")).await?;
-        let pods = job.pods().await?;
-        let daemon_set = job.daemon_set().await?;
-        ensure!(daemon_set.labels().get("team").is_some_and(|team| team == "a"));
-        ensure!(daemon_set.annotations().contains_key("downscaler/exclude"));
-        let pod: Pod = pods[0].object();
-        ensure!(pod.labels().contains_key("of-pods") && pod.annotations().contains_key("also"));
-        cx.apply(&labelled("b")).await?;
-        let after =
-            until(&job, "the new label", |it| it.labels().get("team").is_some_and(|it| it == "b"))
-                .await?;
-        ensure!(after.metadata.generation == daemon_set.metadata.generation, "{after:?}");
-        settle().await;
-        let now = job.get().await?;
-        ensure!(condition(&now, DAEMON_SET_EDITED).is_none(), "{now:?}");
-        for pod in pods {
-            pod.exit(0)?;
-        }
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn f21_labels_and_annotations_reach_the_daemon_set_and_follow_and_run_nothing_again(
+    cx: &Test,
+) -> Result<()> {
+    let _processes = cx.both().await?;
+    let labelled = |team: &str| {
+        let metadata = json!({"labels": {"of-pods": "yes"}, "annotations": {"also": "pods"}});
+        exit_code_manifest("labels")
+            .label("team", team)
+            .annotation("downscaler/exclude", "true")
+            .template(json!({"metadata": metadata}))
+    };
+    let job = cx.apply(&labelled("a")).await?;
+    let pods = job.pods().await?;
+    let daemon_set = job.daemon_set().await?;
+    ensure!(daemon_set.labels().get("team").is_some_and(|team| team == "a"));
+    ensure!(daemon_set.annotations().contains_key("downscaler/exclude"));
+    let pod: Pod = pods[0].object();
+    ensure!(pod.labels().contains_key("of-pods") && pod.annotations().contains_key("also"));
+    cx.apply(&labelled("b")).await?;
+    let after =
+        until(&job, "the new label", |it| it.labels().get("team").is_some_and(|it| it == "b"))
+            .await?;
+    ensure!(after.metadata.generation == daemon_set.metadata.generation, "{after:?}");
+    settle().await;
+    let now = job.get().await?;
+    ensure!(condition(&now, DAEMON_SET_EDITED).is_none(), "{now:?}");
+    exit_well(pods)?;
+    job.until_all_done().await
 }

@@ -1,178 +1,134 @@
 //! The pod template in a Job.
 
 use anyhow::{Context as _, Result, ensure};
-use api::job::Phase;
 use api::job::conditions::{COMPLETE, FAILED};
+use api::job::{Job, Phase};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt as _;
 use kube::api::ListParams;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::job::{condition, exit_code_manifest, is_recorded, manifest, phase};
-use crate::test::{Test, settle, shared};
+use crate::job::{condition, is_recorded, log_done, manifest, phase};
+use crate::test::{Test, settle, shared_test};
 
-#[test]
-fn what_a_template_says_arrives_in_the_pods() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let template = json!({
-            "metadata": {"labels": {"team": "storage"}, "annotations": {"note": "weekly"}},
-            "spec": {
-                "nodeSelector": {"kubernetes.io/arch": "amd64"},
-                "tolerations": [{"key": "dedicated", "operator": "Exists"}],
-                "hostPID": true,
-                "terminationGracePeriodSeconds": 5,
-                "imagePullSecrets": [{"name": "registry"}],
-                "volumes": [{"name": "scratch", "emptyDir": {}}],
-                "containers": [{
-                    "name": "job-container",
-                    "env": [{"name": "LEVEL", "value": "9"}],
-                    "resources": {"limits": {"memory": "64Mi"}},
-                    "securityContext": {"privileged": true},
-                    "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
-                }],
-            },
-        });
-        let job = cx.apply(&manifest("overlaid").template(template)).await?;
-        let pod = job.pod("worker-1").await?;
-        let object = serde_json::to_value(pod.object())?;
-        let (labels, spec) = (&object["metadata"]["labels"], &object["spec"]);
-        ensure!(labels["team"] == "storage" && labels["job"] == "overlaid", "{labels}");
-        ensure!(object["metadata"]["annotations"]["note"] == "weekly", "{object}");
-        let selector = json!({"kubernetes.io/arch": "amd64", "kubernetes.io/os": "linux"});
-        ensure!(spec["nodeSelector"] == selector, "{spec}");
-        ensure!(spec["hostPID"] == true, "{spec}");
-        ensure!(spec["terminationGracePeriodSeconds"] == 5, "{spec}");
-        ensure!(spec["imagePullSecrets"] == json!([{"name": "registry"}]), "{spec}");
-        let container = &spec["containers"][0];
-        ensure!(container["name"] == "job-container", "{spec}");
-        ensure!(container["image"] == "darkowlzz/cleanup:v0.0.2", "{container}");
-        ensure!(container["args"] == json!(["/basetarget/foo"]), "{container}");
-        ensure!(container["env"] == json!([{"name": "LEVEL", "value": "9"}]), "{container}");
-        ensure!(container["resources"]["limits"]["memory"] == "64Mi", "{container}");
-        ensure!(container["securityContext"]["privileged"] == true, "{container}");
-        let mounts = container["volumeMounts"].as_array().context("mounts")?;
-        for path in ["/basetarget", "/scratch"] {
-            ensure!(mounts.iter().any(|mount| mount["mountPath"] == path), "{container}");
-        }
-        // Its own tolerations stand for ours, which tolerate the control plane's taint. That of the
-        // cordoned node the DaemonSet controller lets its pods tolerate.
-        let desired = job.until_completed("0/2").await?;
-        ensure!(desired.status.context("a status")?.desired == 2);
-        Ok(())
+#[apply(shared_test)]
+async fn what_a_template_says_arrives_in_the_pods(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let template = json!({
+        "metadata": {"labels": {"team": "storage"}, "annotations": {"note": "weekly"}},
+        "spec": {
+            "nodeSelector": {"kubernetes.io/arch": "amd64"},
+            "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+            "hostPID": true,
+            "terminationGracePeriodSeconds": 5,
+            "imagePullSecrets": [{"name": "registry"}],
+            "volumes": [{"name": "scratch", "emptyDir": {}}],
+            "containers": [{
+                "name": "job-container",
+                "env": [{"name": "LEVEL", "value": "9"}],
+                "resources": {"limits": {"memory": "64Mi"}},
+                "securityContext": {"privileged": true},
+                "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
+            }],
+        },
     });
+    let job = cx.apply(&manifest("overlaid").template(template)).await?;
+    let pod = job.pod("worker-1").await?;
+    let object = serde_json::to_value(pod.object())?;
+    let (labels, spec) = (&object["metadata"]["labels"], &object["spec"]);
+    ensure!(labels["team"] == "storage" && labels["job"] == "overlaid", "{labels}");
+    ensure!(object["metadata"]["annotations"]["note"] == "weekly", "{object}");
+    let selector = json!({"kubernetes.io/arch": "amd64", "kubernetes.io/os": "linux"});
+    ensure!(spec["nodeSelector"] == selector, "{spec}");
+    ensure!(spec["hostPID"] == true, "{spec}");
+    ensure!(spec["terminationGracePeriodSeconds"] == 5, "{spec}");
+    ensure!(spec["imagePullSecrets"] == json!([{"name": "registry"}]), "{spec}");
+    let container = &spec["containers"][0];
+    ensure!(container["name"] == "job-container", "{spec}");
+    ensure!(container["image"] == "darkowlzz/cleanup:v0.0.2", "{container}");
+    ensure!(container["args"] == json!(["/basetarget/foo"]), "{container}");
+    ensure!(container["env"] == json!([{"name": "LEVEL", "value": "9"}]), "{container}");
+    ensure!(container["resources"]["limits"]["memory"] == "64Mi", "{container}");
+    ensure!(container["securityContext"]["privileged"] == true, "{container}");
+    let mounts = container["volumeMounts"].as_array().context("mounts")?;
+    for path in ["/basetarget", "/scratch"] {
+        ensure!(mounts.iter().any(|mount| mount["mountPath"] == path), "{container}");
+    }
+    // Its own tolerations stand for ours, which tolerate the control plane's taint. That of the
+    // cordoned node the DaemonSet controller lets its pods tolerate.
+    let desired = job.until_completed("0/2").await?;
+    ensure!(desired.status.context("a status")?.desired == 2);
+    Ok(())
 }
 
-#[test]
-fn job_with_a_node_selector_runs_on_the_nodes_that_match_and_on_no_other() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let template = json!({"spec": {"nodeSelector": {"kubernetes.io/hostname": "worker-1"}}});
-        let job = cx.apply(&exit_code_manifest("selected").template(template)).await?;
-        job.pod("worker-1").await?.exit(0)?;
-        job.until_ended("Completed", "done on 1 of 1 nodes").await?;
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn job_whose_selector_matches_no_node_is_complete_and_kept(cx: &Test) -> Result<()> {
+    let (_operator, terminator) = cx.both().await?;
+    let template = json!({"spec": {"nodeSelector": {"kubernetes.io/hostname": "worker-l"}}});
+    let job = cx.apply(&manifest("typo").template(template)).await?;
+    let message = "no node matches, so there is nothing to do";
+    let ended = job.until_ended("NoMatchingNodes", message).await?;
+    ensure!(condition(&ended, COMPLETE).is_some() && phase(&ended) == Some(Phase::Completed));
+    ensure!(ended.status.as_ref().context("a status")?.completed.as_deref() == Some("0/0"));
+    job.until_stopped().await?;
+    settle().await;
+    ensure!(job.get().await?.status == ended.status);
+    ensure!(terminator.deletions("/jobs/typo").is_empty());
+    let reported = cx.events("NoMatchingNodes").await?;
+    ensure!(reported.first().context("an event")?.type_.as_deref() == Some("Warning"));
+    Ok(())
 }
 
-#[test]
-fn job_whose_selector_matches_no_node_is_complete_and_kept() {
-    shared(async |cx| {
-        let (_operator, terminator) = cx.both().await?;
-        let template = json!({"spec": {"nodeSelector": {"kubernetes.io/hostname": "worker-l"}}});
-        let job = cx.apply(&manifest("typo").template(template)).await?;
-        let message = "no node matches, so there is nothing to do";
-        let ended = job.until_ended("NoMatchingNodes", message).await?;
-        ensure!(condition(&ended, COMPLETE).is_some() && phase(&ended) == Some(Phase::Completed));
-        ensure!(ended.status.as_ref().context("a status")?.completed.as_deref() == Some("0/0"));
-        job.until_stopped().await?;
-        settle().await;
-        ensure!(job.get().await?.status == ended.status);
-        ensure!(terminator.deletions("/jobs/typo").is_empty());
-        let events = cx.api::<Event>().list(&ListParams::default()).await?;
-        let reported = events.iter().find(|e| e.reason.as_deref() == Some("NoMatchingNodes"));
-        ensure!(reported.context("an event")?.type_.as_deref() == Some("Warning"));
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn container_beside_the_working_one_that_logs_the_word_ends_nothing(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let template = json!({"spec": {"containers": [
+        {"name": "a-sidecar", "image": "example.com/sidecar:1"},
+    ]}});
+    let job = cx.apply(&manifest("accompanied").template(template)).await?;
+    let pods = job.pods().await?;
+    for pod in &pods {
+        pod.log_of("a-sidecar", "done\n")?;
+    }
+    settle().await;
+    job.until_completed("0/3").await?;
+    for pod in &pods {
+        ensure!(!is_recorded(&pod.object()));
+        pod.log_of("job-container", "done\n")?;
+    }
+    job.until_gone().await
 }
 
-#[test]
-fn container_beside_the_working_one_that_logs_the_word_ends_nothing() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let template = json!({"spec": {"containers": [
-            {"name": "a-sidecar", "image": "example.com/sidecar:1"},
-        ]}});
-        let job = cx.apply(&manifest("accompanied").template(template)).await?;
-        let pods = job.pods().await?;
-        for pod in &pods {
-            pod.log_of("a-sidecar", "done\n")?;
-        }
-        settle().await;
-        job.until_completed("0/3").await?;
-        for pod in &pods {
-            ensure!(!is_recorded(&pod.object()));
-            pod.log_of("job-container", "done\n")?;
-        }
-        job.until_gone().await
-    });
+#[apply(shared_test)]
+async fn init_container_that_succeeds_beside_the_working_one_ends_nothing(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let template = json!({"spec": {"initContainers": [
+        {"name": "prepare", "image": "example.com/prepare:1"},
+    ]}});
+    let job = cx.apply(&manifest("prepared").template(template).backoff_limit(0)).await?;
+    let pods = job.pods().await?;
+    for pod in &pods {
+        pod.log_of("prepare", "done\n")?;
+        pod.exit(0)?;
+    }
+    settle().await;
+    job.until_completed("0/3").await?;
+    for pod in &pods {
+        pod.log_of("job-container", "done\n")?;
+    }
+    job.until_gone().await
 }
 
-#[test]
-fn init_container_that_succeeds_beside_the_working_one_ends_nothing() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let template = json!({"spec": {"initContainers": [
-            {"name": "prepare", "image": "example.com/prepare:1"},
-        ]}});
-        let job = cx.apply(&manifest("prepared").template(template).backoff_limit(0)).await?;
-        let pods = job.pods().await?;
-        for pod in &pods {
-            pod.log_of("prepare", "done\n")?;
-            pod.exit(0)?;
-        }
-        settle().await;
-        job.until_completed("0/3").await?;
-        for pod in &pods {
-            pod.log_of("job-container", "done\n")?;
-        }
-        job.until_gone().await
-    });
-}
-
-/// A name, a template, and the message on the condition.
-fn refused() -> Vec<(&'static str, Value, &'static str)> {
-    vec![
+#[apply(shared_test)]
+async fn bad_template_is_refused_with_an_event_and_nothing_created(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    // One that the operator refuses, and one that the API server does.
+    let refused = [
         (
             "unknown-field",
             json!({"spec": {"nodeSelectr": {"a": "b"}}}),
             "spec.template.spec.nodeSelectr: unknown field",
-        ),
-        (
-            "unknown-in-list",
-            json!({"spec": {"containers": [{"name": "job-container", "imge": "x"}]}}),
-            "spec.template.spec.containers[0].imge: unknown field",
-        ),
-        ("unknown-on-top", json!({"sepc": {}}), "spec.template.sepc: unknown field"),
-        (
-            "wrong-type",
-            json!({"spec": {"hostPID": "yes"}}),
-            "spec.template.spec.hostPID: invalid type: string \"yes\", expected a boolean",
-        ),
-        (
-            "own-name",
-            json!({"metadata": {"name": "mine"}}),
-            "spec.template.metadata.name: must not be set: only labels and annotations can be",
-        ),
-        (
-            "bad-quantity",
-            json!({"spec": {"containers": [
-                {"name": "job-container", "resources": {"limits": {"cpu": "-1"}}},
-            ]}}),
-            "the API server refuses the DaemonSet: DaemonSet.apps \"bad-quantity-daemonset-job\" is \
-             invalid: spec.template.spec.containers[0].resources.limits[cpu]: Invalid value: \"-1\": \
-             must be greater than or equal to 0",
         ),
         (
             "no-image",
@@ -180,124 +136,70 @@ fn refused() -> Vec<(&'static str, Value, &'static str)> {
             "the API server refuses the DaemonSet: DaemonSet.apps \"no-image-daemonset-job\" is \
              invalid: spec.template.spec.containers[1].image: Required value",
         ),
-        (
-            "undeclared-volume",
-            json!({"spec": {"containers": [{
-                "name": "job-container",
-                "volumeMounts": [{"name": "nowhere", "mountPath": "/x"}],
-            }]}}),
-            "the API server refuses the DaemonSet: DaemonSet.apps \
-             \"undeclared-volume-daemonset-job\" is invalid: \
-             spec.template.spec.containers[0].volumeMounts[1].name: Not found: \"nowhere\"",
-        ),
-        (
-            "bad-selector",
-            json!({"spec": {"nodeSelector": {"not a key": "x"}}}),
-            "the API server refuses the DaemonSet: DaemonSet.apps \"bad-selector-daemonset-job\" is \
-             invalid: spec.template.spec.nodeSelector: Invalid value: \"not a key\"",
-        ),
-    ]
-}
-
-#[test]
-fn bad_template_is_refused_by_path_with_an_event_and_nothing_created() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        for (name, template, _) in refused() {
-            cx.apply(&manifest(name).template(template)).await?;
-        }
-        // One bad Job does not stall the others.
-        let good = cx.apply(&manifest("good")).await?;
-        for pod in good.pods().await? {
-            pod.log("done\n")?;
-        }
-        good.until_gone().await?;
-
-        let mut wrong = Vec::new();
-        for (name, _, expected) in refused() {
-            if let Err(error) = verify(cx, name, expected).await {
-                wrong.push(format!("{name}: {error:#}"));
-            }
-        }
-        ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
-        let daemon_sets = cx.api::<DaemonSet>().list(&ListParams::default()).await?;
-        ensure!(daemon_sets.items.is_empty());
-        ensure!(cx.api::<Pod>().list(&ListParams::default()).await?.items.is_empty());
-        Ok(())
-    });
-}
-
-async fn verify(cx: &Test, name: &str, expected: &str) -> Result<()> {
-    let api = cx.api::<api::job::Job>();
-    let what = "failed";
-    let job =
-        cx.wait().object(api.clone(), name, what, |job| condition(job, FAILED).is_some()).await?;
-    let failed = condition(&job, FAILED).context("just seen")?;
-    ensure!(failed.reason == "InvalidSpec", "{failed:?}");
-    // What the API server says goes on with its rules for the field.
-    let is_ours = !expected.starts_with("the API server refuses");
-    let is_so =
-        if is_ours { failed.message == expected } else { failed.message.starts_with(expected) };
-    ensure!(is_so, "{:?}", failed.message);
-    ensure!(phase(&job) == Some(Phase::Failed));
-    let events = cx.api::<Event>().list(&ListParams::default()).await?;
-    let reported = events.iter().any(|event| {
-        event.involved_object.uid == job.uid()
-            && event.reason.as_deref() == Some("InvalidSpec")
-            && event.message.as_deref() == Some(&failed.message)
-    });
-    ensure!(reported, "no event");
+    ];
+    for (name, template, _) in &refused {
+        cx.apply(&manifest(name).template(template.clone())).await?;
+    }
+    // One bad Job does not stall the others.
+    let good = cx.apply(&manifest("good")).await?;
+    good.complete_by_word().await?;
+    for (name, _, message) in refused {
+        let what = "failed";
+        let has_failed = |job: &Job| condition(job, FAILED).is_some();
+        let job = cx.wait().object(cx.api::<Job>(), name, what, has_failed).await?;
+        let failed = condition(&job, FAILED).context("just seen")?;
+        ensure!(failed.reason == "InvalidSpec" && failed.message == message, "{failed:?}");
+        ensure!(phase(&job) == Some(Phase::Failed));
+        let mut events = cx.events("InvalidSpec").await?.into_iter();
+        let is_it = |event: &Event| event.involved_object.uid == job.uid();
+        let event = events.find(is_it).context("no event")?;
+        ensure!(event.message.as_deref() == Some(message), "{event:?}");
+    }
+    ensure!(cx.api::<DaemonSet>().list(&ListParams::default()).await?.items.is_empty());
+    ensure!(cx.api::<Pod>().list(&ListParams::default()).await?.items.is_empty());
     Ok(())
 }
 
-#[test]
-fn repaired_template_lifts_the_refusal() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        for (name, bad) in [
-            ("repaired", json!({"spec": {"nodeSelectr": {}}})),
-            ("repaired-later", json!({"spec": {"containers": [{"name": "sidecar"}]}})),
-        ] {
-            let job = cx.apply(&manifest(name).template(bad)).await?;
-            job.until_condition(FAILED).await?;
-            cx.apply(&manifest(name)).await?;
-            let pods = job.pods().await?;
-            job.until("failed no longer", |job| {
-                condition(job, FAILED).is_none() && phase(job) == Some(Phase::Running)
-            })
-            .await?;
-            for pod in pods {
-                pod.log("done\n")?;
-            }
-            job.until_gone().await?;
-        }
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn repaired_template_lifts_the_refusal(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    for (name, bad) in [
+        ("repaired", json!({"spec": {"nodeSelectr": {}}})),
+        ("repaired-later", json!({"spec": {"containers": [{"name": "sidecar"}]}})),
+    ] {
+        let job = cx.apply(&manifest(name).template(bad)).await?;
+        job.until_condition(FAILED).await?;
+        cx.apply(&manifest(name)).await?;
+        let pods = job.pods().await?;
+        job.until("failed no longer", |job| {
+            condition(job, FAILED).is_none() && phase(job) == Some(Phase::Running)
+        })
+        .await?;
+        log_done(pods)?;
+        job.until_gone().await?;
+    }
+    Ok(())
 }
 
-#[test]
-fn refused_edit_of_a_running_job_stops_nothing() {
-    shared(async |cx| {
-        let _processes = cx.both().await?;
-        let job = cx.apply(&manifest("goes-on")).await?;
-        let pods = job.pods().await?;
-        pods[0].log("done\n")?;
+#[apply(shared_test)]
+async fn refused_edit_of_a_running_job_stops_nothing(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&manifest("goes-on")).await?;
+    let pods = job.pods().await?;
+    pods[0].log("done\n")?;
+    job.until_completed("1/3").await?;
+    for bad in [
+        json!({"spec": {"nodeSelectr": {}}}),
+        json!({"spec": {"containers": [{"name": "sidecar"}]}}),
+    ] {
+        cx.apply(&manifest("goes-on").template(bad)).await?;
+        job.until_condition(FAILED).await?;
+        settle().await;
+        ensure!(pods.iter().all(testbed::simulation::SimPod::is_running));
+        cx.apply(&manifest("goes-on")).await?;
+        job.until("failed no longer", |job| condition(job, FAILED).is_none()).await?;
         job.until_completed("1/3").await?;
-        for bad in [
-            json!({"spec": {"nodeSelectr": {}}}),
-            json!({"spec": {"containers": [{"name": "sidecar"}]}}),
-        ] {
-            cx.apply(&manifest("goes-on").template(bad)).await?;
-            job.until_condition(FAILED).await?;
-            settle().await;
-            ensure!(pods.iter().all(testbed::simulation::SimPod::is_running));
-            cx.apply(&manifest("goes-on")).await?;
-            job.until("failed no longer", |job| condition(job, FAILED).is_none()).await?;
-            job.until_completed("1/3").await?;
-        }
-        for pod in &pods[1..] {
-            pod.log("done\n")?;
-        }
-        job.until_gone().await
-    });
+    }
+    log_done(&pods[1..])?;
+    job.until_gone().await
 }

@@ -5,16 +5,18 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use futures::FutureExt as _;
-use harness::wait::Waiter;
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use kube::api::{DeleteParams, PostParams};
+use harness::wait::{Namespaced, State, Waiter};
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{Event, Namespace, ServiceAccount};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
-use testbed::simulation::Simulation;
+use testbed::manifests;
+use testbed::simulation::{Hold, Simulation};
 
-use crate::cluster::{ALONE, Cluster, RUNTIME, artifacts};
+use crate::cluster::{ALONE, Cluster, NODES, RUNTIME, artifacts};
 
 /// How long a wait may take: long enough for a busy machine with two cores.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
@@ -35,7 +37,33 @@ pub(crate) struct Test {
     pub(crate) cluster: &'static Cluster,
 }
 
-/// Runs a test beside others. It has to leave nodes and other namespaces alone.
+/// Makes a test of an async function: it runs beside others, and leaves nodes and other namespaces alone.
+macro_rules! shared_test {
+    ($(#[$attribute:meta])* async fn $name:ident $($rest:tt)*) => {
+        $(#[$attribute])*
+        #[test]
+        fn $name() {
+            async fn $name $($rest)*
+            $crate::test::shared($name);
+        }
+    };
+}
+pub(crate) use shared_test;
+
+/// Makes a test of an async function: it runs while no other runs, and may add and remove nodes.
+macro_rules! alone_test {
+    ($(#[$attribute:meta])* async fn $name:ident $($rest:tt)*) => {
+        $(#[$attribute])*
+        #[test]
+        fn $name() {
+            async fn $name $($rest)*
+            $crate::test::alone($name);
+        }
+    };
+}
+pub(crate) use alone_test;
+
+/// Runs a test beside others.
 pub(crate) fn shared(test: impl AsyncFnOnce(&Test) -> Result<()>) {
     RUNTIME.block_on(async {
         let _together = ALONE.read().await;
@@ -43,7 +71,7 @@ pub(crate) fn shared(test: impl AsyncFnOnce(&Test) -> Result<()>) {
     });
 }
 
-/// Runs a test while no other runs. It may add and remove nodes.
+/// Runs a test while no other runs.
 pub(crate) fn alone(test: impl AsyncFnOnce(&Test) -> Result<()>) {
     RUNTIME.block_on(async {
         let _alone = ALONE.write().await;
@@ -94,11 +122,50 @@ impl Test {
         Waiter::each(&self.client, &self.namespace, TIMEOUT)
     }
 
+    /// Waits for what cannot be watched.
+    pub(crate) async fn until(
+        &self,
+        expected: &str,
+        is_so: impl AsyncFn() -> Result<bool>,
+    ) -> Result<()> {
+        let check = || async {
+            let is_so = is_so().await?;
+            Ok(if is_so { State::Reached(()) } else { State::Waiting("it is not so".to_owned()) })
+        };
+        self.wait().poll(expected, Duration::from_millis(50), check).await
+    }
+
+    /// The events of the test's namespace with this reason.
+    pub(crate) async fn events(&self, reason: &str) -> Result<Vec<Event>> {
+        let with_reason = ListParams::default().fields(&format!("reason={reason}"));
+        Ok(self.api::<Event>().list(&with_reason).await?.items)
+    }
+
+    /// Creates a DaemonSet that no Job owns, for no node.
+    pub(crate) async fn create_foreign(&self, name: &str) -> Result<DaemonSet> {
+        let params = PostParams::default();
+        Ok(self.api::<DaemonSet>().create(&params, &foreign_daemon_set(name)?).await?)
+    }
+
+    /// Sees what the API server makes of such a DaemonSet, without keeping it.
+    pub(crate) async fn probe_foreign(&self) -> kube::Result<DaemonSet> {
+        let params = PostParams { dry_run: true, ..PostParams::default() };
+        let probe = foreign_daemon_set("probe").expect("a DaemonSet");
+        self.api::<DaemonSet>().create(&params, &probe).await
+    }
+
+    /// Makes the kubelets of all nodes leave something undone for the pods of the test.
+    pub(crate) fn hold_everywhere(&self, hold: Hold) {
+        NODES.iter().for_each(|node| self.sim().hold(hold, &self.namespace, node));
+    }
+
+    /// Ends such holds.
+    pub(crate) fn release_everywhere(&self, hold: Hold) {
+        NODES.iter().for_each(|node| self.sim().release(hold, &self.namespace, node));
+    }
+
     /// An interface to objects of a kind in the test's namespace.
-    pub(crate) fn api<K>(&self) -> Api<K>
-    where
-        K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
-    {
+    pub(crate) fn api<K: Namespaced>(&self) -> Api<K> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
@@ -136,9 +203,15 @@ impl Test {
         }
         let file = artifacts().join(format!("{}.yaml", self.namespace));
         let text = serde_saphyr::to_string(&lists)?;
-        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        fs_err::write(&file, text)?;
         Ok(file)
     }
+}
+
+fn foreign_daemon_set(name: &str) -> Result<DaemonSet> {
+    let container = json!({"name": "main", "image": "example.com/main:1"});
+    let nowhere = json!({"no-such-label": "here"});
+    manifests::daemon_set(name, &json!({"nodeSelector": nowhere, "containers": [container]}))
 }
 
 /// `test-<number>-<name of the test>`, cut to the length of a label.

@@ -26,6 +26,8 @@ pub struct Scenario {
     pub is_ci: bool,
     /// Whether it needs something in the cluster that enforces NetworkPolicies.
     pub needs_network_policies: bool,
+    /// Whether it installs what `cargo xtask release` makes.
+    pub needs_release: bool,
     /// The kustomization that is installed for it in the place of `deploy/`.
     pub install: Option<&'static str>,
     /// Whether operator and terminator restart in its course.
@@ -43,6 +45,7 @@ impl Scenario {
             is_exclusive: false,
             is_ci: false,
             needs_network_policies: false,
+            needs_release: false,
             install: None,
             restarts_ours: false,
             run,
@@ -65,6 +68,11 @@ impl Scenario {
         Self { needs_network_policies: true, ..self }
     }
 
+    /// It installs what `cargo xtask release --no-push` makes, which is made before.
+    pub(crate) const fn needs_release(self) -> Self {
+        Self { needs_release: true, ..self }
+    }
+
     /// It runs with a kustomization installed in the place of `deploy/`, and so operator and terminator restart.
     pub(crate) const fn installed(self, kustomization: &'static str) -> Self {
         Self { install: Some(kustomization), restarts_ours: true, ..self }
@@ -78,9 +86,6 @@ impl Scenario {
     /// Runs it, and verifies that it leaves the cluster as it was.
     ///
     /// One that fails leaves its namespace, to be looked at. Its install stays if its neighbour has the same.
-    ///
-    /// # Errors
-    /// When an assertion fails or the cluster does not answer.
     pub async fn run(&self, cx: Context<'_>, neighbours: Neighbours) -> Result<()> {
         let Some(kustomization) = self.install else { return self.run_as_installed(cx).await };
         let kustomization = Path::new(kustomization);

@@ -17,132 +17,96 @@ mod support;
 
 pub use self::definition::{Neighbours, Scenario};
 pub use self::lifecycle::sample_job;
-use self::lifecycle::{exit_code, explained, failures};
+use self::lifecycle::{exit_code, explained};
 use self::logs::{content, rotation, volume};
 use self::nodes::{kept_free, lost, missing_image, sandboxes};
 use self::rights::{network_policy, pod_security};
-use self::rollout::upgrade;
+use self::rollout::{suspension, turns, upgrade};
 pub use self::support::context::Context;
+
+/// A [`Scenario`] of this name: what the function of this path returns is boxed.
+macro_rules! shared {
+    ($name:literal, $run:path) => {
+        Scenario::shared($name, |env| Box::pin($run(env)))
+    };
+}
+
+/// The like of one that is exclusive.
+macro_rules! exclusive {
+    ($name:literal, $run:path) => {
+        Scenario::exclusive($name, |env| Box::pin($run(env)))
+    };
+}
 
 /// The scenarios beside the main job. They need a cluster of two nodes. Each takes half a minute.
 pub const ALL: &[Scenario] = &[
     // First of those that run beside one another, for they take the longest.
-    Scenario::shared("missing-image-is-told-of-every-node", |env| {
-        Box::pin(missing_image::is_told_of_every_node(env))
-    }),
-    Scenario::shared("cordoned-and-tainted-nodes-run-a-job-too", |env| {
-        Box::pin(kept_free::run_a_job_too(env))
-    }),
-    Scenario::shared("exit-code-of-an-ordinary-image-completes-the-job", |env| {
-        Box::pin(exit_code::completes_the_job(env))
-    })
-    .ci(),
-    Scenario::shared("work-that-cannot-begin-is-explained", |env| {
-        Box::pin(explained::by_the_kubelets_words(env))
-    })
-    .ci(),
-    Scenario::shared("failed-node-keeps-no-other-from-its-end", |env| {
-        Box::pin(failures::keep_no_other_node_from_its_end(env))
-    })
-    .ci(),
-    Scenario::shared("binary-noise-hides-no-word", |env| {
-        Box::pin(content::binary_noise_hides_no_word(env))
-    })
-    .ci(),
-    Scenario::shared("word-in-two-writes-is-one-word", |env| {
-        Box::pin(content::word_in_two_writes_is_one_word(env))
-    })
-    .ci(),
-    Scenario::shared("word-after-a-rotation-is-noticed", |env| {
-        Box::pin(rotation::word_after_it_is_noticed(env))
-    }),
-    Scenario::shared("stopped-sandbox-has-not-failed", |env| Box::pin(sandboxes::stopped(env)))
+    shared!("missing-image-is-told-of-every-node", missing_image::is_told_of_every_node),
+    shared!("cordoned-and-tainted-nodes-run-a-job-too", kept_free::run_a_job_too),
+    shared!("exit-code-of-an-ordinary-image-completes-the-job", exit_code::completes_the_job).ci(),
+    shared!("work-that-cannot-begin-is-explained", explained::by_the_kubelets_words).ci(),
+    shared!("binary-noise-hides-no-word", content::binary_noise_hides_no_word).ci(),
+    shared!("word-in-two-writes-is-one-word", content::word_in_two_writes_is_one_word).ci(),
+    shared!("word-after-a-rotation-is-noticed", rotation::word_after_it_is_noticed),
+    shared!("stopped-sandbox-has-not-failed", sandboxes::stopped).ci(),
+    shared!("sandbox-whose-process-dies-has-not-failed", sandboxes::dead),
+    shared!("failure-before-a-stopped-sandbox-counts", sandboxes::failed_before).ci(),
+    shared!("rights-are-those-that-are-listed", rights::are_those_that_are_listed).ci(),
+    shared!("our-own-pods-are-restricted", pod_security::keeps_our_pods_restricted).ci(),
+    shared!("restricted-namespace-runs-jobs-that-comply", pod_security::allows_jobs_that_comply)
         .ci(),
-    Scenario::shared("sandbox-whose-process-dies-has-not-failed", |env| {
-        Box::pin(sandboxes::dead(env))
-    }),
-    Scenario::shared("failure-before-a-stopped-sandbox-counts", |env| {
-        Box::pin(sandboxes::failed_before(env))
-    }),
-    Scenario::shared("rights-are-those-that-are-listed", |env| {
-        Box::pin(rights::are_those_that_are_listed(env))
-    })
-    .ci(),
-    Scenario::shared("our-own-pods-are-restricted", |env| {
-        Box::pin(pod_security::keeps_our_pods_restricted(env))
-    })
-    .ci(),
-    Scenario::shared("restricted-namespace-runs-jobs-that-comply", |env| {
-        Box::pin(pod_security::allows_jobs_that_comply(env))
-    })
-    .ci(),
-    Scenario::shared("manifests-apply-without-a-warning", |env| {
-        Box::pin(install::manifests::apply_without_a_warning(env))
-    })
-    .ci(),
-    Scenario::shared("editors-see-jobs-and-change-none", |env| {
-        Box::pin(rights::of_editors_end_at_jobs(env))
-    })
-    .ci(),
-    Scenario::exclusive("upgrade-loses-no-job", |env| Box::pin(upgrade::loses_no_job(env)))
+    shared!("editors-see-jobs-and-change-none", rights::of_editors_end_at_jobs).ci(),
+    shared!("failed-canary-holds-the-rest", turns::failed_canary_holds_the_rest).ci(),
+    shared!("edited-parallelism-starts-and-pauses", turns::limit_is_edited).ci(),
+    shared!("nodes-start-only-in-windows", turns::open_only_in_windows),
+    shared!("suspended-job-goes-on-where-it-was", suspension::goes_on_where_it_was).ci(),
+    shared!("failed-job-is-retried-where-it-failed", suspension::retries_what_failed).ci(),
+    shared!("job-that-never-completes-runs-where-nodes-join", suspension::never_completes),
+    exclusive!("one-node-at-a-time-while-the-operator-is-killed", turns::never_two_at_work)
         .restarts_ours(),
-    Scenario::exclusive("uninstall-leaves-nothing", |env| {
-        Box::pin(install::uninstall::leaves_nothing(env))
-    })
+    exclusive!("stopped-node-keeps-its-place", turns::stopped_node_keeps_its_place),
+    exclusive!("upgrade-loses-no-job", upgrade::loses_no_job).restarts_ours(),
+    exclusive!("uninstall-leaves-nothing", install::uninstall::leaves_nothing).restarts_ours(),
+    exclusive!("release-installs-by-manifests", install::release::by_manifests)
+        .restarts_ours()
+        .needs_release(),
+    exclusive!("release-installs-by-chart", install::release::by_chart)
+        .restarts_ours()
+        .needs_release(),
+    exclusive!(
+        "install-for-one-namespace-keeps-to-it",
+        install::namespaced::keeps_to_its_namespace
+    )
     .restarts_ours(),
-    Scenario::exclusive("install-for-one-namespace-keeps-to-it", |env| {
-        Box::pin(install::namespaced::keeps_to_its_namespace(env))
-    })
-    .restarts_ours(),
-    Scenario::exclusive("network-policy-lets-through-what-is-needed", |env| {
-        Box::pin(network_policy::lets_through_what_is_needed(env))
-    })
+    exclusive!(
+        "network-policy-lets-through-what-is-needed",
+        network_policy::lets_through_what_is_needed
+    )
     .restarts_ours()
     .needs_network_policies(),
-    Scenario::exclusive("tour-goes-as-written", |env| {
-        Box::pin(install::tour::goes_as_written(env))
-    })
-    .restarts_ours(),
-    Scenario::exclusive("scaled-install-has-one-leader", |env| {
-        Box::pin(ha::scaled_install_has_one_leader(env))
-    })
-    .restarts_ours(),
+    exclusive!("tour-goes-as-written", install::tour::goes_as_written).restarts_ours(),
+    exclusive!("scaled-install-has-one-leader", ha::scaled_install_has_one_leader).restarts_ours(),
     // These share one install, so they follow one another.
-    Scenario::exclusive("ha-leaders-that-are-killed-are-replaced", |env| {
-        Box::pin(ha::killed_leaders_are_replaced(env))
-    })
-    .installed(ha::INSTALL),
-    Scenario::exclusive("ha-leader-on-a-frozen-node-is-replaced", |env| {
-        Box::pin(ha::frozen_leader_is_replaced(env))
-    })
-    .installed(ha::INSTALL),
-    Scenario::exclusive("ha-upgrade-loses-no-job", |env| Box::pin(ha::upgrade_loses_no_job(env)))
+    exclusive!("ha-leaders-that-are-killed-are-replaced", ha::killed_leaders_are_replaced)
         .installed(ha::INSTALL),
-    Scenario::exclusive("word-is-found-after-200-mb-of-log-that-rotate", |env| {
-        Box::pin(volume::word_is_found_after_200_mb_that_rotate(env))
-    }),
-    Scenario::exclusive("word-is-found-at-the-end-of-a-50-mb-line", |env| {
-        Box::pin(volume::word_is_found_at_the_end_of_a_50_mb_line(env))
-    }),
-    Scenario::exclusive("both-killed-twenty-times-lose-no-job", |env| {
-        Box::pin(faults::ours::both_killed(env))
-    })
-    .restarts_ours(),
-    Scenario::exclusive("api-server-out-takes-nothing-back", |env| {
-        Box::pin(faults::api_server::out(env))
-    }),
-    Scenario::exclusive("api-server-hanging-takes-nothing-back", |env| {
-        Box::pin(faults::api_server::hanging(env))
-    }),
-    Scenario::exclusive("frozen-node-is-waited-for", |env| Box::pin(lost::frozen(env))),
-    Scenario::exclusive("rebooted-node-has-not-failed", |env| Box::pin(lost::rebooted(env))),
-    Scenario::exclusive("rebooted-node-of-the-operator-has-not-failed", |env| {
-        Box::pin(lost::ours_rebooted(env))
-    })
-    .restarts_ours(),
-    Scenario::exclusive("partitioned-node-counts-when-it-is-back", |env| {
-        Box::pin(lost::partitioned(env))
-    }),
+    exclusive!("ha-leader-on-a-frozen-node-is-replaced", ha::frozen_leader_is_replaced)
+        .installed(ha::INSTALL),
+    exclusive!("ha-upgrade-loses-no-job", ha::upgrade_loses_no_job).installed(ha::INSTALL),
+    exclusive!(
+        "word-is-found-after-200-mb-of-log-that-rotate",
+        volume::word_is_found_after_200_mb_that_rotate
+    ),
+    exclusive!(
+        "word-is-found-at-the-end-of-a-50-mb-line",
+        volume::word_is_found_at_the_end_of_a_50_mb_line
+    ),
+    exclusive!("both-killed-twenty-times-lose-no-job", faults::ours::both_killed).restarts_ours(),
+    exclusive!("api-server-out-takes-nothing-back", faults::api_server::out),
+    exclusive!("api-server-hanging-takes-nothing-back", faults::api_server::hanging),
+    exclusive!("frozen-node-is-waited-for", lost::frozen),
+    exclusive!("rebooted-node-has-not-failed", lost::rebooted),
+    exclusive!("rebooted-node-of-the-operator-has-not-failed", lost::ours_rebooted).restarts_ours(),
+    exclusive!("partitioned-node-counts-when-it-is-back", lost::partitioned),
 ];
 
 #[cfg(test)]

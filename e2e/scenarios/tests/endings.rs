@@ -73,7 +73,7 @@ fn run_that_is_terminated_while_it_makes_its_cluster_leaves_none() {
 
 #[test]
 fn second_interrupt_ends_a_run_at_once_and_clean_deletes_what_it_left() {
-    let mut run = Run::start();
+    let mut run = Run::start_to_be_cleaned();
     run.until(AT_WORK);
     let cluster = run.cluster();
     run.signal(Signal::INT);
@@ -88,7 +88,7 @@ fn second_interrupt_ends_a_run_at_once_and_clean_deletes_what_it_left() {
 
 #[test]
 fn clean_heals_what_a_killed_run_broke_and_deletes_its_cluster() {
-    let mut run = Run::start();
+    let mut run = Run::start_to_be_cleaned();
     run.until(AT_WORK);
     let name = run.cluster();
     run.signal(Signal::KILL);
@@ -117,12 +117,14 @@ fn clean_heals_what_a_killed_run_broke_and_deletes_its_cluster() {
     assert_eq!(Record::load(&run.folder).expect("readable"), None);
 }
 
-/// One test at a time: `clean` of one would delete what another has left for its own.
-static TURN: Mutex<()> = Mutex::new(());
+/// One of these tests at a time: `clean` of one would delete what another has left for its own.
+///
+/// Runs that leave nothing need not wait: `clean` lets a cluster be whose run is alive.
+static LEFT_BEHIND: Mutex<()> = Mutex::new(());
 
 /// A run of the main job in a process of its own.
 struct Run {
-    _turn: MutexGuard<'static, ()>,
+    _leaves_behind: Option<MutexGuard<'static, ()>>,
     child: Child,
     /// Where its artifacts lie, and what is known of its cluster.
     folder: PathBuf,
@@ -131,10 +133,19 @@ struct Run {
 }
 
 impl Run {
+    /// One that leaves nothing behind.
     fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// One that leaves a cluster, for `clean`.
+    fn start_to_be_cleaned() -> Self {
         // That another test failed is no reason not to run this one.
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut child = xtask(&["e2e", "--nodes", "1"])
+        Self::start_with(Some(LEFT_BEHIND.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn start_with(leaves_behind: Option<MutexGuard<'static, ()>>) -> Self {
+        let mut child = xtask(&["e2e", "--nodes", "1", "--profile", "release"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -148,7 +159,9 @@ impl Run {
                 let _ = sender.send(line);
             }
         });
-        let mut run = Self { _turn: turn, child, folder: PathBuf::new(), lines, seen: Vec::new() };
+        let folder = PathBuf::new();
+        let mut run =
+            Self { _leaves_behind: leaves_behind, child, folder, lines, seen: Vec::new() };
         run.until("doctor: started");
         run.folder = folder_of(run.child.id());
         run

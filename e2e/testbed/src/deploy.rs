@@ -9,7 +9,7 @@ use harness::process::LogDir;
 use harness::wait::{State, Waiter};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::ListParams;
+use kube::api::{DynamicObject, ListParams};
 use kube::core::Selector;
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt as _};
@@ -34,17 +34,11 @@ pub struct Deployed {
 pub type Restarts = BTreeMap<String, i32>;
 
 /// Applies `deploy/`.
-///
-/// # Errors
-/// When kubectl fails or warns, or the manifests hold no Deployment, or more than one.
 pub async fn apply(cluster: &Cluster, logs: &LogDir) -> Result<Deployed> {
     apply_from(cluster, "--filename", Path::new(MANIFESTS), logs).await
 }
 
 /// Applies a kustomization.
-///
-/// # Errors
-/// When kubectl fails or warns, or it holds no Deployment, or more than one.
 pub async fn apply_kustomization(
     cluster: &Cluster,
     folder: &Path,
@@ -71,9 +65,6 @@ async fn apply_from(
 
 impl Deployed {
     /// Replaces the running pods, so that they start from images that were loaded since.
-    ///
-    /// # Errors
-    /// When kubectl fails.
     pub async fn restart(&self, cluster: &Cluster, logs: &LogDir) -> Result<()> {
         let name = format!("deployment/{}", self.name);
         cluster
@@ -84,9 +75,6 @@ impl Deployed {
     }
 
     /// Deletes the Deployment, as users do. Its pods go meanwhile.
-    ///
-    /// # Errors
-    /// When kubectl fails.
     pub async fn delete(&self, cluster: &Cluster, logs: &LogDir) -> Result<()> {
         cluster
             .kubectl(["delete", "deployment", &self.name, "--namespace", &self.namespace])
@@ -97,9 +85,6 @@ impl Deployed {
     }
 
     /// Waits until the pods of the current template, and no others, are available.
-    ///
-    /// # Errors
-    /// When that takes longer than the waiter allows.
     pub async fn wait_until_available(&self, client: &Client, wait: &Waiter<'_>) -> Result<()> {
         let deployments = Api::<Deployment>::namespaced(client.clone(), &self.namespace);
         let config = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
@@ -112,9 +97,6 @@ impl Deployed {
     }
 
     /// The pods of the Deployment that stay, without those that are leaving.
-    ///
-    /// # Errors
-    /// When the API server refuses or does not answer.
     pub async fn pods(&self, client: &Client) -> Result<Vec<Pod>> {
         let deployments = Api::<Deployment>::namespaced(client.clone(), &self.namespace);
         let deployment = deployments.get(&self.name).await?;
@@ -128,9 +110,6 @@ impl Deployed {
     }
 
     /// How often the containers were restarted so far, less those of pods that are leaving.
-    ///
-    /// # Errors
-    /// When the API server refuses or does not answer.
     pub async fn restarts(&self, client: &Client) -> Result<Restarts> {
         Ok(self.pods(client).await?.iter().flat_map(restarts).collect())
     }
@@ -164,33 +143,20 @@ fn rollout(deployment: &Deployment) -> State<()> {
 /// What `kubectl apply --output json` prints.
 #[derive(Deserialize)]
 struct Applied {
-    items: Vec<AppliedObject>,
-}
-
-#[derive(Deserialize)]
-struct AppliedObject {
-    kind: String,
-    metadata: AppliedMetadata,
-}
-
-#[derive(Deserialize)]
-struct AppliedMetadata {
-    name: String,
-    #[serde(default)]
-    namespace: String,
+    items: Vec<DynamicObject>,
 }
 
 impl Applied {
     fn deployment(self) -> Result<Deployed> {
-        let deployments: Vec<_> =
-            self.items.into_iter().filter(|item| item.kind == "Deployment").collect();
-        match <[_; 1]>::try_from(deployments) {
-            Ok([AppliedObject { metadata, .. }]) => {
-                Ok(Deployed { namespace: metadata.namespace, name: metadata.name })
+        let is_it = |object: &&DynamicObject| {
+            object.types.as_ref().is_some_and(|types| types.kind == "Deployment")
+        };
+        match self.items.iter().filter(is_it).collect::<Vec<_>>()[..] {
+            [it] => {
+                let namespace = it.namespace().unwrap_or_default();
+                Ok(Deployed { namespace, name: it.name_any() })
             }
-            Err(other) => {
-                bail!("{} Deployments were applied, and one is expected", other.len())
-            }
+            ref other => bail!("{} Deployments were applied, and one is expected", other.len()),
         }
     }
 }
@@ -204,8 +170,9 @@ mod tests {
     #[test]
     fn deployment_is_found_among_the_applied_objects() {
         let list = r#"{"kind": "List", "items": [
-            {"kind": "Namespace", "metadata": {"name": "system"}},
-            {"kind": "Deployment", "metadata": {"name": "operator", "namespace": "system"}}
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "system"}},
+            {"apiVersion": "apps/v1", "kind": "Deployment",
+             "metadata": {"name": "operator", "namespace": "system"}}
         ]}"#;
         let applied: Applied = serde_json::from_str(list).expect("a list");
         let deployed = applied.deployment().expect("a Deployment");

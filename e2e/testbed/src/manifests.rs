@@ -5,14 +5,12 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use harness::paths;
 use harness::process::{Cmd, LogDir};
+use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::api::DynamicObject;
 use serde::Deserialize as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What a folder is rendered to, be it one in the workspace or elsewhere.
-///
-/// # Errors
-/// When kubectl refuses it.
 pub async fn render(kubectl: &Path, folder: &Path, logs: &LogDir) -> Result<Vec<DynamicObject>> {
     let output = Cmd::new(kubectl)
         .arg("kustomize")
@@ -25,13 +23,22 @@ pub async fn render(kubectl: &Path, folder: &Path, logs: &LogDir) -> Result<Vec<
 }
 
 /// The objects of a file with manifests.
-///
-/// # Errors
-/// When it is not YAML, or holds something else.
 pub fn objects(manifests: &str) -> Result<Vec<DynamicObject>> {
     let documents: Vec<Option<Value>> = serde_saphyr::from_multiple(manifests)?;
     let objects = documents.into_iter().flatten();
     objects.map(|document| Ok(DynamicObject::deserialize(document)?)).collect()
+}
+
+/// A DaemonSet whose pods have this specification.
+pub fn daemon_set(name: &str, pod: &Value) -> Result<DaemonSet> {
+    let labels = json!({"app": name});
+    Ok(serde_json::from_value(json!({
+        "metadata": {"name": name, "labels": labels},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }))?)
 }
 
 #[cfg(test)]

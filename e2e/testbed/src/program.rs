@@ -69,17 +69,11 @@ impl std::ops::Add for Usage {
 
 impl Process {
     /// Starts a program with the rights of a kubeconfig. Its log goes into `folder`.
-    ///
-    /// # Errors
-    /// When it cannot be started.
     pub fn start(program: &Program, kubeconfig: &Path, folder: &Path) -> Result<Self> {
         Self::start_with(program, kubeconfig, folder, &[])
     }
 
     /// As [`Self::start`], with these environment variables as well.
-    ///
-    /// # Errors
-    /// As there.
     pub fn start_with(
         program: &Program,
         kubeconfig: &Path,
@@ -105,9 +99,6 @@ impl Process {
     }
 
     /// Waits until it is ready, and tells how long that took from its start.
-    ///
-    /// # Errors
-    /// When it ends before, or takes longer than two minutes.
     pub async fn ready(&mut self) -> Result<Duration> {
         while self.started.elapsed() < READY {
             if is_ready(self.health).await {
@@ -122,21 +113,16 @@ impl Process {
     }
 
     /// Where it serves health and metrics.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.health
     }
 
     /// What it has logged.
-    #[must_use]
     pub fn log(&self) -> &Path {
         &self.log
     }
 
     /// What it uses now.
-    ///
-    /// # Errors
-    /// When it has ended.
     pub fn usage(&self) -> Result<Usage> {
         let pid = self.child.id().with_context(|| format!("{} has ended", self.name))?;
         let read = |file: &str| {
@@ -148,17 +134,11 @@ impl Process {
     }
 
     /// Ends it without a warning.
-    ///
-    /// # Errors
-    /// When it does not end.
     pub async fn kill(mut self) -> Result<()> {
         self.child.kill().await.with_context(|| format!("cannot kill {}", self.name))
     }
 
     /// Asks it to end, and waits for that.
-    ///
-    /// # Errors
-    /// When it ends badly.
     pub async fn end(mut self) -> Result<()> {
         if let Some(pid) = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
             kill_process(pid, Signal::TERM)?;

@@ -25,8 +25,12 @@ pub struct Distribution {
 }
 
 impl Distribution {
+    /// The same time for every node; one in a million may get less.
+    pub fn constant(time: Duration) -> Self {
+        Self { mean: time * 1_000_000, cap: time, seed: 0 }
+    }
+
     /// The time that is drawn for a node.
-    #[must_use]
     pub fn draw(&self, node: &str) -> Duration {
         // FNV-1a: the draw depends on the name alone, not on the order in which pods start.
         let hash = node.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -151,25 +155,21 @@ impl Work {
     }
 
     /// How far the pods have come.
-    #[must_use]
     pub fn counts(&self) -> Counts {
         *self.0.count.borrow()
     }
 
     /// The end of each pod's work, by node.
-    #[must_use]
     pub fn ended(&self) -> HashMap<String, Ended> {
         self.lock().clone()
     }
 
     /// The last of these ends.
-    #[must_use]
     pub fn last(&self) -> Option<Ended> {
         self.lock().values().max_by_key(|ended| ended.at).cloned()
     }
 
     /// Bytes that each pod logs, up to the end of the word.
-    #[must_use]
     pub fn bytes_up_to_the_word(&self) -> u64 {
         let chatter: usize = self.0.chatter.iter().map(Bytes::len).sum();
         u64::try_from(chatter + WORD.len()).unwrap_or(u64::MAX)

@@ -53,8 +53,10 @@ pub(crate) async fn run(
     let (daemon_sets, of_daemon_sets) = cache(report_errors(errors, "daemonsets", events));
     let events = watch(watches, namespace, all.clone().labels(labels::POD_SELECTOR));
     let (pods, of_pods) = pod_index(report_errors(errors, "pods", events));
-    let events = watch_cluster(watches, all.clone());
-    let (nodes, of_nodes) = node_index(report_errors(errors, "nodes", events));
+    let (client, counters, config) = (watches.clone(), errors.clone(), all.clone());
+    let (nodes, of_nodes) = node_index(move || {
+        report_errors(&counters, "nodes", watch_cluster(&client, config.clone()))
+    });
     // An operator of one namespace has no right to watch namespaces, and needs none: its settings count.
     let (namespaces, of_namespaces) = match namespace {
         None => {

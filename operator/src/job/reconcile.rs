@@ -8,16 +8,19 @@ use kube::runtime::controller::Action;
 use runtime::client::{ShortError, error_kind};
 
 use super::{
-    apply::{self, DaemonSetWriter, StatusWriter, Written, events, pod_conditions},
+    apply::{
+        self, DaemonSetWriter, ReleaseFailure, ReleaseWriter, StatusWriter, Written, events,
+        pod_conditions,
+    },
     decide::{
         self,
-        actions::{Actions, Decision},
+        actions::{Actions, Decision, Release},
         job_view::JobView,
         observation::Observation,
     },
     observe::{Observer, PodEvents, RefusedPods, Throttle},
     policy::Policies,
-    report::report,
+    report,
 };
 use crate::metrics::Metrics;
 
@@ -34,6 +37,7 @@ pub(crate) struct Reconciler {
     pod_events: PodEvents,
     daemon_sets: DaemonSetWriter,
     pub(super) status: StatusWriter,
+    releases: ReleaseWriter,
     metrics: Metrics,
 }
 
@@ -52,6 +56,7 @@ impl Reconciler {
             refused_pods: RefusedPods::new(client.clone()),
             pod_events: PodEvents::new(client.clone()),
             status: StatusWriter::new(client.clone()),
+            releases: ReleaseWriter::new(client.clone()),
             daemon_sets: DaemonSetWriter::new(client, policies, pause_image),
             metrics,
         }
@@ -76,12 +81,15 @@ impl Reconciler {
         let (started, now) = (Instant::now(), Timestamp::now());
         let applied = |daemon_set: &DaemonSetView| self.daemon_sets.written.get(daemon_set);
         let mut observation = self.observer.cached(JobView::new(job), applied, now);
+        observation.release_refusal = self.releases.refusal(observation.job.uid);
         let mut decision = decide::decide(&observation);
         self.throttle.start_rest(observation.job.uid, started.elapsed(), Instant::now());
 
         // Observe the API server, and decide again, before anything that cannot be taken back.
         if decision == Decision::ObserveLive {
+            let release_refusal = observation.release_refusal;
             observation = self.observer.live(observation.job, applied).await?;
+            observation.release_refusal = release_refusal;
             if let Some(applied) = &observation.applied {
                 self.daemon_sets.written.learn(observation.daemon_set.as_deref(), applied);
             }
@@ -90,6 +98,8 @@ impl Reconciler {
         let Decision::Act(mut actions) = decision else {
             return Ok(Action::await_change());
         };
+
+        report::looked(&self.metrics, &observation, &actions.status, started);
 
         // Find out why pods have been missing for long.
         if let Some(missing_pods) = &actions.missing_pods {
@@ -120,12 +130,16 @@ impl Reconciler {
 
         // Report a status that is new, and look again in time.
         if written == Written::Yes {
-            report(&self.metrics, &observation, &actions.status);
+            report::written(&self.metrics, &observation, &actions.status);
         }
-        Ok(Action::requeue(requeue_after(&actions, written)))
+        let after = requeue_after(&actions, written);
+
+        // Let the pods start whose nodes' turn it is, once the status that holds them is known to be stored.
+        let look_again = self.release(&observation, &actions, written, now).await?;
+        Ok(Action::requeue(look_again.map_or(after, |again| again.min(after))))
     }
 
-    /// Applies `actions`, in their order.
+    /// Applies `actions`, in their order, but for the releases.
     async fn apply(
         &self,
         observation: &Observation<'_>,
@@ -142,6 +156,43 @@ impl Reconciler {
         // A pod that cannot be written to holds up no status.
         recorded?;
         Ok(written)
+    }
+
+    /// Releases pods, if the status of `actions` is known to be stored.
+    ///
+    /// Returns the time after which to look again, should nothing happen before.
+    async fn release(
+        &self,
+        observation: &Observation<'_>,
+        actions: &Actions,
+        written: Written,
+        now: Timestamp,
+    ) -> Result<Option<Duration>, Error> {
+        let job = &observation.job;
+        let due = self.releases.due(job.uid, &actions.releases);
+        if due.is_empty() {
+            return Ok(self.releases.rest(job.uid));
+        }
+        let written = match written {
+            // Another process may have written since, or this one, and no cache shows it yet.
+            Written::Unchanged => self.status.confirm(job, &actions.status).await?,
+            written => written,
+        };
+        match written {
+            Written::Yes => {}
+            Written::Outdated => return Ok(Some(CATCH_UP)),
+            Written::Unchanged | Written::Later(_) | Written::Gone => return Ok(None),
+        }
+        let released = |release: &Release| report::released(&self.metrics, observation, release);
+        match self.releases.send(job, due, &released).await {
+            Ok(look_again) => Ok(look_again),
+            Err(ReleaseFailure { error, event }) => {
+                if let Some(event) = event {
+                    events::publish(&self.observer.client, job, &event, now).await?;
+                }
+                Err(error.into())
+            }
+        }
     }
 }
 

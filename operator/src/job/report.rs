@@ -1,25 +1,51 @@
 //! Logs and counts changes of the status of a Job.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::job::{JobStatus, conditions::Reason};
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 use tracing::{debug, info, warn};
 
 use super::decide::{
+    actions::Release,
     observation::Observation,
     transition::{Transition, transition},
 };
 use crate::metrics::{Metrics, last_end};
 
+/// Measures a look at the observed Job that began at `started`, and whose decision was `status`.
+pub(super) fn looked(
+    metrics: &Metrics,
+    observation: &Observation<'_>,
+    status: &JobStatus,
+    started: Instant,
+) {
+    let job = &observation.job;
+    // Where a place stays in use for a while after the work, the time until the next node starts is no latency.
+    if job.spec.min_ready_seconds.unwrap_or_default() == 0 {
+        metrics.hand_overs.looked(job.uid, job.status_of_work(), status, started);
+    }
+}
+
+/// Reports that the API server has removed the gate of a pod of the observed Job.
+pub(super) fn released(metrics: &Metrics, observation: &Observation<'_>, release: &Release) {
+    if let Some(node) = observation.nodes.get(&release.node).and_then(|node| node.member()) {
+        metrics.hand_overs.released(observation.job.uid, node, Instant::now());
+    }
+}
+
 /// Reports the transition of the observed Job to `status`, which was written.
-pub(super) fn report(metrics: &Metrics, observation: &Observation<'_>, status: &JobStatus) {
+pub(super) fn written(metrics: &Metrics, observation: &Observation<'_>, status: &JobStatus) {
+    let job = &observation.job;
+    metrics.hand_overs.stored(job.uid, job.status_of_work(), status);
     let completed = status.completed.as_deref().unwrap_or_default();
     match transition(observation.job.status, status) {
         Transition::Finished(condition) => finished(metrics, observation, status, condition),
         Transition::Blocked(Condition { reason, message, .. }) => {
             warn!(reason, "Job is blocked: {message}");
         }
+        Transition::Suspended => info!(completed, "Job is suspended"),
+        Transition::Resumed => info!(completed, "Job is resumed"),
         Transition::Progress => {
             debug!(phase = ?status.phase.unwrap_or_default(), completed, "progress");
         }

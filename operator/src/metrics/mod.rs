@@ -1,6 +1,7 @@
 //! The metrics of the operator. `docs/metrics.md` describes them.
 
 mod detection;
+mod hand_over;
 mod job_counts;
 
 use std::{
@@ -19,7 +20,7 @@ use runtime::{
 };
 
 pub(crate) use self::detection::last_end;
-use self::job_counts::JobCounts;
+use self::{hand_over::HandOvers, job_counts::JobCounts};
 
 /// The reasons of finished Jobs.
 const FINAL: [Reason; 5] = [
@@ -38,6 +39,7 @@ pub struct Metrics {
     jobs: TrackedJobs,
     durations: Histograms,
     detection_latencies: Histograms,
+    pub(crate) hand_overs: HandOvers,
 }
 
 impl Metrics {
@@ -50,6 +52,7 @@ impl Metrics {
             jobs: TrackedJobs::default(),
             durations: histograms(durations),
             detection_latencies: histograms(detection::buckets),
+            hand_overs: HandOvers::default(),
         };
         registry.register(
             "daemonset_job_jobs",
@@ -60,6 +63,16 @@ impl Metrics {
             "daemonset_job_nodes",
             "Nodes of the Jobs that exist, by what has become of the work on them",
             this.jobs.gauges(JobCounts::nodes),
+        );
+        registry.register(
+            "daemonset_job_places_in_use",
+            "Nodes that hold a place in a Job whose nodes take turns",
+            this.jobs.gauge(JobCounts::places_in_use),
+        );
+        registry.register(
+            "daemonset_job_hand_over_latency_seconds",
+            "Time from seeing that a node's work has ended until the node that follows it may start",
+            this.hand_overs.histogram(),
         );
         let jobs = this.jobs.clone();
         registry.register(
@@ -127,6 +140,11 @@ impl TrackedJobs {
     fn counts(&self) -> Option<JobCounts> {
         let store = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         Some(JobCounts::of(store.state().iter().map(|job| job.0.as_ref().ok())))
+    }
+
+    fn gauge(&self, select: fn(&JobCounts) -> f64) -> Computed<0> {
+        let jobs = self.clone();
+        Computed::one(move || jobs.counts().as_ref().map(select))
     }
 
     fn gauges(&self, select: fn(&JobCounts) -> Vec<(Labels<1>, f64)>) -> Computed<1> {

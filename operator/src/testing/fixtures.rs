@@ -6,7 +6,8 @@ use api::{
     job::{Job, JobSpec, work_hash},
     labels,
     views::{
-        DaemonSetView, NodeSpecView, NodeView, PodRevision, PodSpecView, PodStatusView, PodView,
+        DaemonSetView, Gates, NodeSpecView, NodeView, PodRevision, PodSpecView, PodStatusView,
+        PodView,
     },
 };
 use k8s_openapi::{
@@ -61,6 +62,8 @@ pub(crate) fn observation(job: &Job) -> Observation<'_> {
         daemon_set: None,
         pods: Vec::new(),
         nodes: Arc::new(nodes(["a", "b", "c", "d"].map(node))),
+        has_labels: true,
+        release_refusal: None,
         source: Source::Live,
         now: Timestamp::UNIX_EPOCH,
     }
@@ -83,6 +86,7 @@ pub(crate) fn daemon_set() -> DaemonSetBuilder {
             ..DaemonSetStatus::default()
         }),
         template_generation: Some(1),
+        gates: Gates::default(),
         metadata_digest: 0,
     })
     .work_hash("w1")
@@ -119,6 +123,12 @@ impl DaemonSetBuilder {
 
     pub(crate) fn deleted(mut self) -> Self {
         self.0.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+        self
+    }
+
+    /// Its pods wait for their nodes' turns.
+    pub(crate) fn gated(mut self) -> Self {
+        self.0.gates.turn = true;
         self
     }
 
@@ -173,13 +183,14 @@ pub(crate) fn pod(node: &str) -> PodBuilder {
     PodBuilder(PodView {
         metadata,
         template: PodRevision { generation: Some(1), hash: Some("h1".into()) },
-        spec: PodSpecView { node_name: Some(node.into()), affinity: None },
+        spec: PodSpecView { node_name: Some(node.into()), ..PodSpecView::default() },
         status: PodStatusView::default(),
     })
 }
 
 impl PodBuilder {
     pub(crate) fn identity(mut self, uid: &str, version: &str) -> Self {
+        self.0.metadata.name = Some(format!("pod-{uid}"));
         self.0.metadata.uid = Some(uid.into());
         self.0.metadata.resource_version = Some(version.into());
         self
@@ -196,6 +207,33 @@ impl PodBuilder {
             status: "True".into(),
             ..PodCondition::default()
         });
+        self
+    }
+
+    pub(crate) fn done_at(self, time: Timestamp) -> Self {
+        let mut pod = self.done();
+        for condition in &mut pod.0.status.conditions {
+            condition.last_transition_time.get_or_insert(Time(time));
+        }
+        pod
+    }
+
+    /// It waits for its node's turn.
+    pub(crate) fn gated(mut self) -> Self {
+        self.0.spec.gates.turn = true;
+        self.unbound()
+    }
+
+    /// It is meant for its node, and not bound to it yet.
+    pub(crate) fn unbound(mut self) -> Self {
+        let node = self.0.spec.node_name.take();
+        let term = json!({"matchFields": [
+            {"key": "metadata.name", "operator": "In", "values": [node]},
+        ]});
+        let affinity = json!({"nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]},
+        }});
+        self.0.spec.affinity = Some(serde_json::from_value(affinity).unwrap());
         self
     }
 
@@ -255,6 +293,13 @@ impl PodBuilder {
 
     pub(crate) fn work_hash(mut self, hash: &str) -> Self {
         annotate(&mut self.0.metadata, hash);
+        self
+    }
+
+    /// Created for the Job with this UID.
+    pub(crate) fn of_job(mut self, uid: &str) -> Self {
+        let annotations = self.0.metadata.annotations.get_or_insert_default();
+        annotations.insert(labels::ANNOTATION_JOB_UID.into(), uid.into());
         self
     }
 

@@ -1,5 +1,6 @@
-//! Builders of objects, a simulated kubelet, and a world of histories.
+//! Builders of objects, a simulated kubelet, a world of histories, and an exhaustive search in it.
 
 pub(crate) mod fixtures;
 pub(crate) mod kubelet;
+pub(crate) mod search;
 pub(crate) mod world;

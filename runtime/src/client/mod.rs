@@ -4,6 +4,7 @@ mod call;
 mod connection_pool;
 mod error;
 mod pod_condition;
+mod pod_gate;
 mod stream;
 pub(crate) mod version;
 mod write_fence;
@@ -13,6 +14,7 @@ use kube::{Client, Config};
 pub use error::{KINDS as ERROR_KINDS, kind as error_kind};
 pub use error::{ShortError, is_conflict, is_gone, is_invalid};
 pub use pod_condition::{PodId, set_condition};
+pub use pod_gate::{is_other_pod, remove_gate};
 pub use write_fence::WriteFenced;
 
 use crate::metrics::Requests;

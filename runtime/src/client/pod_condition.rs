@@ -10,7 +10,7 @@ use kube::{
     api::{PartialObjectMeta, Patch, PatchParams},
     core::Request,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Makes the API server return only the metadata of the pod.
 /// <https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-metadata>
@@ -42,16 +42,30 @@ pub async fn set_condition(
     condition: &PodCondition,
     manager: &str,
 ) -> kube::Result<ObjectMeta> {
+    let status = json!({"conditions": [condition]});
+    patch(client, pod, Some("status"), ("status", status), manager).await
+}
+
+/// Patches a field of a pod by a strategic merge; returns the pod's new metadata.
+pub(super) async fn patch(
+    client: &Client,
+    pod: PodId<'_>,
+    subresource: Option<&str>,
+    (field, value): (&str, Value),
+    manager: &str,
+) -> kube::Result<ObjectMeta> {
     let mut metadata = json!({"uid": pod.uid});
     if let Some(version) = pod.version {
         metadata["resourceVersion"] = version.into();
     }
-    let patch =
-        Patch::Strategic(json!({"metadata": metadata, "status": {"conditions": [condition]}}));
+    let patch = Patch::Strategic(json!({"metadata": metadata, field: value}));
     let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
-    let mut request = Request::new(Pod::url_path(&(), Some(pod.namespace)))
-        .patch_subresource("status", pod.name, &params, &patch)
-        .map_err(kube::Error::BuildRequest)?;
+    let request = Request::new(Pod::url_path(&(), Some(pod.namespace)));
+    let request = match subresource {
+        Some(subresource) => request.patch_subresource(subresource, pod.name, &params, &patch),
+        None => request.patch(pod.name, &params, &patch),
+    };
+    let mut request = request.map_err(kube::Error::BuildRequest)?;
     request.headers_mut().insert(ACCEPT, METADATA);
     let written: PartialObjectMeta<Pod> = client.request(request).await?;
     Ok(written.metadata)
@@ -63,7 +77,6 @@ mod tests {
 
     use http_body_util::BodyExt;
     use kube::client::Body;
-    use serde_json::Value;
 
     use super::*;
 

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use api::job::{
-    Job,
+    CompletionPolicy, Job, JobSpec,
     conditions::{self, Reason},
 };
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::Condition,
+    jiff::{SignedDuration, Timestamp},
+};
 
 /// When a Job is to be deleted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,7 +34,7 @@ pub(super) fn expiry(job: &Job, now: Timestamp) -> Expiry {
     let is_current = status.is_current(&job.metadata);
     let finished = conditions::finished(&status.conditions)
         .filter(|_| is_current && job.metadata.deletion_timestamp.is_none());
-    let Some(condition) = finished else {
+    let Some(condition) = finished.filter(|condition| !is_kept(&job.spec, condition)) else {
         return Expiry::Never;
     };
     match job.spec.ttl_seconds_after_finished {
@@ -50,6 +53,14 @@ pub(super) fn expiry(job: &Job, now: Timestamp) -> Expiry {
         None if condition.reason == Reason::Completed.as_str() => Expiry::Now,
         None => Expiry::Never,
     }
+}
+
+/// Whether a finished Job stays whatever its TTL.
+///
+/// It does for nodes that join, or to be retried: a Job that has failed is suspended for that.
+fn is_kept(spec: &JobSpec, finished: &Condition) -> bool {
+    spec.completion_policy == CompletionPolicy::Never
+        || spec.is_suspended() && finished.type_ == conditions::FAILED
 }
 
 #[cfg(test)]
@@ -116,5 +127,28 @@ mod tests {
         assert_eq!(expiry_after(&running, 0), Expiry::Never);
         running.status = None;
         assert_eq!(expiry_after(&running, 0), Expiry::Never);
+    }
+
+    #[test]
+    fn a_failed_job_that_is_suspended_for_a_retry_outlives_its_ttl() {
+        let mut failed = job("Failed", "NodesFailed", Some(0));
+        assert_eq!(expiry_after(&failed, 9999), Expiry::Now);
+        failed.spec.suspend = Some(true);
+        assert_eq!(expiry_after(&failed, 9999), Expiry::Never);
+        let mut complete = job("Complete", "Completed", None);
+        complete.spec.suspend = Some(true);
+        assert_eq!(expiry_after(&complete, 0), Expiry::Now, "there is nothing to retry");
+    }
+
+    #[test]
+    fn a_job_that_never_completes_is_never_deleted() {
+        for (condition, reason) in [("Complete", "Completed"), ("Failed", "MaxFailedNodesExceeded")]
+        {
+            let mut job = job(condition, reason, None);
+            job.spec.completion_policy = CompletionPolicy::Never;
+            assert_eq!(expiry_after(&job, 9999), Expiry::Never, "{reason}");
+            job.spec.ttl_seconds_after_finished = Some(0);
+            assert_eq!(expiry_after(&job, 9999), Expiry::Never, "{reason}");
+        }
     }
 }

@@ -14,7 +14,7 @@ const MAY_LINK: [(&str, &[&str]); 11] = [
     ("runtime", &[]),
     ("operator", &["api", "runtime"]),
     ("terminator", &["api", "runtime"]),
-    ("kubectl-dsjob", &["api", "runtime"]),
+    ("kubectl-dsjob", &["api"]),
     ("harness", &["api"]),
     ("testbed", &["api", "harness"]),
     ("scenarios", &["api", "harness", "testbed"]),

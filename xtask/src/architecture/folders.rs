@@ -112,11 +112,12 @@ fn way<'g>(graph: &'g Graph, from: &'g str, to: &str) -> Option<Vec<&'g str>> {
 }
 
 /// The folders of the crates.
-pub(super) const CRATES: [&str; 9] = [
+pub(super) const CRATES: [&str; 10] = [
     "api",
     "runtime",
     "operator",
     "terminator",
+    "kubectl-dsjob",
     "e2e/harness",
     "e2e/testbed",
     "e2e/scenarios",

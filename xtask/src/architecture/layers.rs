@@ -1,4 +1,4 @@
-//! The layers of a controller: observe, decide, apply.
+//! The layers of a controller: observe, decide, apply. And those of the plugin: what is pure in it.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use harness::paths;
 use super::source::{Import, Source, sources};
 use super::{Violation, assert_none};
 
-/// A folder of the operator, and what may not be in it.
+/// A folder, and what may not be in it.
 struct Layer {
     /// Its module.
     module: &'static [&'static str],
@@ -58,9 +58,40 @@ const LAYERS: [Layer; 3] = [
     },
 ];
 
-fn violations(sources: &[Source]) -> Vec<Violation> {
+/// What a pure folder of the plugin may not import.
+const EDGE: &[&[&str]] =
+    &[&["tokio"], &["kube", "Client"], &["kube", "Api"], &["kube", "api"], &["std", "fs"]];
+
+/// Why.
+const PURE: &str = "this folder is pure: what is read and printed, and when, is up to `commands`";
+
+const PLUGIN_LAYERS: [Layer; 3] = [
+    Layer {
+        module: &["model"],
+        only: &[&["crate", "model"]],
+        never: EDGE,
+        calls: &["now()"],
+        rule: PURE,
+    },
+    Layer {
+        module: &["render"],
+        only: &[&["crate", "render"], &["crate", "model"], &["crate", "error"]],
+        never: EDGE,
+        calls: &["now()"],
+        rule: PURE,
+    },
+    Layer {
+        module: &["explain"],
+        only: &[&["crate", "explain"], &["crate", "model"], &["crate", "render"]],
+        never: EDGE,
+        calls: &["now()"],
+        rule: PURE,
+    },
+];
+
+fn violations(sources: &[Source], layers: &[Layer]) -> Vec<Violation> {
     let mut violations = Vec::new();
-    for layer in &LAYERS {
+    for layer in layers {
         let is_in = |source: &&Source| begins(&source.module, layer.module);
         for source in sources.iter().filter(is_in) {
             let mut blame = |line, what: &str| {
@@ -91,17 +122,26 @@ fn begins(path: &[String], with: &[&str]) -> bool {
     path.len() >= with.len() && path.iter().zip(with).all(|(a, b)| a == b)
 }
 
-#[test]
-fn observe_decide_and_apply_keep_to_themselves() {
-    let sources = sources(&paths::workspace(), Path::new("operator"));
-    for layer in &LAYERS {
+fn check(crate_folder: &str, layers: &[Layer]) {
+    let sources = sources(&paths::workspace(), Path::new(crate_folder));
+    for layer in layers {
         assert!(
             sources.iter().any(|source| begins(&source.module, layer.module)),
             "{:?}",
             layer.module
         );
     }
-    assert_none(violations(&sources));
+    assert_none(violations(&sources, layers));
+}
+
+#[test]
+fn observe_decide_and_apply_keep_to_themselves() {
+    check("operator", &LAYERS);
+}
+
+#[test]
+fn model_explain_and_render_of_the_plugin_ask_nobody() {
+    check("kubectl-dsjob", &PLUGIN_LAYERS);
 }
 
 pub(super) mod tests {
@@ -131,7 +171,7 @@ pub(super) mod tests {
             ("operator/src/job/observe.rs", "use kube::Client;\nuse crate::job::apply::write;\n"),
             ("operator/src/job/apply.rs", "use crate::job::decide::Actions;\n"),
         ]);
-        let found = violations(&sources(root.path(), Path::new("operator")));
+        let found = violations(&sources(root.path(), Path::new("operator")), &LAYERS);
         let found: Vec<_> =
             found.iter().map(|it| (it.file.display().to_string(), it.line)).collect();
         let decide = "operator/src/job/decide/mod.rs".to_owned();

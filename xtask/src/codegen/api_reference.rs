@@ -6,9 +6,6 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 
 /// Renders the page.
-///
-/// # Errors
-/// When the definition has no schema.
 pub(super) fn render(crd: &CustomResourceDefinition) -> Result<String> {
     let version = crd.spec.versions.first().context("the CRD has no version")?;
     let schema = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref());
@@ -58,7 +55,11 @@ fn section(page: &mut String, path: &str, object: &JSONSchemaProps) {
 
 /// The type of a field, with the limits of its values.
 fn kind(field: &JSONSchemaProps) -> String {
-    let name = field.format.as_deref().or(field.type_.as_deref()).unwrap_or("any");
+    let untyped = match field.x_kubernetes_int_or_string {
+        Some(true) => "integer or string",
+        _ => "any",
+    };
+    let name = field.format.as_deref().or(field.type_.as_deref()).unwrap_or(untyped);
     let mut kind = match items(field) {
         Some(item) => format!("list of {}", self::kind(item)),
         None => name.to_owned(),
@@ -73,6 +74,9 @@ fn kind(field: &JSONSchemaProps) -> String {
     }
     if let Some(length) = field.max_length {
         kind += &format!(", at most {length} characters");
+    }
+    if let Some(number) = field.max_items {
+        kind += &format!(", at most {number} items");
     }
     kind
 }
@@ -164,6 +168,8 @@ mod tests {
         assert!(page.contains("## `status.nodes[]`"), "{page}");
         assert!(page.contains("| `backoffLimitPerNode` | int32, at least 0 |"), "{page}");
         assert!(page.contains("| `image` | string, at most 1024 characters, required |"), "{page}");
+        assert!(page.contains("| `parallelism` | integer or string |"), "{page}");
+        assert!(page.contains("| `windows` | list of object, at most 16 items |"), "{page}");
         assert_eq!(cell("a|b"), "a\\|b");
     }
 }

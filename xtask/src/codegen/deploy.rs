@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::generated::Generated;
 
@@ -15,7 +15,8 @@ pub(super) const LABELS: [(&str, &str); 4] = [
 ];
 
 /// Copies for the chart.
-const COPIES: [(&str, &str); 3] = [
+const COPIES: [(&str, &str); 4] = [
+    ("25-pod-policy.yaml", "pod-policy.yaml"),
     ("30-rbac.yaml", "rbac.yaml"),
     ("monitoring/alerts.yaml", "alerts.yaml"),
     ("monitoring/dashboard.json", "dashboard.json"),
@@ -61,7 +62,7 @@ fn prometheus_rule(alerts: &str) -> String {
 }
 
 fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    Ok(fs_err::read_to_string(path)?)
 }
 
 #[cfg(test)]

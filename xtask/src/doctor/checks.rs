@@ -304,8 +304,11 @@ mod tests {
         let with = |shim, root| {
             let mut facts = ready();
             facts.host.root = root;
-            facts.docker =
-                Ok(Docker { version: String::new(), unavailable: vec!["CAP_SYS_RESOURCE"], shim });
+            facts.docker = Ok(Docker {
+                version: String::new(),
+                unavailable: vec!["CAP_SYS_RESOURCE".to_owned()],
+                shim,
+            });
             states(&facts)
         };
         assert_eq!(with(true, true), []);

@@ -37,7 +37,7 @@ pub(super) struct Facts {
 pub(super) struct Docker {
     pub(super) version: String,
     /// Capabilities that it lacks, so that privileged containers cannot start without the shim.
-    pub(super) unavailable: Vec<&'static str>,
+    pub(super) unavailable: Vec<String>,
     /// Whether the shim is its default runtime.
     pub(super) shim: bool,
 }

@@ -7,20 +7,26 @@ mod facts;
 mod finding;
 
 use anyhow::Result;
-use harness::command;
-use harness::command::Verdict;
+use harness::command::{self, Output, Verdict};
 
 use self::finding::State;
 use crate::context::Context;
 
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Form of the report.
+    #[arg(long, short, value_enum, default_value_t, value_name = "FORM")]
+    output: Output,
+}
 
-pub(crate) async fn run(_: Args, cx: &Context) -> Result<Verdict> {
+pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
     let logs = cx.logs("doctor")?;
     let facts = facts::gather(&logs).await;
     let findings = checks::all(&facts);
-    let report: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
+    let report: String = match args.output {
+        Output::Text => findings.iter().map(|finding| format!("{finding}\n")).collect(),
+        Output::Json => format!("{}\n", serde_json::to_string_pretty(&findings)?),
+    };
     command::print(&report)?;
     let failed = findings.iter().any(|finding| finding.state == State::Bad);
     Ok(if failed { Verdict::Failed } else { Verdict::Passed })

@@ -9,13 +9,11 @@
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use crate::digest::sha256;
+use super::oci::{self, Blob, Folder, INDEX, MANIFEST};
 
 /// The user that our processes run as: none that a system has.
 const USER: &str = "65532:65532";
 
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
@@ -31,6 +29,8 @@ pub(crate) struct Content<'a> {
     pub(crate) architecture: &'a str,
     /// The version that its label gives.
     pub(crate) version: &'a str,
+    /// The commit of the sources, if they are those of one.
+    pub(crate) revision: Option<&'a str>,
     /// When it was made, in seconds since 1970: see [`super::created`].
     pub(crate) created: u64,
 }
@@ -45,117 +45,95 @@ pub(crate) struct Archive {
 }
 
 /// Puts an image together.
-///
-/// # Errors
-/// When a name is too long for an archive, or the time out of range.
 pub(crate) fn write(content: &Content<'_>) -> Result<Archive> {
-    let &Content { reference, name, binary, architecture, version, created } = content;
-    let mut layer = Folder::new(created);
-    layer.add(name, binary, 0o755)?;
-    let layer = Blob::new(LAYER, layer.finish()?);
-    let time = i64::try_from(created).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
-    let time = time.with_context(|| format!("{created} s is no time"))?.to_string();
-    let config = Blob::json(
-        CONFIG,
-        &json!({
-            "architecture": architecture,
-            "os": "linux",
-            "created": time,
-            "config": {
-                "User": USER,
-                "Entrypoint": [format!("/{name}")],
-                "WorkingDir": "/",
-                "Labels": {
-                    "org.opencontainers.image.licenses": env!("CARGO_PKG_LICENSE"),
-                    "org.opencontainers.image.title": format!("daemonset-job {name}"),
-                    "org.opencontainers.image.version": version,
-                },
-            },
-            "rootfs": {"type": "layers", "diff_ids": [layer.digest]},
-            "history": [{"created": time, "created_by": "cargo xtask image"}],
-        }),
-    );
-    let manifest = Blob::json(
-        MANIFEST,
-        &json!({
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": config.descriptor(),
-            "layers": [layer.descriptor()],
-        }),
-    );
-    let mut descriptor = manifest.descriptor();
-    descriptor["platform"] = json!({"architecture": architecture, "os": "linux"});
-    descriptor["annotations"] = json!({
-        "io.containerd.image.name": harness::images::full_name(reference),
-        "org.opencontainers.image.ref.name": reference.rsplit(':').next(),
-    });
-    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor]});
-    let docker =
-        json!([{"Config": config.path(), "RepoTags": [reference], "Layers": [layer.path()]}]);
-
-    let mut archive = Folder::new(created);
-    for blob in [&layer, &config, &manifest] {
-        archive.add(&blob.path(), &blob.bytes, 0o644)?;
-    }
-    archive.add("index.json", index.to_string().as_bytes(), 0o644)?;
+    let image = Image::of(content)?;
+    let Image { layer, config, manifest, .. } = &image;
+    let docker = json!([
+        {"Config": config.path(), "RepoTags": [content.reference], "Layers": [layer.path()]}
+    ]);
+    let mut archive = Folder::new(content.created);
+    let root = oci::named(image.descriptor(), content.reference);
+    oci::add_layout(&mut archive, root, [layer, config, manifest])?;
     archive.add("manifest.json", docker.to_string().as_bytes(), 0o644)?;
-    archive.add("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#, 0o644)?;
-    Ok(Archive { bytes: archive.finish()?, digest: manifest.digest })
+    Ok(Archive { bytes: archive.finish()?, digest: image.manifest.digest })
 }
 
-/// Something that is called by its digest.
-struct Blob {
-    media_type: &'static str,
-    bytes: Vec<u8>,
-    digest: String,
+/// Puts an image together that has a variant for each processor: an index of the images of [`write`].
+pub(crate) fn write_index(reference: &str, variants: &[Content<'_>]) -> Result<Archive> {
+    let images = variants.iter().map(Image::of).collect::<Result<Vec<_>>>()?;
+    let manifests: Vec<_> = images.iter().map(Image::descriptor).collect();
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
+    let index = Blob::json(INDEX, &index);
+    let blobs = images.iter().flat_map(|image| [&image.layer, &image.config, &image.manifest]);
+    let created = variants.first().map_or(0, |variant| variant.created);
+    let bytes = oci::layout(reference, &index, &blobs.collect::<Vec<_>>(), created)?;
+    Ok(Archive { bytes, digest: index.digest })
 }
 
-impl Blob {
-    fn new(media_type: &'static str, bytes: Vec<u8>) -> Self {
-        let digest = format!("sha256:{}", sha256(&bytes));
-        Self { media_type, bytes, digest }
-    }
+/// The blobs of an image for one processor.
+struct Image<'a> {
+    layer: Blob,
+    config: Blob,
+    manifest: Blob,
+    architecture: &'a str,
+}
 
-    fn json(media_type: &'static str, value: &Value) -> Self {
-        Self::new(media_type, value.to_string().into_bytes())
-    }
-
-    fn path(&self) -> String {
-        format!("blobs/{}", self.digest.replace(':', "/"))
+impl<'a> Image<'a> {
+    fn of(content: &Content<'a>) -> Result<Self> {
+        let &Content { name, binary, architecture, created, .. } = content;
+        let mut layer = Folder::new(created);
+        layer.add(name, binary, 0o755)?;
+        let layer = Blob::new(LAYER, layer.finish()?);
+        let time = i64::try_from(created).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
+        let time = time.with_context(|| format!("{created} s is no time"))?.to_string();
+        let config = Blob::json(
+            CONFIG,
+            &json!({
+                "architecture": architecture,
+                "os": "linux",
+                "created": time,
+                "config": {
+                    "User": USER,
+                    "Entrypoint": [format!("/{name}")],
+                    "WorkingDir": "/",
+                    "Labels": labels(content),
+                },
+                "rootfs": {"type": "layers", "diff_ids": [layer.digest]},
+                "history": [{"created": time, "created_by": "cargo xtask image"}],
+            }),
+        );
+        let manifest = Blob::json(
+            MANIFEST,
+            &json!({
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "config": config.descriptor(),
+                "layers": [layer.descriptor()],
+            }),
+        );
+        Ok(Self { layer, config, manifest, architecture })
     }
 
     fn descriptor(&self) -> Value {
-        json!({"mediaType": self.media_type, "digest": self.digest, "size": self.bytes.len()})
+        let mut descriptor = self.manifest.descriptor();
+        descriptor["platform"] = json!({"architecture": self.architecture, "os": "linux"});
+        descriptor
     }
 }
 
-/// A tar archive in which nothing tells who made it, or where.
-struct Folder {
-    tar: tar::Builder<Vec<u8>>,
-    time: u64,
-}
-
-impl Folder {
-    fn new(time: u64) -> Self {
-        Self { tar: tar::Builder::new(Vec::new()), time }
+/// <https://github.com/opencontainers/image-spec/blob/main/annotations.md>
+fn labels(content: &Content<'_>) -> Value {
+    let mut labels = json!({
+        "org.opencontainers.image.licenses": env!("CARGO_PKG_LICENSE"),
+        "org.opencontainers.image.source": harness::images::SOURCE,
+        "org.opencontainers.image.title": format!("daemonset-job {}", content.name),
+        "org.opencontainers.image.url": harness::images::SOURCE,
+        "org.opencontainers.image.version": content.version,
+    });
+    if let Some(revision) = content.revision {
+        labels["org.opencontainers.image.revision"] = json!(revision);
     }
-
-    fn add(&mut self, path: &str, bytes: &[u8], mode: u32) -> Result<()> {
-        let mut header = tar::Header::new_ustar();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(mode);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(self.time);
-        self.tar
-            .append_data(&mut header, path, bytes)
-            .with_context(|| format!("cannot put {path} into an archive"))
-    }
-
-    fn finish(self) -> Result<Vec<u8>> {
-        self.tar.into_inner().context("cannot end an archive")
-    }
+    labels
 }
 
 #[cfg(test)]
@@ -164,6 +142,7 @@ mod tests {
     use std::io::Read as _;
 
     use super::*;
+    use crate::digest::sha256;
 
     const SAMPLE: Content<'_> = Content {
         reference: "registry.example:5000/team/operator:1.2.3",
@@ -171,6 +150,7 @@ mod tests {
         binary: b"\x7fELF",
         architecture: "amd64",
         version: "1.2.3",
+        revision: Some("0123abc"),
         created: 0,
     };
 
@@ -242,5 +222,36 @@ mod tests {
         let annotations = &json_at(&files, "index.json")["manifests"][0]["annotations"];
         assert_eq!(annotations["io.containerd.image.name"], SAMPLE.reference);
         assert_eq!(annotations["org.opencontainers.image.ref.name"], "1.2.3");
+    }
+
+    #[test]
+    fn index_leads_to_the_image_of_each_processor() {
+        let variants = [SAMPLE, Content { architecture: "arm64", ..SAMPLE }];
+        let archive = write_index(SAMPLE.reference, &variants).expect("an archive");
+        let files = files(&archive.bytes);
+        let root = &json_at(&files, "index.json")["manifests"][0];
+        assert_eq!(root["digest"], archive.digest);
+        assert_eq!(root["annotations"]["io.containerd.image.name"], SAMPLE.reference);
+        let index: Value = serde_json::from_slice(blob(&files, root)).expect("an index");
+        let images = index["manifests"].as_array().expect("images");
+        assert_eq!(images.len(), 2);
+        for (image, variant) in images.iter().zip(variants) {
+            assert_eq!(image["platform"]["architecture"], variant.architecture);
+            assert_eq!(image["digest"], write(&variant).expect("an archive").digest);
+            let manifest: Value = serde_json::from_slice(blob(&files, image)).expect("a manifest");
+            blob(&files, &manifest["layers"][0]);
+            let config: Value =
+                serde_json::from_slice(blob(&files, &manifest["config"])).expect("a config");
+            assert_eq!(config["architecture"], variant.architecture);
+            let labels = &config["config"]["Labels"];
+            for (label, expected) in [
+                ("revision", "0123abc"),
+                ("version", "1.2.3"),
+                ("licenses", "Apache-2.0"),
+                ("source", harness::images::SOURCE),
+            ] {
+                assert_eq!(labels[format!("org.opencontainers.image.{label}")], expected);
+            }
+        }
     }
 }

@@ -8,11 +8,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use clap::ValueEnum;
 use harness::paths;
 use harness::process::{Cmd, LogDir};
 use harness::provide::Profile;
 
+use super::cross;
+use super::kept::Build;
 use crate::cargo::cargo;
+use crate::offline::provision::Provision;
 
 /// A build with fat LTO on a small machine, dependencies included.
 const TIMEOUT: Duration = Duration::from_secs(30 * 60);
@@ -25,32 +29,114 @@ const SEPARATOR: &str = "\u{1f}";
 const FLAGS: [&str; 4] =
     ["-C", "target-feature=+crt-static", "-C", "link-arg=-Wl,-z,pack-relative-relocs"];
 
+/// A processor that images are made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Architecture {
+    /// x86-64.
+    Amd64,
+    /// 64-bit ARM.
+    Arm64,
+}
+
+impl Architecture {
+    /// Its name as Go, and so images, have it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// Its name as Rust, QEMU and Debian's cross compilers have it.
+    pub(crate) fn machine(self) -> &'static str {
+        match self {
+            Self::Amd64 => "x86_64",
+            Self::Arm64 => "aarch64",
+        }
+    }
+
+    /// The target triple of a compiler that builds for this one by default, or of its cross compilation.
+    fn target(self, compiler: &Compiler) -> String {
+        match compiler.architecture() {
+            Ok(host) if host == self => compiler.host.clone(),
+            _ => format!("{}-unknown-linux-gnu", self.machine()),
+        }
+    }
+}
+
 /// Where binaries are, and what they run on.
 #[derive(Debug)]
 pub(crate) struct Binaries {
     /// The folder that holds them.
     pub(crate) folder: PathBuf,
-    /// The processor, as Go calls it, and so images do: `amd64`.
-    pub(crate) architecture: &'static str,
+    /// The processor.
+    pub(crate) architecture: Architecture,
 }
 
-/// Builds static binaries of workspace packages.
-///
-/// # Errors
-/// When this is not Linux, or cargo fails.
+/// Builds static binaries of workspace packages for this machine, unless the same were built before.
 pub(crate) async fn build(packages: &[&str], profile: Profile, logs: &LogDir) -> Result<Binaries> {
     let compiler = Compiler::ask(logs).await?;
     let architecture = compiler.architecture()?;
+    let flags = flags();
+    let build = Build {
+        packages,
+        profile: profile.name(),
+        target: &architecture.target(&compiler),
+        compiler: &compiler.commit,
+        flags: &flags,
+    };
+    let folder = build.folder(logs).await?;
+    if !build.is_in(&folder) {
+        let built = compile(packages, profile, architecture, &compiler, logs).await?;
+        build.keep(&built.folder, &folder)?;
+    }
+    Ok(Binaries { folder, architecture })
+}
+
+/// Builds static binaries of workspace packages for a processor, be it that of this machine or another one.
+pub(crate) async fn build_for(
+    architecture: Architecture,
+    packages: &[&str],
+    profile: Profile,
+    provision: &Provision,
+) -> Result<Binaries> {
+    let compiler = Compiler::ask(provision.logs()).await?;
+    if compiler.architecture()? != architecture {
+        cross::ensure(architecture, &architecture.target(&compiler), &compiler.sysroot, provision)
+            .await?;
+    }
+    compile(packages, profile, architecture, &compiler, provision.logs()).await
+}
+
+/// The user's flags of the compiler, and ours.
+fn flags() -> Vec<String> {
     let user = std::env::var("RUSTFLAGS").unwrap_or_default();
-    let mut flags: Vec<_> = user.split_whitespace().map(str::to_owned).collect();
-    flags.extend(FLAGS.map(str::to_owned));
-    flags.extend(remaps(&compiler)?);
+    let flags = user.split_whitespace().map(str::to_owned);
+    flags.chain(FLAGS.map(str::to_owned)).collect()
+}
+
+async fn compile(
+    packages: &[&str],
+    profile: Profile,
+    architecture: Architecture,
+    compiler: &Compiler,
+    logs: &LogDir,
+) -> Result<Binaries> {
+    let target = architecture.target(compiler);
+    let mut flags = flags();
+    flags.extend(remaps(compiler)?);
     // With `--target` the flags reach only what goes into the binaries: procedural macros are
     // shared libraries and cannot be static.
     let mut build = cargo()
-        .args(["build", "--locked", "--profile", profile.name(), "--target", &compiler.host])
+        .args(["build", "--locked", "--profile", profile.name(), "--target", &target])
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join(SEPARATOR))
+        .name(format!("cargo-build-{}", architecture.name()))
         .timeout(TIMEOUT);
+    if target != compiler.host {
+        for (name, value) in cross::environment(architecture, &target) {
+            build = build.env(name, value);
+        }
+    }
     for package in packages {
         build = build.args(["--package", package]);
     }
@@ -58,7 +144,7 @@ pub(crate) async fn build(packages: &[&str], profile: Profile, logs: &LogDir) ->
         "cannot build static binaries; a static C library is needed (Debian: libc6-dev, \
          Fedora: glibc-static)",
     )?;
-    let folder = paths::target().join(&compiler.host).join(profile.name());
+    let folder = paths::target().join(&target).join(profile.name());
     Ok(Binaries { folder, architecture })
 }
 
@@ -87,15 +173,15 @@ impl Compiler {
         })
     }
 
-    fn architecture(&self) -> Result<&'static str> {
+    fn architecture(&self) -> Result<Architecture> {
         let host = &self.host;
         ensure!(
             host.contains("-linux-"),
             "the images hold Linux binaries and this is {host}: run `cargo xtask image` on Linux"
         );
         match host.split('-').next() {
-            Some("x86_64") => Ok("amd64"),
-            Some("aarch64") => Ok("arm64"),
+            Some("x86_64") => Ok(Architecture::Amd64),
+            Some("aarch64") => Ok(Architecture::Arm64),
             _ => bail!("images are made on x86_64 and aarch64, and this is {host}"),
         }
     }

@@ -5,58 +5,13 @@
 use std::fs;
 use std::io;
 
-/// The capabilities by number, as the OCI runtime specification spells them. From
-/// `include/uapi/linux/capability.h`.
-const NAMES: [&str; 41] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN",
-    "CAP_NET_RAW",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_CHROOT",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_MKNOD",
-    "CAP_LEASE",
-    "CAP_AUDIT_WRITE",
-    "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MAC_ADMIN",
-    "CAP_SYSLOG",
-    "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-    "CAP_PERFMON",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
-];
+use rustix::thread::CapabilitySet;
 
-/// The capabilities that the kernel knows and that lie outside the bounding set of a process, so
-/// that neither it nor any of its children can ever have them. `process` is a process id or `self`.
+/// The capabilities that the kernel knows and that lie outside the bounding set of a process.
 ///
-/// # Errors
-/// When `/proc` cannot be read or is not as the kernel writes it.
-pub(crate) fn unavailable_to(process: &str) -> io::Result<Vec<&'static str>> {
+/// Neither it nor any of its children can ever have them. They are spelt as in the specification
+/// of OCI runtimes. `process` is a process id or `self`.
+pub(crate) fn unavailable_to(process: &str) -> io::Result<Vec<String>> {
     let last = fs::read_to_string("/proc/sys/kernel/cap_last_cap")?;
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     missing(&status, last.trim())
@@ -64,12 +19,13 @@ pub(crate) fn unavailable_to(process: &str) -> io::Result<Vec<&'static str>> {
 }
 
 /// What is not in the `CapBnd` line of a process's `status`, up to the kernel's last capability.
-fn missing(status: &str, last: &str) -> Option<Vec<&'static str>> {
+fn missing(status: &str, last: &str) -> Option<Vec<String>> {
     let bounding = status.lines().find_map(|line| line.strip_prefix("CapBnd:"))?;
     let bounding = u64::from_str_radix(bounding.trim(), 16).ok()?;
     let last: usize = last.parse().ok()?;
-    let known = NAMES.iter().take(last + 1).enumerate();
-    Some(known.filter(|(number, _)| bounding & (1 << number) == 0).map(|(_, name)| *name).collect())
+    let known = CapabilitySet::all().iter_names().take(last + 1);
+    let lacking = known.filter(|(_, capability)| bounding & capability.bits() == 0);
+    Some(lacking.map(|(name, _)| format!("CAP_{name}")).collect())
 }
 
 #[cfg(test)]
@@ -88,7 +44,7 @@ mod tests {
     #[test]
     fn cleared_bits_are_named() {
         let lacking = missing(&status("000001fffeffffff"), "40");
-        assert_eq!(lacking, Some(vec!["CAP_SYS_RESOURCE"]));
+        assert_eq!(lacking, Some(vec!["CAP_SYS_RESOURCE".to_owned()]));
     }
 
     #[test]

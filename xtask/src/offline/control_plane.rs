@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use harness::paths;
 use harness::process::{Cmd, LogDir};
-use sha2::{Digest as _, Sha256};
+
+use crate::digest::Hash;
 
 /// The environment variable by which the integration tests learn the image.
 pub(crate) const ENVIRONMENT: &str = "CONTROL_PLANE_IMAGE";
@@ -17,7 +18,7 @@ pub(crate) const TEST_THREADS: &str = "16";
 
 const REPOSITORY: &str = "daemonset-job/control-plane";
 
-/// `docker pull` and `docker build`; the images of Kubernetes have some hundred megabytes.
+/// `docker build`; the images of Kubernetes have some hundred megabytes.
 const DOCKER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// The images that the programs are taken from; each has them in `/usr/local/bin`.
@@ -68,9 +69,9 @@ pub(crate) async fn ensure(sources: &Sources, logs: &LogDir) -> Result<String> {
         inputs.push(read(&context.join(file))?);
     }
     for (_, image) in sources.images() {
-        inputs.push(image_id(image, logs).await?);
+        inputs.push(inspect(image, logs).await?);
     }
-    let image = format!("{REPOSITORY}:{}", tag(&inputs));
+    let image = format!("{REPOSITORY}:{}", Hash::of(&inputs).short());
     if inspect(&image, logs).await.is_ok() {
         return Ok(image);
     }
@@ -88,54 +89,14 @@ pub(crate) async fn ensure(sources: &Sources, logs: &LogDir) -> Result<String> {
 }
 
 fn read(file: &Path) -> Result<String> {
-    std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+    Ok(fs_err::read_to_string(file)?)
 }
 
-/// The content hash of an image, which is pulled when Docker does not have it.
-async fn image_id(image: &str, logs: &LogDir) -> Result<String> {
-    if let Ok(id) = inspect(image, logs).await {
-        return Ok(id);
-    }
-    Cmd::new("docker")
-        .args(["pull", "--quiet", image])
-        .timeout(DOCKER_TIMEOUT)
-        .run(logs)
-        .await
-        .with_context(|| {
-            format!("the integration tests need {image}, which is not here and cannot be pulled")
-        })?;
-    inspect(image, logs).await
-}
-
+/// The content hash of an image.
 async fn inspect(image: &str, logs: &LogDir) -> Result<String> {
     let output = Cmd::new("docker")
         .args(["image", "inspect", "--format", "{{.Id}}", image])
         .run(logs)
         .await?;
     Ok(output.text())
-}
-
-/// The first twelve hexadecimal digits of a hash of all inputs and their borders.
-fn tag(inputs: &[String]) -> String {
-    let mut hash = Sha256::new();
-    for input in inputs {
-        hash.update(input.len().to_le_bytes());
-        hash.update(input);
-    }
-    let digest = hash.finalize();
-    digest[..6].iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn tag_depends_on_every_input_and_its_borders() {
-        let tag = |inputs: &[&str]| {
-            let inputs: Vec<_> = inputs.iter().map(|&input| input.to_owned()).collect();
-            super::tag(&inputs)
-        };
-        assert_eq!(tag(&["a", "b"]).len(), 12);
-        assert_ne!(tag(&["a", "b"]), tag(&["a", "c"]));
-        assert_ne!(tag(&["a", "b"]), tag(&["ab", ""]));
-    }
 }

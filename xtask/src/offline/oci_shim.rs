@@ -115,7 +115,7 @@ fn value_of(args: &[OsString], long: &str, short: char) -> Option<PathBuf> {
     None
 }
 
-fn rewrite(specification: &Specification, unavailable: &[&str]) -> Result<()> {
+fn rewrite(specification: &Specification, unavailable: &[String]) -> Result<()> {
     let path = specification.path();
     let mut document: Value = serde_json::from_slice(&fs::read(path)?)?;
     let Some(process) = specification.process(&mut document) else {
@@ -128,14 +128,14 @@ fn rewrite(specification: &Specification, unavailable: &[&str]) -> Result<()> {
 }
 
 /// Takes capabilities out of every set of a process; returns whether any was there.
-fn drop_capabilities(process: &mut Value, unavailable: &[&str]) -> bool {
+fn drop_capabilities(process: &mut Value, unavailable: &[String]) -> bool {
     let Some(sets) = process.get_mut("capabilities").and_then(Value::as_object_mut) else {
         return false;
     };
     let mut dropped = false;
     for set in sets.values_mut().filter_map(Value::as_array_mut) {
         let before = set.len();
-        set.retain(|name| !name.as_str().is_some_and(|name| unavailable.contains(&name)));
+        set.retain(|name| !name.as_str().is_some_and(|name| unavailable.iter().any(|u| u == name)));
         dropped |= set.len() < before;
     }
     dropped
@@ -199,18 +199,19 @@ mod tests {
                 "ambient": null,
             },
         });
-        assert!(drop_capabilities(&mut process, &["CAP_SYS_RESOURCE"]));
+        let unavailable = ["CAP_SYS_RESOURCE".to_owned()];
+        assert!(drop_capabilities(&mut process, &unavailable));
         let expected = json!({
             "args": ["CAP_SYS_RESOURCE"],
             "capabilities": {"bounding": ["CAP_CHOWN"], "effective": [], "ambient": null},
         });
         assert_eq!(process, expected);
-        assert!(!drop_capabilities(&mut process, &["CAP_SYS_RESOURCE"]));
+        assert!(!drop_capabilities(&mut process, &unavailable));
     }
 
     #[test]
     fn process_without_capabilities_is_left_alone() {
-        assert!(!drop_capabilities(&mut json!({"args": []}), &["CAP_CHOWN"]));
+        assert!(!drop_capabilities(&mut json!({"args": []}), &["CAP_CHOWN".to_owned()]));
     }
 
     #[test]
@@ -222,7 +223,7 @@ mod tests {
             "linux": {"resources": {"memory": {"limit": 18_446_744_073_709_551_615_u64}}},
         });
         fs::write(&path, before.to_string()).expect("written");
-        rewrite(&Specification::Container(path.clone()), &["CAP_BPF"]).expect("edited");
+        rewrite(&Specification::Container(path.clone()), &["CAP_BPF".to_owned()]).expect("edited");
         let after: Value = serde_json::from_slice(&fs::read(&path).expect("read")).expect("JSON");
         assert_eq!(after["process"]["capabilities"]["bounding"], json!(["CAP_KILL"]));
         assert_eq!(after["linux"], before["linux"]);

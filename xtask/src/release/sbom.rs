@@ -13,9 +13,6 @@ use crate::offline::provision::{CARGO_CYCLONEDX, Provision};
 const SUFFIX: &str = "_bin.cdx.json";
 
 /// Writes `<package>.cdx.json` for each package.
-///
-/// # Errors
-/// When cargo-cyclonedx cannot be had, or fails.
 pub(super) async fn write(
     packages: &[&str],
     dist: &Path,

@@ -31,9 +31,6 @@ pub(super) enum Advisories {
 
 /// Checks the dependencies. Advisories are checked only where their database can be fetched: an old
 /// one would say less than it seems to.
-///
-/// # Errors
-/// When a dependency is not as it has to be, or cargo-deny cannot be had.
 pub(super) async fn check(provision: &Provision, phase: &Phase) -> Result<Advisories> {
     let deny = Deny { program: CARGO_DENY.ensure(provision).await?, logs: provision.logs() };
     phase.detail("fetching the crates that no build here needs");

@@ -10,7 +10,7 @@ mod probe;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use futures::StreamExt as _;
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream;
@@ -71,9 +71,6 @@ exit 0
 /// Collects into `folder` what a scenario concerns.
 ///
 /// That is: the namespaces whose names begin with the scenario's, those named here, and all nodes.
-///
-/// # Errors
-/// When a folder cannot be made.
 pub async fn of_scenario(
     probe: &Probe,
     scenario: &str,
@@ -108,9 +105,6 @@ pub async fn of_scenario(
 }
 
 /// Collects the state of the whole cluster, the logs of all pods and those of the nodes into `folder`.
-///
-/// # Errors
-/// When a folder cannot be made.
 pub async fn of_cluster(probe: &Probe, folder: &Path, logs: &LogDir) -> Result<()> {
     let pod_logs = folder.join("pods");
     make(&pod_logs)?;
@@ -200,7 +194,7 @@ fn concerned(found: &str, scenario: &str, others: &[&str]) -> Vec<String> {
 }
 
 fn make(folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
+    Ok(fs_err::create_dir_all(folder)?)
 }
 
 /// Runs a command for its standard output, and leaves no empty file behind.

@@ -63,7 +63,6 @@ fn parse(list: &str) -> Vec<Container> {
 }
 
 /// The last lines of each log in `folder` that was taken from the pods of a namespace.
-#[must_use]
 pub fn tails(folder: &Path, namespace: &str) -> Vec<(PathBuf, Vec<String>)> {
     let entries = std::fs::read_dir(folder);
     let mut files: Vec<_> = entries
@@ -87,7 +86,6 @@ pub fn tails(folder: &Path, namespace: &str) -> Vec<(PathBuf, Vec<String>)> {
 }
 
 /// The last lines of a file; none of one that cannot be read.
-#[must_use]
 pub fn tail(file: &Path, lines: usize) -> Vec<String> {
     let text = std::fs::read(file).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);

@@ -21,6 +21,7 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A command to run. Standard input is empty unless [`Cmd::stdin`] sets it.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct Cmd {
     program: OsString,
     args: Vec<OsString>,
@@ -53,7 +54,6 @@ pub struct Output {
 
 impl Output {
     /// Standard output as text without surrounding white space; bytes that are not UTF-8 are replaced.
-    #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).trim().to_owned()
     }
@@ -77,93 +77,78 @@ impl Cmd {
     }
 
     /// Adds an argument.
-    #[must_use]
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.args.push(arg.as_ref().to_owned());
         self
     }
 
     /// Adds arguments.
-    #[must_use]
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
     /// Sets an environment variable; the rest of the environment is inherited.
-    #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env.push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
         self
     }
 
     /// Takes a variable out of the inherited environment.
-    #[must_use]
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
         self.env.push((name.as_ref().to_owned(), None));
         self
     }
 
     /// Sets the folder that the command runs in.
-    #[must_use]
     pub fn cwd(mut self, path: impl Into<PathBuf>) -> Self {
         self.cwd = Some(path.into());
         self
     }
 
     /// Feeds these bytes to standard input.
-    #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Input::Bytes(bytes.into());
         self
     }
 
     /// Feeds a file to standard input.
-    #[must_use]
     pub fn stdin_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.stdin = Input::File(path.into());
         self
     }
 
     /// Sends standard output straight into a file, for output too large or too binary for the log.
-    #[must_use]
     pub fn stdout_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.stdout = Sink::File(path.into());
         self
     }
 
     /// Sets the timeout. Default: [`DEFAULT_TIMEOUT`].
-    #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
     /// Names the log file. Default: the program and its first argument.
-    #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
     /// Sends every line of standard error as it comes, for those who show how far the command is.
-    #[must_use]
     pub fn stderr_lines(mut self, lines: UnboundedSender<String>) -> Self {
         self.stderr_lines = Some(lines);
         self
     }
 
     /// Ends the command by SIGTERM when nobody waits for it any more: it ends its own children.
-    #[must_use]
     pub fn end_with_sigterm(mut self) -> Self {
         self.end_with = Signal::TERM;
         self
     }
 
     /// Runs the command to its end.
-    ///
-    /// # Errors
-    /// When it cannot be started, exits with anything but 0, or runs into the timeout.
     pub async fn run(self, logs: &LogDir) -> Result<Output, CommandError> {
         let log = logs.next_file(&self.log_name());
         let started = Instant::now();

@@ -25,7 +25,6 @@ pub struct CommandError {
 
 impl CommandError {
     /// The exit code, when the command exited by itself.
-    #[must_use]
     pub fn code(&self) -> Option<i32> {
         match &self.cause {
             Cause::Exit(status) => status.code(),

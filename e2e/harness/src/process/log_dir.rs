@@ -14,14 +14,11 @@ pub struct LogDir {
 
 impl LogDir {
     /// Makes the folder, with its parents. Numbering goes on after the files that are there.
-    ///
-    /// # Errors
-    /// When the folder cannot be made or read.
     pub fn create(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
-        std::fs::create_dir_all(&path)?;
+        fs_err::create_dir_all(&path)?;
         let mut last = 0;
-        for entry in std::fs::read_dir(&path)? {
+        for entry in fs_err::read_dir(&path)? {
             let name = entry?.file_name();
             let number = name.to_string_lossy().split('-').next().map(str::parse);
             if let Some(Ok(number)) = number {
@@ -32,7 +29,6 @@ impl LogDir {
     }
 
     /// The folder.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }

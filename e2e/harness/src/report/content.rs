@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::facts::Machine;
-use crate::progress::{Tally, Timing};
+use crate::progress::{Tally, Timing, seconds};
 
 /// One run.
 #[derive(Clone, Debug, Serialize)]
@@ -19,10 +19,9 @@ pub struct Report {
     /// The command line, the program first.
     pub command: Vec<String>,
     /// When it started.
-    #[serde(serialize_with = "as_text")]
     pub started: Timestamp,
     /// How long it has taken.
-    #[serde(rename = "seconds", serialize_with = "as_seconds")]
+    #[serde(rename = "seconds", serialize_with = "seconds")]
     pub elapsed: Duration,
     /// How it ended.
     pub ending: Ending,
@@ -83,10 +82,9 @@ pub struct Entry {
     /// How it ended.
     pub state: State,
     /// When it started.
-    #[serde(serialize_with = "as_optional_text")]
     pub started: Option<Timestamp>,
     /// How long it took.
-    #[serde(rename = "seconds", serialize_with = "as_seconds")]
+    #[serde(rename = "seconds", serialize_with = "seconds")]
     pub elapsed: Duration,
     /// Why it failed.
     pub error: Option<String>,
@@ -118,7 +116,6 @@ pub struct Handle(pub(super) usize);
 
 impl Report {
     /// That of a run that starts now.
-    #[must_use]
     pub fn start(run: &str, command: Vec<String>) -> Self {
         Self {
             run: run.to_owned(),
@@ -154,7 +151,6 @@ impl Report {
     }
 
     /// Its name, and which run it is when there are several.
-    #[must_use]
     pub fn label(&self, handle: Handle) -> String {
         self.results.get(handle.0).map(Entry::label).unwrap_or_default()
     }
@@ -202,7 +198,6 @@ impl Report {
     /// How many of the entries ended which way.
     ///
     /// What was to run and did not counts as one more failure, unless a failure names it.
-    #[must_use]
     pub fn tally(&self) -> Tally {
         let passed = self.results.iter().filter(|entry| entry.state == State::Passed).count();
         let failed = self.failures().count();
@@ -217,28 +212,12 @@ impl Entry {
     }
 
     /// Its name, and which run it is when there were several.
-    #[must_use]
     pub fn label(&self) -> String {
         match self.round {
             1 => self.name.clone(),
             round => format!("{} (run {round})", self.name),
         }
     }
-}
-
-fn as_text<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(time)
-}
-
-fn as_optional_text<S: Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => to.collect_str(time),
-        None => to.serialize_none(),
-    }
-}
-
-fn as_seconds<S: Serializer>(elapsed: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_f64(elapsed.as_secs_f64())
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ const SLOWEST: usize = 5;
 const ERROR_LINES: usize = 30;
 
 /// The last lines of a run: failures, the slowest scenarios, artifacts, and how to run what failed once more.
-#[must_use]
 pub fn summary(report: &Report, artifacts: &Path, rerun: Option<&str>) -> Vec<String> {
     let mut lines = Vec::from_iter(cut_short(report));
     for entry in report.failures() {

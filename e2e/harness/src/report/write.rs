@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::content::{Ending, Report};
 use super::junit;
@@ -24,9 +24,6 @@ pub enum Format {
 
 impl Report {
     /// Writes it into a folder in these forms.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
     pub fn write(&mut self, folder: &Path, formats: &[Format]) -> Result<()> {
         if self.ending == Ending::Running {
             self.elapsed = self.clock.elapsed();
@@ -38,9 +35,8 @@ impl Report {
             };
             // Moved there whole, so that no reader sees half of it.
             let (path, new) = (folder.join(file), folder.join(format!("{file}.new")));
-            std::fs::write(&new, text)
-                .and_then(|()| std::fs::rename(&new, &path))
-                .with_context(|| format!("cannot write {}", path.display()))?;
+            fs_err::write(&new, text)?;
+            fs_err::rename(&new, &path)?;
         }
         Ok(())
     }

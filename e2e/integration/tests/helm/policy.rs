@@ -1,6 +1,6 @@
 //! The admission policy of the chart, enforced by the API server.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use api::job::Job;
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use super::{Helm, NAMESPACE, of_kind};
 use crate::admission::{
-    delete_policy, refusal, scope, until_refused, warnings, with_pod, with_template,
+    decides, delete_policy, refusal, scope, until_refused, warnings, with_pod, with_template,
 };
 use crate::job::manifest;
-use crate::test::{Test, shared};
+use crate::test::{Test, shared_test};
 
 const PATHS: &str = "a directory of the node is not one of: /tmp, /opt//jobs/**";
 
@@ -143,72 +143,49 @@ fn forbidden() -> Vec<(Value, &'static str)> {
     forbidden
 }
 
-#[test]
-fn policy_of_the_chart_has_no_warning_and_refuses_what_the_operator_would_refuse() {
-    shared(async |cx| {
-        let paths = ["--set", "policy.allowedHostPaths={/tmp,/opt//jobs/**}"];
-        let features = ["--set-json", "policy.allowedPodFeatures=[]"];
-        let (policy, binding) = rendered(cx, &[paths, features].concat()).await?;
-        let warnings = warnings(cx, &policy).await?;
-        ensure!(warnings.is_empty(), "{warnings:?}");
-        // Not forbidden yet, so it is the policy that refuses it below.
-        let first = mounted("/");
-        ensure!(refusal(cx, &first).await?.is_none());
-        let older = cx.apply(&manifest("older").mount("/")).await?;
-        let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(cx.client.clone());
-        bindings.create(&PostParams::default(), &binding).await?;
-        until_refused(cx, &first, true).await?;
+#[apply(shared_test)]
+async fn policy_of_the_chart_has_no_warning_and_refuses_what_the_operator_would_refuse(
+    cx: &Test,
+) -> Result<()> {
+    let paths = ["--set", "policy.allowedHostPaths={/tmp,/opt//jobs/**}"];
+    let features = ["--set-json", "policy.allowedPodFeatures=[]"];
+    let (policy, binding) = rendered(cx, &[paths, features].concat()).await?;
+    let warnings = warnings(cx, &policy).await?;
+    ensure!(warnings.is_empty(), "{warnings:?}");
+    let older = cx.apply(&manifest("older").mount("/")).await?;
+    decides(cx, &binding, &mounted("/"), allowed(), forbidden()).await?;
 
-        for spec in allowed() {
-            let refusal = refusal(cx, &spec).await?;
-            ensure!(refusal.is_none(), "{spec}: {refusal:?}");
-        }
-        for (spec, message) in forbidden() {
-            let refusal = refusal(cx, &spec).await?.with_context(|| format!("{spec} is taken"))?;
-            let is_so = refusal.contains("denied request: ") && refusal.contains(message);
-            ensure!(is_so, "{spec}: {refusal}");
-        }
-
-        // Only the spec counts: the garbage collector takes its finalizer from an older Job.
-        let jobs = older.api::<Job>();
-        let label = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
-        jobs.patch("older", &PatchParams::default(), &label).await?;
-        jobs.delete("older", &DeleteParams::foreground()).await?;
-        let is_gone = async {
-            while jobs.get_opt("older").await?.is_some() {
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            }
-            anyhow::Ok(())
-        };
-        tokio::time::timeout(crate::test::TIMEOUT, is_gone).await.context("it stays")??;
-        delete_policy(cx).await
-    });
+    // Only the spec counts: the garbage collector takes its finalizer from an older Job.
+    let jobs = older.api::<Job>();
+    let label = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
+    jobs.patch("older", &PatchParams::default(), &label).await?;
+    jobs.delete("older", &DeleteParams::foreground()).await?;
+    older.until_gone().await?;
+    delete_policy(cx).await
 }
 
-#[test]
-fn annotations_of_a_namespace_count_in_place_of_the_values() {
-    shared(async |cx| {
-        let (policy, binding) = rendered(cx, &["--set", "policy.allowedHostPaths={/tmp}"]).await?;
-        let params = PostParams::default();
-        let policies: Api<ValidatingAdmissionPolicy> = Api::all(cx.client.clone());
-        policies.create(&params, &policy).await?;
-        let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(cx.client.clone());
-        bindings.create(&params, &binding).await?;
-        let (path, feature) = (mounted("/var"), with_pod(json!({"hostPID": true})));
-        until_refused(cx, &path, true).await?;
-        ensure!(refusal(cx, &feature).await?.is_none());
+#[apply(shared_test)]
+async fn annotations_of_a_namespace_count_in_place_of_the_values(cx: &Test) -> Result<()> {
+    let (policy, binding) = rendered(cx, &["--set", "policy.allowedHostPaths={/tmp}"]).await?;
+    let params = PostParams::default();
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(cx.client.clone());
+    policies.create(&params, &policy).await?;
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(cx.client.clone());
+    bindings.create(&params, &binding).await?;
+    let (path, feature) = (mounted("/var"), with_pod(json!({"hostPID": true})));
+    until_refused(cx, &path, true).await?;
+    ensure!(refusal(cx, &feature).await?.is_none());
 
-        let namespaces: Api<Namespace> = Api::all(cx.client.clone());
-        let annotations = Patch::Merge(json!({"metadata": {"annotations": {
-            "daemonset.darkowlzz.space/allowed-host-paths": "/opt, /var/**",
-            "daemonset.darkowlzz.space/allowed-pod-features": "Secrets, Privileged",
-        }}}));
-        namespaces.patch(&cx.namespace, &PatchParams::default(), &annotations).await?;
-        until_refused(cx, &path, false).await?;
-        until_refused(cx, &mounted("/tmp"), true).await?;
-        ensure!(refusal(cx, &feature).await?.is_some());
-        let privileged = json!({"securityContext": {"privileged": true}});
-        ensure!(refusal(cx, &with_container("containers", &privileged)).await?.is_none());
-        delete_policy(cx).await
-    });
+    let namespaces: Api<Namespace> = Api::all(cx.client.clone());
+    let annotations = Patch::Merge(json!({"metadata": {"annotations": {
+        "daemonset.darkowlzz.space/allowed-host-paths": "/opt, /var/**",
+        "daemonset.darkowlzz.space/allowed-pod-features": "Secrets, Privileged",
+    }}}));
+    namespaces.patch(&cx.namespace, &PatchParams::default(), &annotations).await?;
+    until_refused(cx, &path, false).await?;
+    until_refused(cx, &mounted("/tmp"), true).await?;
+    ensure!(refusal(cx, &feature).await?.is_some());
+    let privileged = json!({"securityContext": {"privileged": true}});
+    ensure!(refusal(cx, &with_container("containers", &privileged)).await?.is_none());
+    delete_policy(cx).await
 }

@@ -38,23 +38,11 @@ async fn mutate(cx: &Test, mutation: Value) -> Result<()> {
 
 /// Waits until the API server has noticed the policy.
 async fn until_mutated(cx: &Test) -> Result<()> {
-    let labels = json!({"app": "probe"});
-    let probe: DaemonSet = serde_json::from_value(json!({
-        "metadata": {"name": "probe"},
-        "spec": {"selector": {"matchLabels": labels}, "template": {
-            "metadata": {"labels": labels},
-            "spec": {"nodeSelector": {"no": "node"}, "containers": [{"name": "c", "image": "i"}]},
-        }},
-    }))?;
-    let params = PostParams { dry_run: true, ..PostParams::default() };
-    for _ in 0..200 {
-        let created = cx.api::<DaemonSet>().create(&params, &probe).await?;
-        if template(&created)["metadata"]["labels"]["mutated"] == "yes" {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    anyhow::bail!("the policy never takes effect")
+    cx.until("the policy is in force", async || {
+        let probed = template(&cx.probe_foreign().await?);
+        Ok(probed["metadata"]["labels"]["mutated"] == "yes")
+    })
+    .await
 }
 
 async fn forget_mutation(cx: &Test) -> Result<()> {
@@ -66,60 +54,54 @@ async fn forget_mutation(cx: &Test) -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn what_admission_adds_stays_and_makes_no_hot_loop() {
-    shared(async |cx| {
-        let (operator, _terminator) = cx.both().await?;
-        let added = "Object.spec.template{\
-            metadata: Object.spec.template.metadata{labels: {\"mutated\": \"yes\"}}, \
-            spec: Object.spec.template.spec{containers: [\
-                Object.spec.template.spec.containers{name: \"injected\", image: \"example.org/i:1\"}]}}";
-        let expression = format!("Object{{spec: Object.spec{{template: {added}}}}}");
-        let apply = json!({"expression": expression});
-        mutate(cx, json!({"patchType": "ApplyConfiguration", "applyConfiguration": apply})).await?;
-        let job = cx.apply(&exit_code_manifest("mutated")).await?;
-        let old = job.pods().await?;
-        let now = template(&job.daemon_set().await?);
-        ensure!(now["spec"]["containers"].as_array().is_some_and(|all| all.len() == 2), "{now}");
-        let image = json!({"name": "job-container", "image": "example.org/other:1"});
-        patch(&job, "kubectl-set", json!({"template": {"spec": {"initContainers": [image]}}}))
-            .await?;
-        let back =
-            until(&job, "our image", |it| worker(it)["image"] != "example.org/other:1").await?;
-        ensure!(template(&back)["spec"]["containers"].as_array().is_some_and(|all| all.len() == 2));
-        settle().await;
-        let before = daemon_set_writes(&operator);
-        settle().await;
-        ensure!(daemon_set_writes(&operator) == before, "it goes on writing");
-        ensure!(old.len() == 3);
-        for node in crate::cluster::NODES {
-            job.pod(node).await?.exit(0)?;
-        }
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        forget_mutation(cx).await
-    });
+#[apply(shared_test)]
+async fn what_admission_adds_stays_and_makes_no_hot_loop(cx: &Test) -> Result<()> {
+    let (operator, _terminator) = cx.both().await?;
+    let added = "Object.spec.template{\
+        metadata: Object.spec.template.metadata{labels: {\"mutated\": \"yes\"}}, \
+        spec: Object.spec.template.spec{containers: [\
+            Object.spec.template.spec.containers{name: \"injected\", image: \"example.org/i:1\"}]}}";
+    let expression = format!("Object{{spec: Object.spec{{template: {added}}}}}");
+    let apply = json!({"expression": expression});
+    mutate(cx, json!({"patchType": "ApplyConfiguration", "applyConfiguration": apply})).await?;
+    let job = cx.apply(&exit_code_manifest("mutated")).await?;
+    let old = job.pods().await?;
+    let now = template(&job.daemon_set().await?);
+    ensure!(now["spec"]["containers"].as_array().is_some_and(|all| all.len() == 2), "{now}");
+    let image = json!({"name": "job-container", "image": "example.org/other:1"});
+    patch(&job, "kubectl-set", json!({"template": {"spec": {"initContainers": [image]}}})).await?;
+    let back = until(&job, "our image", |it| worker(it)["image"] != "example.org/other:1").await?;
+    ensure!(template(&back)["spec"]["containers"].as_array().is_some_and(|all| all.len() == 2));
+    settle().await;
+    let before = daemon_set_writes(&operator);
+    settle().await;
+    ensure!(daemon_set_writes(&operator) == before, "it goes on writing");
+    ensure!(old.len() == 3);
+    for node in crate::cluster::NODES {
+        job.pod(node).await?.exit(0)?;
+    }
+    job.until_ended("Completed", "done on 3 of 3 nodes").await?;
+    forget_mutation(cx).await
 }
 
-#[test]
-fn admission_that_decides_about_nodes_ends_no_job_and_is_reported() {
-    shared(async |cx| {
-        let (operator, _terminator) = cx.both().await?;
-        let add = |path: &str, value: &str| {
-            format!("JSONPatch{{op: \"add\", path: \"/spec/template/{path}\", value: \"{value}\"}}")
-        };
-        let patches = [add("metadata/labels/mutated", "yes"), add("spec/nodeSelector/no", "node")];
-        let patch = json!({"expression": format!("[{}]", patches.join(", "))});
-        mutate(cx, json!({"patchType": "JSONPatch", "jsonPatch": patch})).await?;
-        let job = cx.apply(&exit_code_manifest("nowhere")).await?;
-        let edited = job.until_condition(DAEMON_SET_EDITED).await?;
-        ensure!(edited.message.contains("spec.template.spec.nodeSelector"), "{edited:?}");
-        let before = daemon_set_writes(&operator);
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        let writes = daemon_set_writes(&operator) - before;
-        ensure!(writes <= 5, "{writes} writes in 5 s");
-        runs_on(&job).await?;
-        forget_mutation(cx).await?;
-        job.pods().await?;
-        succeed(&job).await
-    });
+#[apply(shared_test)]
+async fn admission_that_decides_about_nodes_ends_no_job_and_is_reported(cx: &Test) -> Result<()> {
+    let (operator, _terminator) = cx.both().await?;
+    let add = |path: &str, value: &str| {
+        format!("JSONPatch{{op: \"add\", path: \"/spec/template/{path}\", value: \"{value}\"}}")
+    };
+    let patches = [add("metadata/labels/mutated", "yes"), add("spec/nodeSelector/no", "node")];
+    let patch = json!({"expression": format!("[{}]", patches.join(", "))});
+    mutate(cx, json!({"patchType": "JSONPatch", "jsonPatch": patch})).await?;
+    let job = cx.apply(&exit_code_manifest("nowhere")).await?;
+    let edited = job.until_condition(DAEMON_SET_EDITED).await?;
+    ensure!(edited.message.contains("spec.template.spec.nodeSelector"), "{edited:?}");
+    let before = daemon_set_writes(&operator);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let writes = daemon_set_writes(&operator) - before;
+    ensure!(writes <= 5, "{writes} writes in 5 s");
+    runs_on(&job).await?;
+    forget_mutation(cx).await?;
+    job.pods().await?;
+    job.complete_by_exit_code().await
 }

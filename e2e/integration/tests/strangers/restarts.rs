@@ -2,43 +2,37 @@
 
 use super::*;
 
-#[test]
-fn operator_that_starts_anew_adopts_a_daemon_set_that_nobody_has_edited() {
-    shared(async |cx| {
-        let (operator, _terminator) = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("adopted")).await?;
-        let pods = job.pods().await?;
-        pods[0].exit(0)?;
-        job.until_completed("1/3").await?;
-        operator.end().await?;
-        let operator = cx.operator().await?;
-        pods[1].exit(0)?;
-        job.until_completed("2/3").await?;
-        ensure!(daemon_set_writes(&operator) == 0, "{:?}", operator.writes());
-        pods[2].exit(0)?;
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn operator_that_starts_anew_adopts_a_daemon_set_that_nobody_has_edited(
+    cx: &Test,
+) -> Result<()> {
+    let (operator, _terminator) = cx.both().await?;
+    let job = cx.apply(&exit_code_manifest("adopted")).await?;
+    let pods = job.pods().await?;
+    pods[0].exit(0)?;
+    job.until_completed("1/3").await?;
+    operator.end().await?;
+    let operator = cx.operator().await?;
+    pods[1].exit(0)?;
+    job.until_completed("2/3").await?;
+    ensure!(daemon_set_writes(&operator) == 0, "{:?}", operator.writes());
+    pods[2].exit(0)?;
+    job.until_all_done().await
 }
 
-#[test]
-fn pods_of_an_equal_template_count_for_an_operator_that_starts_anew() {
-    shared(async |cx| {
-        let (operator, _terminator) = cx.both().await?;
-        let job = cx.apply(&exit_code_manifest("equal-again")).await?;
-        let pods = job.pods().await?;
-        operator.kill();
-        // While the DaemonSet controller replaces nothing, for `OnDelete`.
-        let strategy = json!({"type": "OnDelete", "rollingUpdate": null});
-        patch(&job, "a-tool", json!({"updateStrategy": strategy})).await?;
-        let label = |value: Value| json!({"template": {"metadata": {"labels": {"x": value}}}});
-        patch(&job, "a-tool", label(json!("y"))).await?;
-        patch(&job, "a-tool", label(Value::Null)).await?;
-        let _operator = cx.operator().await?;
-        for pod in &pods {
-            pod.exit(0)?;
-        }
-        job.until_ended("Completed", "done on 3 of 3 nodes").await?;
-        Ok(())
-    });
+#[apply(shared_test)]
+async fn pods_of_an_equal_template_count_for_an_operator_that_starts_anew(cx: &Test) -> Result<()> {
+    let (operator, _terminator) = cx.both().await?;
+    let job = cx.apply(&exit_code_manifest("equal-again")).await?;
+    let pods = job.pods().await?;
+    operator.kill();
+    // While the DaemonSet controller replaces nothing, for `OnDelete`.
+    let strategy = json!({"type": "OnDelete", "rollingUpdate": null});
+    patch(&job, "a-tool", json!({"updateStrategy": strategy})).await?;
+    let label = |value: Value| json!({"template": {"metadata": {"labels": {"x": value}}}});
+    patch(&job, "a-tool", label(json!("y"))).await?;
+    patch(&job, "a-tool", label(Value::Null)).await?;
+    let _operator = cx.operator().await?;
+    exit_well(&pods)?;
+    job.until_all_done().await
 }

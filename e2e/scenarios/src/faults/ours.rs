@@ -57,7 +57,7 @@ pub(crate) async fn both_killed(env: &ScenarioEnv<'_>) -> Result<()> {
 }
 
 /// Waits until our pod runs, with other containers than these.
-async fn until_running(env: &ScenarioEnv<'_>, before: &BTreeSet<String>) -> Result<Pod> {
+pub(crate) async fn until_running(env: &ScenarioEnv<'_>, before: &BTreeSet<String>) -> Result<Pod> {
     let pods: Api<Pod> = Api::namespaced(env.cx.client.clone(), &env.cx.deployed.namespace);
     env.wait
         .watch(pods, watcher::Config::default(), "our pod running again", |pods: &Objects<Pod>| {

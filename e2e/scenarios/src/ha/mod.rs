@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use api::labels::OPERATOR;
+use harness::job_handle::node_of;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt as _};
 use testbed::faults::{self, Fault, kill};
@@ -90,8 +91,7 @@ pub(crate) async fn frozen_leader_is_replaced(env: &ScenarioEnv<'_>) -> Result<(
     let leases = Leases::watch(env);
     let leaders = leases.until_led(&Leaders::new()).await?;
     let operator = pod(env, leader_of(&leaders)?).await?;
-    let name = operator.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
-    let is_its = |node: &&Node| Some(node.name()) == name;
+    let is_its = |node: &&Node| Some(node.name()) == node_of(&operator);
     let (frozen, others): (Vec<_>, Vec<_>) = env.nodes.iter().partition(is_its);
     let frozen = frozen.first().copied().context("the leader is on no node")?;
     let all: Vec<_> = env.nodes.iter().collect();

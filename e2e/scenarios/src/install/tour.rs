@@ -83,7 +83,7 @@ impl<'s> Reader<'s> {
         std::fs::create_dir(folder.path().join("bin"))?;
         link(&cluster.record().kubectl, "bin/kubectl")?;
         let kubeconfig = folder.path().join("kubeconfig");
-        std::fs::copy(cluster.kubeconfig(), &kubeconfig).context("cannot copy the kubeconfig")?;
+        fs_err::copy(cluster.kubeconfig(), &kubeconfig)?;
         let this = Self { env, folder, kubeconfig };
         let namespace = env.namespace;
         this.run(
@@ -96,8 +96,7 @@ impl<'s> Reader<'s> {
 
     async fn take(&self, step: &Step<'_>) -> Result<()> {
         match step {
-            Step::File { name, text } => std::fs::write(self.folder.path().join(name), text)
-                .with_context(|| format!("cannot write {name}")),
+            Step::File { name, text } => Ok(fs_err::write(self.folder.path().join(name), text)?),
             Step::Type { place, script, shown } => {
                 let nodes = format!("{}-", self.env.cx.cluster.record().name);
                 let script = script.replace(NODES, &nodes);

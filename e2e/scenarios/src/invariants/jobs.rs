@@ -8,7 +8,7 @@ use api::job::Job;
 use futures::StreamExt as _;
 use futures::future::try_join_all;
 use harness::job_builder::JobBuilder;
-use harness::wait::{EverySecond, Objects, State, Waiter};
+use harness::wait::{EverySecond, State, Waiter};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, PostParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -29,7 +29,6 @@ pub struct Counter {
 
 impl Counter {
     /// Counts from now on, with what is there already.
-    #[must_use]
     pub fn start(client: &Client) -> Self {
         let seen = Arc::<Mutex<BTreeSet<String>>>::default();
         let jobs: Api<Job> = Api::all(client.clone());
@@ -49,7 +48,6 @@ impl Counter {
     }
 
     /// How many so far.
-    #[must_use]
     pub fn count(&self) -> usize {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
@@ -63,9 +61,6 @@ impl Drop for Counter {
 
 /// Runs as many small Jobs at once as it takes for a process to settle, and waits until they are gone;
 /// their pods may still be leaving.
-///
-/// # Errors
-/// When the API server refuses, or the Jobs are not gone in time.
 pub async fn the_first(client: &Client, wait: &Waiter<'_>) -> Result<()> {
     remove(client, wait).await?;
     let mut namespace = Namespace::default();
@@ -96,11 +91,5 @@ async fn remove(client: &Client, wait: &Waiter<'_>) -> Result<()> {
         return Ok(());
     }
     namespaces.delete(NAMESPACE, &DeleteParams::default()).await?;
-    let config = watcher::Config::default().fields(&format!("metadata.name={NAMESPACE}"));
-    let expected = format!("namespace {NAMESPACE} gone");
-    wait.watch(namespaces, config, &expected, |found: &Objects<Namespace>| match found.is_empty() {
-        true => State::Reached(()),
-        false => State::Waiting("it is still there".to_owned()),
-    })
-    .await
+    wait.gone(namespaces, NAMESPACE).await
 }

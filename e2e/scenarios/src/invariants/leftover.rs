@@ -39,9 +39,6 @@ impl fmt::Display for Ours {
 
 /// Lists every object of every kind that the API server knows, and returns those that are Jobs of ours,
 /// that a Job of ours owns, or that carry the label of Jobs or of scenarios.
-///
-/// # Errors
-/// When the API server does not list a kind that it says it has.
 pub async fn ours(client: &Client) -> Result<Vec<Ours>> {
     let discovery = Discovery::new(client.clone()).run().await?;
     let kinds: Vec<_> = discovery

@@ -50,7 +50,6 @@ impl Samples {
     ///
     /// `left` pods are still there, for the scenario that made them has failed: each may have its log
     /// followed, which takes a connection.
-    #[must_use]
     pub fn assess(&self, left: u64) -> Vec<ResourceUse> {
         let Some((last, earlier)) = self.0.split_last() else { return Vec::new() };
         let assessed = last.sample.iter().filter_map(|(process, after)| {

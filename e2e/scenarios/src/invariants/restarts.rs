@@ -8,7 +8,6 @@ use kube::ResourceExt as _;
 const BY_OTHERS: [i32; 4] = [0, 128 + 15, 128 + 9, 255];
 
 /// The containers of these pods that ended without anybody's doing, with how.
-#[must_use]
 pub fn by_themselves(pods: &[Pod]) -> Vec<String> {
     let ends = pods.iter().flat_map(|pod| {
         let statuses = pod.status.iter().flat_map(|status| &status.container_statuses).flatten();

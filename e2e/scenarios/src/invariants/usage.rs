@@ -57,9 +57,6 @@ pub struct Usage {
 pub type Sample = BTreeMap<Process, Usage>;
 
 /// Looks at the processes of these names on all nodes.
-///
-/// # Errors
-/// When a node does not answer.
 pub async fn sample(cluster: &Cluster, names: &[&str], logs: &LogDir) -> Result<Sample> {
     let nodes = cluster.nodes().await?;
     let samples = try_join_all(nodes.iter().map(|node| on_node(node, names, logs))).await?;

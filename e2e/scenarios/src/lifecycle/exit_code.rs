@@ -1,6 +1,6 @@
 //! Jobs of ordinary images, which are done when they exit with 0.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use futures::future::try_join_all;
 use harness::paths;
 
@@ -20,8 +20,7 @@ pub(crate) async fn completes_the_job(env: &ScenarioEnv<'_>) -> Result<()> {
     env.on_all_nodes(&["touch", "--date", "8 days ago", OLD]).await?;
     env.on_all_nodes(&["touch", YOUNG]).await?;
     let path = paths::workspace().join(MANIFEST);
-    let manifest = std::fs::read_to_string(&path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let manifest = fs_err::read_to_string(&path)?;
     let job = env.job(JOB);
     let (life, ()) = job.until_deleted(env.apply(&manifest)).await?;
     let has = |path| try_join_all(env.nodes.iter().map(move |node| node.has(path)));

@@ -2,5 +2,4 @@
 
 pub(crate) mod exit_code;
 pub(crate) mod explained;
-pub(crate) mod failures;
 pub mod sample_job;

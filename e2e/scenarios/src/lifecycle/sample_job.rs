@@ -56,9 +56,6 @@ impl fmt::Display for Measured {
 }
 
 /// Runs the sample once, and asserts its result.
-///
-/// # Errors
-/// When an assertion fails or the cluster does not answer.
 pub async fn run(cx: Context<'_>) -> Result<Measured> {
     let deadline = Deadline::after(LIMIT);
     let wait = Waiter::new(cx.client, cx.phase, NAMESPACE, deadline);

@@ -1,6 +1,7 @@
 //! How much memory the terminator takes while something happens.
 
 use anyhow::{Context as _, Result, ensure};
+use harness::job_handle::node_of;
 use testbed::kind::Node;
 
 use crate::support::env::ScenarioEnv;
@@ -42,7 +43,7 @@ impl<'a> TerminatorMemory<'a> {
     /// Takes the level, and begins to look for the peak.
     pub(crate) async fn watch(env: &'a ScenarioEnv<'a>) -> Result<Self> {
         let pods = env.cx.deployed.pods(env.cx.client).await?;
-        let name = pods.first().and_then(|pod| pod.spec.as_ref()?.node_name.as_deref());
+        let name = pods.first().and_then(node_of);
         let name = name.context("the operator's pod is on no node")?;
         let node = env.nodes.iter().find(|node| node.name() == name);
         let node = node.with_context(|| format!("the cluster has no node {name}"))?;

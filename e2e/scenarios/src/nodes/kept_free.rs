@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
-use harness::job_handle;
+use harness::job_handle::{self, node_of};
 use k8s_openapi::api::core::v1::{Node as KubeNode, Pod};
 use kube::{Api, ResourceExt as _};
 
@@ -66,10 +66,7 @@ async fn run(env: &ScenarioEnv<'_>) -> Result<()> {
 /// A node that our own pod can do without: the taint evicts it.
 async fn node_without_ours(env: &ScenarioEnv<'_>) -> Result<String> {
     let ours = env.cx.deployed.pods(env.cx.client).await?;
-    let is_ours = |name: &str| {
-        ours.iter()
-            .any(|pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some(name))
-    };
+    let is_ours = |name: &str| ours.iter().any(|pod| node_of(pod) == Some(name));
     let mut names = env.nodes.iter().rev().map(|node| node.name());
     let name = names.find(|name| !is_ours(name)).context("our own pods are on every node")?;
     Ok(name.to_owned())

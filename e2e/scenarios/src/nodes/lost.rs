@@ -2,6 +2,7 @@
 //! before.
 
 use anyhow::{Context as _, Result, ensure};
+use harness::job_handle::node_of;
 use testbed::faults::{self, Fault};
 use testbed::kind::Node;
 
@@ -73,12 +74,7 @@ impl<'a> Nodes<'a> {
     async fn choose(env: &'a ScenarioEnv<'_>, ours: Ours) -> Result<Self> {
         let control_plane = env.cx.cluster.control_plane().await?;
         let pods = env.cx.deployed.pods(env.cx.client).await?;
-        let is_of_ours = |node: &Node| {
-            pods.iter().any(|pod| {
-                let name = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
-                name == Some(node.name())
-            })
-        };
+        let is_of_ours = |node: &Node| pods.iter().any(|pod| node_of(pod) == Some(node.name()));
         let (chosen, others): (Vec<_>, Vec<_>) = env.nodes.iter().partition(|node| {
             node.name() != control_plane.name() && is_of_ours(node) == (ours == Ours::There)
         });

@@ -87,7 +87,9 @@ pub(crate) async fn failed_before(env: &ScenarioEnv<'_>) -> Result<()> {
         ensure!(is_so, "{}", describe(&job));
         let failed = find_node(&job, node.name()).context("the failed node is not listed")?;
         let is_so = failed.state == NodeState::Failed && failed.exit_code == Some(3);
-        ensure!(is_so, "{failed:?}");
+        ensure!(is_so && failed.restarts >= 1, "{failed:?}");
+        let message = failed.message.as_deref().unwrap_or_default();
+        ensure!(message.contains("no space left"), "what it logged last is lost: {failed:?}");
     }
     Ok(())
 }
@@ -101,16 +103,7 @@ async fn until_second_run(
     before: &Containers,
 ) -> Result<Containers> {
     env.until_pods("a further run of both Jobs", |pods| {
-        let on_node = pods.iter().filter(|pod| {
-            pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some(node.name())
-        });
-        let running: Containers = on_node
-            .filter_map(|pod| {
-                let container = work::running_container(pod)?;
-                Some((pod.name_any(), container.to_owned()))
-            })
-            .filter(|(pod, container)| before.get(pod) != Some(container))
-            .collect();
+        let running = work::running_containers(pods, &[node], before);
         let is_later = |pod: &&&Pod| running.contains_key(&pod.name_any()) && restarts(pod) > 0;
         let is_so =
             running.len() == 2 && (!before.is_empty() || pods.iter().filter(is_later).count() == 2);
@@ -142,6 +135,7 @@ fn failing(env: &ScenarioEnv<'_>, name: &str, node: &Node) -> JobBuilder {
                 until [ -e /basetarget/fail ]; do sleep 0.2; done
             fi
             touch /basetarget/{name}-failed
+            echo "no space left" >&2
             exit 3
         fi
         until [ -e /basetarget/go ]; do sleep 0.2; done

@@ -1,3 +1,5 @@
-//! Rollouts of operator and terminator while Jobs run.
+//! Rollouts: of work to the nodes, one after another, and of the operator while Jobs run.
 
+pub(crate) mod suspension;
+pub(crate) mod turns;
 pub(crate) mod upgrade;

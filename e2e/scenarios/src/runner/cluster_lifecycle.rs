@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
 use harness::file_lock::FileLock;
-use harness::paths;
+use harness::paths::{self, if_there};
 use harness::process::LogDir;
 use harness::progress::Progress;
 use harness::report::Ending;
@@ -43,13 +43,8 @@ pub(super) fn names_of_this_checkout() -> String {
 
 /// The folders with a record of a cluster.
 pub(super) fn recorded() -> Result<Vec<(PathBuf, Record)>> {
-    let runs = runs();
-    let entries = match std::fs::read_dir(&runs) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.with_context(|| format!("cannot read {}", runs.display()))?,
-    };
     let mut recorded = Vec::new();
-    for entry in entries {
+    for entry in if_there(fs_err::read_dir(runs()))?.into_iter().flatten() {
         let folder = entry?.path();
         if folder.is_dir()
             && let Some(record) = Record::load(&folder)?
@@ -86,8 +81,7 @@ impl ClusterLifecycle {
             true => folder_that_stays(options.cluster.as_deref()),
             false => run.to_owned(),
         };
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
+        fs_err::create_dir_all(&folder)?;
         let lock = FileLock::try_take(&folder.join(LOCK))?.context(
             "another `cargo xtask e2e` is using the cluster that stays: wait for its end, or run without --reuse",
         )?;

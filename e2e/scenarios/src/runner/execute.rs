@@ -85,7 +85,10 @@ async fn work(run: &Run, selection: &Selection, plan: &[Planned], cx: &Context) 
 /// The needs of the scenarios beside what every run prepares.
 fn needs(plan: &[Planned]) -> Needs {
     let scenarios = || plan.iter().filter_map(|planned| planned.listed.scenario);
-    Needs { network_policies: scenarios().any(|scenario| scenario.needs_network_policies) }
+    Needs {
+        network_policies: scenarios().any(|scenario| scenario.needs_network_policies),
+        release: scenarios().any(|scenario| scenario.needs_release),
+    }
 }
 
 /// Shows the ends of the logs that were taken from our own pods when the last scenario failed.

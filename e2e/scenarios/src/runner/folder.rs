@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use harness::paths::if_there;
 use harness::process::LogDir;
 use harness::report::{JSON, JUNIT};
 use harness::{artifacts, paths};
@@ -22,7 +23,7 @@ pub(super) fn runs() -> PathBuf {
 /// A fresh folder for the logs of an action that is no run.
 pub(super) fn logs_of(action: &str) -> Result<LogDir> {
     let path = paths::target().join("xtask").join(action).join(paths::run_name());
-    LogDir::create(&path).with_context(|| format!("cannot make {}", path.display()))
+    Ok(LogDir::create(path)?)
 }
 
 /// The folders of one run.
@@ -50,8 +51,7 @@ impl RunFolder {
             }
             None => path.clone(),
         };
-        let logs = LogDir::create(path.join("logs"))
-            .with_context(|| format!("cannot make {}", path.display()))?;
+        let logs = LogDir::create(path.join("logs"))?;
         Ok(Self { name, path, artifacts, logs })
     }
 
@@ -87,21 +87,14 @@ impl RunFolder {
 
 /// Makes the folder that the user named, without what an earlier run left there.
 fn remove_earlier(artifacts: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(artifacts)?;
+    fs_err::create_dir_all(artifacts)?;
     for file in [JSON, JUNIT] {
-        ignore_absent(std::fs::remove_file(artifacts.join(file)))?;
+        if_there(fs_err::remove_file(artifacts.join(file)))?;
     }
     for folder in [OF_CLUSTER, OF_SCENARIOS] {
-        ignore_absent(std::fs::remove_dir_all(artifacts.join(folder)))?;
+        if_there(fs_err::remove_dir_all(artifacts.join(folder)))?;
     }
     Ok(())
-}
-
-fn ignore_absent(result: std::io::Result<()>) -> std::io::Result<()> {
-    match result {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

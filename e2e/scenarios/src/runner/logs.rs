@@ -61,8 +61,7 @@ fn last_run() -> Result<PathBuf> {
 
 /// The logs of these containers, wherever they lie in the folder.
 fn log_files(folder: &Path, containers: &[&str]) -> Result<Vec<PathBuf>> {
-    let entries =
-        std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let entries = fs_err::read_dir(folder)?;
     let mut files = Vec::new();
     for entry in entries {
         let path = entry?.path();

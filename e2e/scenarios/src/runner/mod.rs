@@ -26,14 +26,15 @@ use harness::command::Verdict;
 use tokio_util::sync::CancellationToken;
 
 use self::context::Context;
-use self::options::Options;
-use self::selection::{Choice, Selection};
+use self::options::{Build, Options};
+use self::selection::Selection;
 
 /// Runs the main job end to end on a kind cluster of its own.
 ///
-/// Exit codes: 0 all is well, 1 a scenario failed, 2 the infrastructure failed, 130 interrupted.
+/// Exit codes: 0 all is well, 1 a scenario failed, 2 the command line is wrong, 3 the infrastructure failed, 130
+/// interrupted.
 #[derive(Debug, Parser)]
-#[command(bin_name = "cargo xtask e2e", disable_help_subcommand = true)]
+#[command(bin_name = "cargo xtask e2e", version, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     action: Option<Action>,
@@ -55,7 +56,7 @@ enum Action {
     /// Delete the clusters that `up`, --reuse, --keep or a crash left.
     Down,
     /// List the scenarios with their tags.
-    List(Choice),
+    List(list::Args),
     /// Collect and show the logs of the cluster that stays; without one, what the last run collected.
     Logs,
     /// Undo what crashed runs left: faults of nodes, and clusters that nobody uses or asked to keep.
@@ -66,11 +67,15 @@ impl Cli {
     /// Does what the command line asks for.
     pub(crate) async fn run(self, interrupted: CancellationToken) -> Result<Verdict> {
         let cx = Context { no_provision: self.no_provision, interrupted };
-        let options = self.options;
+        let mut options = self.options;
+        if self.action.is_none() {
+            // The main job tells whether all works; what users get is tested by `run`.
+            options.profile.get_or_insert(Build::Quick);
+        }
         let selection = match self.action {
             Some(Action::Down) => return down::down(options.cluster.as_deref(), &cx).await,
             Some(Action::Up) => return up::up(options, &cx).await,
-            Some(Action::List(choice)) => return list::run(&choice),
+            Some(Action::List(args)) => return list::run(&args),
             Some(Action::Logs) => return logs::run(&options).await,
             Some(Action::Clean) => return clean::run(&cx).await,
             Some(Action::Run(selection)) => Some(selection),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use harness::images;
+use harness::provide::Profile;
 use harness::report::Format;
 use testbed::kind::Provider;
 
@@ -31,10 +32,14 @@ pub(super) struct Options {
     #[arg(long, global = true, value_enum, default_value_t = Keep::Never, value_name = "WHEN")]
     pub(super) keep: Keep,
 
-    /// Use the cluster that `up` or an earlier --reuse left, or leave one. The images are built for a
-    /// short wait, not for their size.
+    /// Use the cluster that `up` or an earlier --reuse left, or leave one.
     #[arg(long, global = true)]
     pub(super) reuse: bool,
+
+    /// How to build the images: release, as users get them, or quick, for a short wait. Default: release for
+    /// `run` on a new cluster, otherwise quick.
+    #[arg(long, global = true, value_enum, value_name = "PROFILE")]
+    pub(super) profile: Option<Build>,
 
     /// Which of the clusters that stay `up`, --reuse, `down` and `logs` mean: several can stand side by
     /// side. Without it `down` means all of them.
@@ -72,6 +77,7 @@ impl Default for Options {
             provider: Provider::Docker,
             keep: Keep::Never,
             reuse: false,
+            profile: None,
             cluster: None,
             repeat: 1,
             artifacts: None,
@@ -81,6 +87,16 @@ impl Default for Options {
 }
 
 impl Options {
+    /// How the images are to be built.
+    pub(super) fn build(&self) -> Profile {
+        match self.profile {
+            Some(Build::Release) => Profile::Release,
+            Some(Build::Quick) => Profile::Quick,
+            None if self.reuse => Profile::Quick,
+            None => Profile::Release,
+        }
+    }
+
     /// The forms of the reports to write.
     pub(super) fn formats(&self) -> Vec<Format> {
         let format = |form: &Form| match form {
@@ -89,6 +105,13 @@ impl Options {
         };
         self.report.iter().map(format).collect()
     }
+}
+
+/// How the binaries in the images are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Build {
+    Release,
+    Quick,
 }
 
 /// When a cluster outlives its run.

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use harness::deadline::Deadline;
 use harness::process::Cmd;
 use harness::progress::Phase;
-use harness::provide::{Image, Profile, Provider};
+use harness::provide::{Image, Provider, Release};
 use harness::wait::Waiter;
 use harness::{images, paths};
 use kube::Client;
@@ -28,6 +28,7 @@ pub(super) struct Ready {
     pub(super) cluster: Cluster,
     pub(super) client: Client,
     pub(super) deployed: Deployed,
+    release: Option<Release>,
 }
 
 /// The needs of some scenarios only.
@@ -35,6 +36,8 @@ pub(super) struct Ready {
 pub(super) struct Needs {
     /// Something in the cluster that enforces NetworkPolicies.
     pub(super) network_policies: bool,
+    /// What `cargo xtask release` makes.
+    pub(super) release: bool,
 }
 
 impl Ready {
@@ -44,6 +47,7 @@ impl Ready {
             cluster: &self.cluster,
             client: &self.client,
             deployed: &self.deployed,
+            release: self.release.as_ref(),
             logs: &run.folder.logs,
             phase,
         }
@@ -69,6 +73,10 @@ pub(super) async fn prepare(run: &Run, needs: Needs, cx: &Context) -> Result<Rea
         let build = async |phase: &Phase| provider.kube_router(phase).await;
         images.push(progress.phase("kube-router", build).await?);
     }
+    let release = match needs.release {
+        true => Some(make_release(run, &provider).await?),
+        false => None,
+    };
     let client = cluster.client().await?;
     let version = client.apiserver_version().await?;
     let record = serde_json::to_value(cluster.record())?;
@@ -94,12 +102,21 @@ pub(super) async fn prepare(run: &Run, needs: Needs, cx: &Context) -> Result<Rea
             anyhow::Ok(deployed)
         })
         .await?;
-    Ok(Ready { cluster, client, deployed })
+    Ok(Ready { cluster, client, deployed, release })
+}
+
+async fn make_release(run: &Run, provider: &Provider) -> Result<Release> {
+    let make = async |phase: &Phase| {
+        let release = provider.release(phase).await?;
+        phase.outcome(release.folder.display());
+        anyhow::Ok(release)
+    };
+    run.progress.phase("release", make).await
 }
 
 /// Builds the images of `deploy/` and its samples.
 async fn build_images(run: &Run, provider: &Provider) -> Result<Vec<Image>> {
-    let profile = if run.options.reuse { Profile::Quick } else { Profile::Release };
+    let profile = run.options.build();
     let build = async |phase: &Phase| provider.images(profile, phase).await;
     run.progress.phase("images", build).await
 }

@@ -1,5 +1,6 @@
 //! The command that reruns what failed.
 
+use clap::ValueEnum as _;
 use harness::report::{Kind, Report};
 
 use super::options::Options;
@@ -34,6 +35,9 @@ pub(super) fn command(report: &Report, options: &Options) -> Option<String> {
     }
     if options.reuse {
         command += " --reuse";
+    }
+    if let Some(profile) = options.profile.and_then(|profile| profile.to_possible_value()) {
+        command += &format!(" --profile {}", profile.get_name());
     }
     if let Some(cluster) = &options.cluster {
         command += &format!(" --cluster {cluster}");

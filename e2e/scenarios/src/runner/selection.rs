@@ -2,8 +2,9 @@
 
 use std::num::NonZeroUsize;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::ValueEnum;
+use harness::command::Refusal;
 use regex::Regex;
 use scenarios::{ALL, Scenario};
 
@@ -109,10 +110,14 @@ impl Selection {
         let chosen: Vec<_> = all().filter(|listed| self.choice.has(listed)).collect();
         if chosen.is_empty() {
             let names: Vec<_> = all().map(|listed| listed.name).collect();
-            bail!("no scenario matches; there are:\n  {}", names.join("\n  "));
+            let error = format!("no scenario matches; there are:\n  {}", names.join("\n  "));
+            return Err(Refusal::Usage(error).into());
         }
         if nodes < NODES && chosen.iter().any(|listed| listed.scenario.is_some()) {
-            bail!("the scenarios need at least {NODES} nodes; `cargo xtask e2e` runs the main job");
+            let error = format!(
+                "the scenarios need at least {NODES} nodes; `cargo xtask e2e` runs the main job"
+            );
+            return Err(Refusal::Usage(error).into());
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use harness::process::LogDir;
 use harness::progress::Phase;
+use harness::provide::Release;
 use kube::Client;
 use testbed::deploy::Deployed;
 use testbed::kind::Cluster;
@@ -18,6 +19,8 @@ pub struct Context<'a> {
     pub client: &'a Client,
     /// The operator's Deployment.
     pub deployed: &'a Deployed,
+    /// What `cargo xtask release --no-push` makes, for the scenarios that need it.
+    pub release: Option<&'a Release>,
     /// Where commands log.
     pub logs: &'a LogDir,
     /// Shows what the scenario waits for.

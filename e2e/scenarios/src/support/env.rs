@@ -10,7 +10,7 @@ use harness::job_builder::JobBuilder;
 use harness::job_handle::{self, JobHandle};
 use harness::kubectl;
 use harness::process::Cmd;
-use harness::wait::{Objects, State, Waiter};
+use harness::wait::{Namespaced, Objects, State, Waiter};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{DeleteParams, PostParams};
@@ -77,17 +77,7 @@ impl<'a> ScenarioEnv<'a> {
             let pods: Api<Pod> = self.api();
             let at_once = DeleteParams::default().grace_period(0);
             pods.delete_collection(&at_once, &Default::default()).await?;
-            let config =
-                watcher::Config::default().fields(&format!("metadata.name={}", self.namespace));
-            let expected = format!("namespace {} gone", self.namespace);
-            self.wait
-                .watch(namespaces, config, &expected, |found: &Objects<Namespace>| {
-                    match found.is_empty() {
-                        true => State::Reached(()),
-                        false => State::Waiting("it is still there".to_owned()),
-                    }
-                })
-                .await?;
+            self.wait.gone(namespaces, self.namespace).await?;
         }
         self.remove_folder().await
     }
@@ -199,10 +189,7 @@ impl<'a> ScenarioEnv<'a> {
     }
 
     /// Access to the objects of the namespace.
-    pub(crate) fn api<K>(&self) -> Api<K>
-    where
-        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
-    {
+    pub(crate) fn api<K: Namespaced>(&self) -> Api<K> {
         Api::namespaced(self.cx.client.clone(), self.namespace)
     }
 
@@ -258,15 +245,7 @@ impl<'a> ScenarioEnv<'a> {
     }
 
     /// Waits until the namespace holds no object of the kind.
-    pub(crate) async fn until_none_of<K>(&self) -> Result<()>
-    where
-        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
-            + Clone
-            + serde::de::DeserializeOwned
-            + std::fmt::Debug
-            + Send
-            + 'static,
-    {
+    pub(crate) async fn until_none_of<K: Namespaced>(&self) -> Result<()> {
         self.wait.none_left::<K>(self.namespace, "", |_| true).await
     }
 

@@ -9,9 +9,6 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 /// Waits until no Job, DaemonSet, pod or ControllerRevision is left in a namespace that `is_meant`.
-///
-/// # Errors
-/// When that takes longer than the waiter allows.
 pub(crate) async fn until_gone(
     wait: &Waiter<'_>,
     namespace: &str,

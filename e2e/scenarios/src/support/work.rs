@@ -8,7 +8,7 @@ use api::job::{Job, NodeStatus};
 use api::labels;
 use futures::future::try_join_all;
 use harness::job_builder::JobBuilder;
-use harness::job_handle::{JobHandle, describe, finished};
+use harness::job_handle::{JobHandle, describe, finished, node_of};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt as _;
 use testbed::kind::Node;
@@ -72,32 +72,21 @@ impl<'a> Work<'a> {
         self.jobs.iter().map(|name| self.env.job(name)).collect()
     }
 
-    /// Waits until the containers of all Jobs run on these nodes, and on no other.
+    /// Waits until the containers of all Jobs run on these nodes.
     pub(crate) async fn until_running_on(&self, nodes: &[&Node]) -> Result<Containers> {
-        self.until_containers(nodes, &Containers::new()).await
+        self.until_running_again(nodes, &Containers::new()).await
     }
 
-    /// Waits until the containers of all Jobs run on these nodes that are others than `before`.
+    /// Waits until the containers of all Jobs run on these nodes that are others than `not`.
     pub(crate) async fn until_running_again(
         &self,
         nodes: &[&Node],
-        before: &Containers,
+        not: &Containers,
     ) -> Result<Containers> {
-        self.until_containers(nodes, before).await
-    }
-
-    async fn until_containers(&self, nodes: &[&Node], not: &Containers) -> Result<Containers> {
         let expected = format!("{} Jobs running on {} nodes", self.jobs.len(), nodes.len());
         self.env
             .until_pods(&expected, |pods| {
-                let on_nodes = pods.iter().filter(|pod| {
-                    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
-                    nodes.iter().any(|wanted| Some(wanted.name()) == node)
-                });
-                let running: Containers = on_nodes
-                    .filter_map(|pod| Some((pod.name_any(), running_container(pod)?.to_owned())))
-                    .filter(|(pod, container)| not.get(pod) != Some(container))
-                    .collect();
+                let running = running_containers(pods, nodes, not);
                 (running.len() == self.jobs.len() * nodes.len()).then_some(running)
             })
             .await
@@ -184,8 +173,18 @@ impl<'a> Work<'a> {
 /// The working containers that run: their ids, by pod.
 pub(crate) type Containers = BTreeMap<String, String>;
 
+/// The working containers that run on these nodes and are others than `not`.
+pub(crate) fn running_containers(pods: &[&Pod], nodes: &[&Node], not: &Containers) -> Containers {
+    let is_there = |pod: &&&Pod| nodes.iter().any(|node| Some(node.name()) == node_of(pod));
+    pods.iter()
+        .filter(is_there)
+        .filter_map(|pod| Some((pod.name_any(), running_container(pod)?.to_owned())))
+        .filter(|(pod, container)| not.get(pod) != Some(container))
+        .collect()
+}
+
 /// The id of the pod's working container if that runs and the pod is to stay.
-pub(crate) fn running_container(pod: &Pod) -> Option<&str> {
+fn running_container(pod: &Pod) -> Option<&str> {
     let status = pod.status.as_ref()?;
     let statuses = status.init_container_statuses.iter().chain(&status.container_statuses);
     let is_running = |container: &&ContainerStatus| {

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
@@ -49,7 +49,6 @@ pub struct Audited {
 
 impl Audited {
     /// Who says to write, as in the managed fields of what is written.
-    #[must_use]
     pub fn field_manager(&self) -> Option<&str> {
         let (_, query) = self.uri.split_once('?')?;
         query.split('&').find_map(|parameter| parameter.strip_prefix("fieldManager="))
@@ -83,17 +82,11 @@ impl AuditLog {
     }
 
     /// The requests that have come since the last call.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
     pub fn read(&mut self) -> Result<Vec<Audited>> {
         let mut text = Vec::new();
-        let mut read = || -> std::io::Result<()> {
-            let mut file = std::fs::File::open(&self.path)?;
-            file.seek(SeekFrom::Start(self.offset))?;
-            file.read_to_end(&mut text).map(drop)
-        };
-        read().with_context(|| format!("cannot read {}", self.path.display()))?;
+        let mut file = fs_err::File::open(&self.path)?;
+        file.seek(SeekFrom::Start(self.offset))?;
+        file.read_to_end(&mut text)?;
         // The rest of the last line is still on its way.
         let end = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         self.offset += u64::try_from(end).unwrap_or_default();

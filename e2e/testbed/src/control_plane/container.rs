@@ -1,6 +1,6 @@
 //! The container of a control plane: its files, its ports, and how it is bound to our own life.
 
-use std::fs::File;
+use fs_err::File;
 use std::io::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
@@ -56,7 +56,7 @@ impl Container {
             .with_context(|| format!("control plane image {image:?} has no tag"))?;
         let log = log_file()?;
         let audit = log.with_extension("audit.jsonl");
-        let file = std::sync::Mutex::new(create(&log)?);
+        let file = std::sync::Mutex::new(File::create(&log)?);
 
         let mut request: ContainerRequest<GenericImage> = GenericImage::new(name, tag)
             .with_exposed_port(API_PORT.tcp())
@@ -77,7 +77,7 @@ impl Container {
             .with_env_var("CONTROLLERS_BURST", (2 * settings.controllers_qps).to_string());
         if !settings.audited_users.is_empty() {
             // Not by the container's output: what Docker takes to pass that on is missing elsewhere.
-            let file = create(&audit)?;
+            let file = File::create(&audit)?;
             // The API server runs as nobody in particular.
             file.set_permissions(std::fs::Permissions::from_mode(0o666))?;
             let mount = Mount::bind_mount(audit.display().to_string(), AUDIT_LOG);
@@ -252,13 +252,8 @@ fn kubeconfig(user: &str) -> String {
     .to_string()
 }
 
-fn create(path: &Path) -> Result<File> {
-    File::create(path).with_context(|| format!("cannot make {}", path.display()))
-}
-
 fn log_file() -> Result<PathBuf> {
     let folder = paths::target().join("control-plane");
-    std::fs::create_dir_all(&folder)
-        .with_context(|| format!("cannot make {}", folder.display()))?;
+    fs_err::create_dir_all(&folder)?;
     Ok(folder.join(format!("{}.log", paths::run_name())))
 }

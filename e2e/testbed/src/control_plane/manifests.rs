@@ -18,8 +18,7 @@ const SERVED_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) async fn apply(client: &Client, path: &Path) -> Result<()> {
     for file in files(path)? {
-        let text = std::fs::read_to_string(&file)
-            .with_context(|| format!("cannot read {}", file.display()))?;
+        let text = fs_err::read_to_string(&file)?;
         let objects =
             manifests::objects(&text).with_context(|| format!("in {}", file.display()))?;
         for object in objects {
@@ -36,8 +35,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
     if path.is_file() {
         return Ok(vec![path.to_owned()]);
     }
-    let entries =
-        std::fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let entries = fs_err::read_dir(path)?;
     let mut files = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
     files.retain(|file| {
         let extension = file.extension().unwrap_or_default();

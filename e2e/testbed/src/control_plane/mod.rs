@@ -47,9 +47,6 @@ impl ControlPlane {
     pub const HOST: &'static str = container::HOST;
 
     /// As [`Self::start_with`] the default settings.
-    ///
-    /// # Errors
-    /// As there.
     pub async fn start(image: &str) -> Result<Self> {
         Self::start_with(image, &Settings::default()).await
     }
@@ -57,9 +54,6 @@ impl ControlPlane {
     /// Starts a control plane from an image of `images/control-plane`, and waits until it is ready.
     ///
     /// Its controllers do not run before [`Self::start_controllers`].
-    ///
-    /// # Errors
-    /// When Docker does not answer, does not have the image, or the API server does not get ready.
     pub async fn start_with(image: &str, settings: &Settings) -> Result<Self> {
         let pki = Pki::generate(&["localhost", "127.0.0.1"], &[Self::HOST])?;
         let container = Container::start(image, &pki, settings).await?;
@@ -95,27 +89,18 @@ impl ControlPlane {
 
     /// Starts the controllers. Call it once all custom resources are defined: the garbage collector
     /// looks for new kinds only every 30 s.
-    ///
-    /// # Errors
-    /// When the container has ended.
     pub async fn start_controllers(&self) -> Result<()> {
         self.container.start_controllers().await
     }
 
     /// Applies manifests as `kubectl apply -f PATH` does: a file, or all YAML files of a folder, in
     /// the order of their names. Waits until custom resources among them are served.
-    ///
-    /// # Errors
-    /// When a file cannot be read, or the API server refuses an object.
     pub async fn apply(&self, path: &std::path::Path) -> Result<()> {
         manifests::apply(&self.client()?, path).await
     }
 
     /// Sees by a dry run whether the API server would take objects in the place of what there is, and returns
     /// the kinds of those that it would not, with why.
-    ///
-    /// # Errors
-    /// Never, as long as the certificates are well-formed.
     pub async fn dry_run(
         &self,
         objects: Vec<DynamicObject>,
@@ -126,18 +111,12 @@ impl ControlPlane {
     /// A client with all rights.
     ///
     /// A client belongs to the runtime that it is made in: its connections are served there.
-    ///
-    /// # Errors
-    /// Never, as long as the certificates are well-formed.
     pub fn client(&self) -> Result<Client> {
         Client::try_from(self.config(self.pki.admin.auth_info())?).context("cannot make a client")
     }
 
     /// A client with the rights of a service account and nothing more, by a token for it. What it
     /// asks is written down in `requests`.
-    ///
-    /// # Errors
-    /// When there is no such service account.
     pub async fn service_account_client(
         &self,
         namespace: &str,
@@ -170,11 +149,22 @@ impl ControlPlane {
 
     /// A kubeconfig for a process on this machine, with the rights of a service account and nothing
     /// more. It is good for a day.
-    ///
-    /// # Errors
-    /// When there is no such service account.
     pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<String> {
         let token = self.service_account_token(namespace, name).await?;
+        Ok(self.kubeconfig(&json!({"token": token})))
+    }
+
+    /// A kubeconfig for a process on this machine, with all rights.
+    pub fn admin_kubeconfig(&self) -> String {
+        let base64 = base64::engine::general_purpose::STANDARD;
+        let admin = &self.pki.admin;
+        self.kubeconfig(&json!({
+            "client-certificate-data": base64.encode(&admin.certificate),
+            "client-key-data": base64.encode(&admin.key),
+        }))
+    }
+
+    fn kubeconfig(&self, user: &Value) -> String {
         let authority = base64::engine::general_purpose::STANDARD.encode(&self.pki.ca_pem);
         let kubeconfig = json!({
             "apiVersion": "v1",
@@ -185,22 +175,18 @@ impl ControlPlane {
                 "certificate-authority-data": authority,
                 "tls-server-name": "localhost",
             }}],
-            "users": [{"name": "default", "user": {"token": token}}],
+            "users": [{"name": "default", "user": user}],
             "contexts": [{"name": "default", "context": {"cluster": "default", "user": "default"}}],
         });
-        Ok(kubeconfig.to_string())
+        kubeconfig.to_string()
     }
 
     /// What [`Settings::audited_users`] have asked so far, and will ask.
-    #[must_use]
     pub fn audit_log(&self) -> AuditLog {
         AuditLog::new(self.container.audit().to_owned())
     }
 
     /// Changes the text of an object where it is stored, into one that no API would let anybody write.
-    ///
-    /// # Errors
-    /// When etcd does not answer, has no such object, or there is nothing to change.
     pub async fn rewrite(&self, key: &str, change: impl FnOnce(&str) -> String) -> Result<()> {
         let base64 = base64::engine::general_purpose::STANDARD;
         let encoded = base64.encode(key);
@@ -215,9 +201,6 @@ impl ControlPlane {
     }
 
     /// The API server's own metrics, in Prometheus' text format.
-    ///
-    /// # Errors
-    /// When it does not answer.
     pub async fn metrics(&self) -> Result<String> {
         let request = http::Request::get("/metrics").body(Vec::new())?;
         self.client()?.request_text(request).await.context("no metrics from the API server")
@@ -237,9 +220,6 @@ impl ControlPlane {
 
     /// What a server needs to be a kubelet to this control plane: it is trusted by the API server,
     /// and lets nobody in but that.
-    ///
-    /// # Errors
-    /// Never, as long as the certificates are well-formed.
     pub fn kubelet_tls(&self) -> Result<rustls::ServerConfig> {
         let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = rustls::RootCertStore::empty();

@@ -38,9 +38,6 @@ done
 /// Stops the sandboxes of a namespace's pods on a node, and what runs in them.
 ///
 /// The kubelet creates others, and starts the pods' containers again, init containers as well.
-///
-/// # Errors
-/// When there are none.
 pub async fn stop_sandboxes(cluster: &Cluster, node: &Node, namespace: &str) -> Result<()> {
     node.script(STOP_SANDBOXES, &[namespace]).run(cluster.logs()).await?;
     Ok(())
@@ -49,9 +46,6 @@ pub async fn stop_sandboxes(cluster: &Cluster, node: &Node, namespace: &str) -> 
 /// Kills the processes of the sandboxes of a namespace's pods on a node.
 ///
 /// The kubelet ends what has run in them, and goes on as with those that were stopped.
-///
-/// # Errors
-/// When there are none.
 pub async fn sandboxes(cluster: &Cluster, node: &Node, namespace: &str) -> Result<()> {
     node.script(KILL_SANDBOXES, &[namespace]).run(cluster.logs()).await?;
     Ok(())
@@ -60,9 +54,6 @@ pub async fn sandboxes(cluster: &Cluster, node: &Node, namespace: &str) -> Resul
 /// Kills running containers of a pod on its node.
 ///
 /// The kubelet starts them again: at once the first time, after ten seconds and more the next times.
-///
-/// # Errors
-/// When the pod is on no node, or one of the containers does not run.
 pub async fn containers(cluster: &Cluster, pod: &Pod, names: &[&str]) -> Result<()> {
     let ids = names.iter().map(|name| container_id(pod, name));
     let ids = ids.map(|id| Ok(bare(id?))).collect::<Result<Vec<_>>>()?;
@@ -73,9 +64,6 @@ pub async fn containers(cluster: &Cluster, pod: &Pod, names: &[&str]) -> Result<
 }
 
 /// The id of a running container.
-///
-/// # Errors
-/// When it does not run.
 pub fn container_id<'a>(pod: &'a Pod, container: &str) -> Result<&'a str> {
     let statuses = pod.status.iter().flat_map(|status| &status.container_statuses).flatten();
     let id = statuses
@@ -93,9 +81,6 @@ fn bare(id: &str) -> &str {
 /// Deletes exactly this pod from the API, at once. One that is gone already is no error.
 ///
 /// Its processes may run on for a moment, beside those of the pod that takes its place.
-///
-/// # Errors
-/// When the API server refuses.
 pub async fn delete_pod(client: &Client, pod: &Pod) -> Result<()> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
     let preconditions = Preconditions { uid: pod.uid(), resource_version: None };

@@ -27,10 +27,7 @@ pub struct Inflicted {
     logs: LogDir,
 }
 
-/// Inflicts a fault on a node of the cluster.
-///
-/// # Errors
-/// When the node or the API server refuses. Part of the fault may be there then, and is on record.
+/// Inflicts a fault on a node of the cluster. Part of one that fails may be there, and is on record.
 pub async fn inflict(fault: Fault, node: &Node, cluster: &Cluster) -> Result<Inflicted> {
     let record = Record::write(cluster.folder(), fault, node.name())?;
     fault
@@ -42,20 +39,14 @@ pub async fn inflict(fault: Fault, node: &Node, cluster: &Cluster) -> Result<Inf
 }
 
 impl Inflicted {
-    /// Undoes the fault. What the cluster makes of that takes its time.
-    ///
-    /// # Errors
-    /// When the node cannot be healed; the fault is then still on record.
+    /// Undoes the fault, or leaves it on record. What the cluster makes of that takes its time.
     pub async fn heal(self) -> Result<()> {
         heal(&self.record, self.provider, &self.logs).await
     }
 }
 
 /// Undoes what is on record in a cluster's folder, the latest first, and tells what that was. Nodes
-/// that are gone need no healing.
-///
-/// # Errors
-/// When something cannot be undone; the rest was tried all the same.
+/// that are gone need no healing. What cannot be undone keeps nothing else from being healed.
 pub async fn heal_recorded(folder: &Path, logs: &LogDir) -> Result<Vec<String>> {
     let mut healed = Vec::new();
     let mut failure = None;

@@ -1,11 +1,11 @@
 //! What is broken, on disk: a file for each fault in a folder of the cluster's.
 
 use std::fmt;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use fs_err as fs;
+use harness::paths::if_there;
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
@@ -31,12 +31,12 @@ impl Record {
     /// Puts a fault on record, after those that are there.
     pub(super) fn write(cluster: &Path, fault: Fault, node: &str) -> Result<Self> {
         let folder = cluster.join(FOLDER);
-        fs::create_dir_all(&folder).with_context(|| cannot("make", &folder))?;
+        fs::create_dir_all(&folder)?;
         let last = paths(&folder)?.iter().filter_map(|path| number(path)).max();
         let number = last.map_or(1, |last| last + 1);
         let path = folder.join(format!("{number:03}-{fault}-{node}.json"));
         let content = Content { fault, node: node.to_owned() };
-        fs::write(&path, serde_json::to_vec(&content)?).with_context(|| cannot("write", &path))?;
+        fs::write(&path, serde_json::to_vec(&content)?)?;
         Ok(Self { path, content })
     }
 
@@ -45,9 +45,9 @@ impl Record {
         paths(&cluster.join(FOLDER))?
             .into_iter()
             .map(|path| {
-                let text = fs::read(&path).with_context(|| cannot("read", &path))?;
-                let content =
-                    serde_json::from_slice(&text).with_context(|| cannot("read", &path))?;
+                let text = fs::read(&path)?;
+                let content = serde_json::from_slice(&text)
+                    .with_context(|| format!("{} is no record", path.display()))?;
                 Ok(Self { path, content })
             })
             .collect()
@@ -63,12 +63,8 @@ impl Record {
 
     /// Takes the fault off the record; another process may have done so before.
     pub(super) fn remove(&self) -> Result<()> {
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(error).with_context(|| cannot("remove", &self.path))
-            }
-            _ => Ok(()),
-        }
+        if_there(fs::remove_file(&self.path))?;
+        Ok(())
     }
 }
 
@@ -80,12 +76,8 @@ impl fmt::Display for Record {
 
 /// The files of a folder, sorted by number; none if there is no such folder.
 fn paths(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.with_context(|| cannot("read", folder))?,
-    };
-    let mut paths =
-        entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, std::io::Error>>()?;
+    let entries = if_there(fs::read_dir(folder))?.into_iter().flatten();
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     paths.retain(|path| number(path).is_some());
     paths.sort_by_key(|path| number(path));
     Ok(paths)
@@ -93,10 +85,6 @@ fn paths(folder: &Path) -> Result<Vec<PathBuf>> {
 
 fn number(path: &Path) -> Option<u32> {
     path.file_name()?.to_str()?.split('-').next()?.parse().ok()
-}
-
-fn cannot(verb: &str, path: &Path) -> String {
-    format!("cannot {verb} {}", path.display())
 }
 
 #[cfg(test)]

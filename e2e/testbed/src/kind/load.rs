@@ -97,6 +97,34 @@ pub(super) async fn load(nodes: &[Node], images: &[Image], logs: &LogDir) -> Res
     Ok(Loaded { loaded, present: nodes.len() * images.len() - loaded })
 }
 
+/// Feeds an OCI layout to the containerd of every node, and names the image in it by its digest too.
+///
+/// Manifests that name an image by its digest find it, as if it had been pulled.
+pub(super) async fn load_layout(
+    nodes: &[Node],
+    layout: &Path,
+    reference: &str,
+    digest: &str,
+    logs: &LogDir,
+) -> Result<()> {
+    let tagged = full_name(reference);
+    let name = tagged.rsplit_once(':').map_or(&*tagged, |(name, _)| name);
+    let pinned = format!("{name}@{digest}");
+    try_join_all(nodes.iter().map(async |node| {
+        node.exec(["ctr", "--namespace=k8s.io", "images", "import", "-"])
+            .stdin_file(layout)
+            .timeout(IMPORT_TIMEOUT)
+            .run(logs)
+            .await?;
+        node.exec(["ctr", "--namespace=k8s.io", "images", "tag", "--force", &tagged, &pinned])
+            .run(logs)
+            .await?;
+        anyhow::Ok(())
+    }))
+    .await?;
+    Ok(())
+}
+
 /// The images that a node does not have.
 async fn lacking(node: &Node, images: &[LocalImage], logs: &LogDir) -> Result<Vec<LocalImage>> {
     let list = node.exec(["sh", "-c", LIST, "sh", NOTES]).run(logs).await?;

@@ -4,7 +4,6 @@
 //! is; the user's `~/.kube` and `KUBECONFIG` are never read or written. Whoever uses a cluster
 //! holds the lock on its record, so that a cluster whose owner died is told from one in use.
 
-mod config;
 mod load;
 mod node;
 mod provider;
@@ -22,6 +21,7 @@ use k8s_openapi::api::core::v1::Node as KubeNode;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::watcher;
 use kube::{Api, Client, Config, ResourceExt as _};
+use serde_json::{Value, json};
 
 pub use self::load::Loaded;
 pub use self::node::{Node, ResidentMemory};
@@ -38,9 +38,6 @@ const DELETE_TIMEOUT: Duration = Duration::from_secs(120);
 const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
 
 /// The nodes of all of kind's clusters on this machine, each with the cluster's name.
-///
-/// # Errors
-/// When the provider does not answer.
 pub async fn all_nodes(provider: Provider, logs: &LogDir) -> Result<Vec<(String, String)>> {
     let list = provider
         .cmd()
@@ -68,15 +65,11 @@ impl Cluster {
     /// Makes a cluster and waits until its API server answers; its nodes may not be ready yet.
     ///
     /// On failure the half-made cluster stays, to be looked at and then deleted.
-    ///
-    /// # Errors
-    /// When kind fails, or the folder cannot be written.
     pub async fn create(record: Record, folder: &Path, logs: &LogDir) -> Result<Self> {
         let cluster = Self { record, folder: folder.to_owned(), logs: logs.clone() };
         ensure!(cluster.record.nodes > 0, "a cluster has at least one node, its control plane");
         let config = folder.join("kind.yaml");
-        std::fs::write(&config, config::render(cluster.record.nodes))
-            .with_context(|| format!("cannot write {}", config.display()))?;
+        fs_err::write(&config, configuration(cluster.record.nodes).to_string())?;
         cluster.record.save(folder)?;
         cluster.record.provider.take(&cluster.record.image, logs).await?;
         cluster
@@ -92,18 +85,12 @@ impl Cluster {
     }
 
     /// The cluster whose record lies in `folder`, whatever state it is in.
-    ///
-    /// # Errors
-    /// When the record cannot be read.
     pub fn recorded(folder: &Path, logs: &LogDir) -> Result<Option<Self>> {
         let record = Record::load(folder)?;
         Ok(record.map(|record| Self { record, folder: folder.to_owned(), logs: logs.clone() }))
     }
 
     /// The cluster whose record lies in `folder`, when all its nodes still exist.
-    ///
-    /// # Errors
-    /// When what runs them does not answer.
     pub async fn open(folder: &Path, logs: &LogDir) -> Result<Option<Self>> {
         let Some(cluster) = Self::recorded(folder, logs)? else {
             return Ok(None);
@@ -114,9 +101,6 @@ impl Cluster {
     }
 
     /// Removes the nodes of the cluster recorded in `folder`, whatever state they are in, and the record.
-    ///
-    /// # Errors
-    /// When kind fails.
     pub async fn delete(folder: &Path, logs: &LogDir) -> Result<()> {
         let Some(cluster) = Self::recorded(folder, logs)? else {
             return Ok(());
@@ -131,33 +115,26 @@ impl Cluster {
     }
 
     /// What the cluster is made of.
-    #[must_use]
     pub fn record(&self) -> &Record {
         &self.record
     }
 
     /// The folder of what is known of the cluster.
-    #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// Where commands that concern the cluster log.
-    #[must_use]
     pub fn logs(&self) -> &LogDir {
         &self.logs
     }
 
     /// The file that gives access to this cluster and no other.
-    #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.join("kubeconfig")
     }
 
     /// A client with the rights of the cluster's administrator.
-    ///
-    /// # Errors
-    /// When the kubeconfig cannot be read or used.
     pub async fn client(&self) -> Result<Client> {
         let path = self.kubeconfig();
         let kubeconfig = Kubeconfig::read_from(&path)
@@ -180,24 +157,17 @@ impl Cluster {
     }
 
     /// The nodes, stopped ones and control planes included, by name.
-    ///
-    /// # Errors
-    /// When what runs them does not answer.
     pub async fn nodes(&self) -> Result<Vec<Node>> {
         self.nodes_with(&[]).await
     }
 
     /// The node that the API server runs on.
-    ///
-    /// # Errors
-    /// When Docker does not answer or there is no such node.
     pub async fn control_plane(&self) -> Result<Node> {
         let nodes = self.nodes_with(&[CONTROL_PLANE_LABEL]).await?;
         nodes.into_iter().next().context("the cluster has no control plane")
     }
 
     /// The node of this name, whether there is one or not.
-    #[must_use]
     pub fn node(&self, name: &str) -> Node {
         Node::new(self.record.provider, name, &self.logs)
     }
@@ -221,9 +191,6 @@ impl Cluster {
     }
 
     /// Waits until every node is registered and ready.
-    ///
-    /// # Errors
-    /// When that takes longer than the waiter allows.
     pub async fn wait_for_nodes(&self, client: &Client, wait: &Waiter<'_>) -> Result<()> {
         let wanted = self.record.nodes;
         let nodes: Api<KubeNode> = Api::all(client.clone());
@@ -241,11 +208,16 @@ impl Cluster {
     }
 
     /// Loads images from the local Docker daemon into every node that does not have them.
-    ///
-    /// # Errors
-    /// When an image is missing, or cannot be loaded.
     pub async fn load(&self, images: &[Image]) -> Result<Loaded> {
         load::load(&self.nodes().await?, images, &self.logs).await
+    }
+
+    /// Loads an OCI layout into every node; manifests may name the image in it by its digest.
+    ///
+    /// # Errors
+    /// When a node cannot be reached or refuses it.
+    pub async fn load_layout(&self, layout: &Path, reference: &str, digest: &str) -> Result<()> {
+        load::load_layout(&self.nodes().await?, layout, reference, digest, &self.logs).await
     }
 
     /// The commands that look at the cluster; one whose nodes cannot be listed has none.
@@ -277,6 +249,16 @@ impl Cluster {
             command
         }
     }
+}
+
+/// The kind configuration of a cluster with one control plane and `nodes - 1` workers.
+///
+/// The node image knows the version of Kubernetes, and images made for this harness bring their
+/// pod network along as kind's own do, so that nothing else differs between clusters.
+fn configuration(nodes: usize) -> Value {
+    let roles = std::iter::once("control-plane").chain(std::iter::repeat("worker"));
+    let nodes: Vec<_> = roles.take(nodes).map(|role| json!({"role": role})).collect();
+    json!({"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "nodes": nodes})
 }
 
 fn is_ready(node: &KubeNode) -> bool {

@@ -53,7 +53,6 @@ impl Node {
     }
 
     /// Its name, in Kubernetes and in Docker.
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -64,9 +63,6 @@ impl Node {
     }
 
     /// Whether it exists, whatever state it is in.
-    ///
-    /// # Errors
-    /// When what runs it does not answer.
     pub(crate) async fn exists(&self) -> Result<bool> {
         let list = self.provider.cmd().args(["ps", "--all", "--format", "{{.Names}}"]);
         let names = list.run(&self.logs).await?.text();
@@ -82,33 +78,23 @@ impl Node {
     }
 
     /// A shell script in the node, with arguments.
-    #[must_use]
     pub fn script<'a>(&'a self, script: &'a str, args: &[&'a str]) -> Cmd {
         self.exec(["sh", "-c", script, "sh"].iter().chain(args))
     }
 
     /// Makes empty files.
-    ///
-    /// # Errors
-    /// When the node cannot be reached or refuses.
     pub async fn touch(&self, paths: &[&str]) -> Result<()> {
         self.exec(["touch", "--"].iter().chain(paths)).run(&self.logs).await?;
         Ok(())
     }
 
     /// Removes files.
-    ///
-    /// # Errors
-    /// When the node cannot be reached or refuses.
     pub async fn remove(&self, paths: &[&str]) -> Result<()> {
         self.exec(["rm", "-rf", "--"].iter().chain(paths)).run(&self.logs).await?;
         Ok(())
     }
 
     /// Whether a file is there.
-    ///
-    /// # Errors
-    /// When the node cannot be reached.
     pub async fn has(&self, path: &str) -> Result<bool> {
         let test = self.script(r#"if [ -e "$1" ]; then echo yes; else echo no; fi"#, &[path]);
         match test.run(&self.logs).await?.text().as_str() {
@@ -120,17 +106,11 @@ impl Node {
 
     /// Waits until a file is gone, and returns when that was, in seconds since 1970 by the clock
     /// that the node shares with this machine.
-    ///
-    /// # Errors
-    /// When the file is still there at the deadline, or the node cannot be reached.
     pub async fn wait_gone(&self, path: &str, deadline: Deadline) -> Result<f64> {
         self.wait(path, "gone", deadline).await
     }
 
     /// Waits until a file is there.
-    ///
-    /// # Errors
-    /// When it is not at the deadline, or the node cannot be reached.
     pub async fn wait_there(&self, path: &str, deadline: Deadline) -> Result<()> {
         self.wait(path, "there", deadline).await?;
         Ok(())
@@ -157,18 +137,12 @@ impl Node {
     }
 
     /// When the files of a folder were last written, by name.
-    ///
-    /// # Errors
-    /// When the node cannot be reached or there is no such folder.
     pub async fn file_times(&self, folder: &str) -> Result<BTreeMap<String, SystemTime>> {
         let list = ["find", folder, "-maxdepth", "1", "-type", "f", "-printf", "%f %T@\\n"];
         parse_file_times(&self.exec(list).run(&self.logs).await?.text())
     }
 
     /// The resident memory of the node's processes of these names.
-    ///
-    /// # Errors
-    /// When the node cannot be reached.
     pub async fn resident_memory(&self, names: &[&str]) -> Result<ResidentMemory> {
         let output = self.script(RESIDENT, names).run(&self.logs).await?;
         parse_resident(&output.text())

@@ -37,9 +37,6 @@ impl Provider {
     }
 
     /// Gives it an image of the local Docker daemon. What Docker does not have, kind will pull.
-    ///
-    /// # Errors
-    /// When it does not take the image.
     pub(super) async fn take(self, image: &str, logs: &LogDir) -> Result<()> {
         let has =
             |provider: Self, image| provider.cmd().args(["image", "inspect", image]).run(logs);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use harness::paths::if_there;
 use serde::{Deserialize, Serialize};
 
 use super::provider::Provider;
@@ -34,38 +35,21 @@ pub struct Record {
 
 impl Record {
     /// The record in a folder, if there is one.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub fn load(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(FILE);
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| cannot("read", &path)),
-        };
-        let record = serde_json::from_slice(&text).with_context(|| cannot("read", &path))?;
-        Ok(Some(record))
+        let Some(text) = if_there(fs_err::read(&path))? else { return Ok(None) };
+        serde_json::from_slice(&text).with_context(|| format!("{} is no record", path.display()))
     }
 
     /// Writes the record into a folder.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        let path = folder.join(FILE);
         let text = serde_json::to_vec_pretty(self)?;
-        std::fs::write(&path, text).with_context(|| cannot("write", &path))
+        Ok(fs_err::write(folder.join(FILE), text)?)
     }
 
     pub(super) fn remove(folder: &Path) -> Result<()> {
-        let path = folder.join(FILE);
-        std::fs::remove_file(&path).with_context(|| cannot("remove", &path))
+        Ok(fs_err::remove_file(folder.join(FILE))?)
     }
-}
-
-fn cannot(verb: &str, path: &Path) -> String {
-    format!("cannot {verb} {}", path.display())
 }
 
 #[cfg(test)]

@@ -154,7 +154,11 @@ impl Agent {
     fn next(&self, pod: &SimPod, object: &Pod) -> Step {
         let spec = object.spec.as_ref();
         let Some(node) = spec.and_then(|spec| spec.node_name.as_deref()) else {
-            return match meant_for(object) {
+            // As the scheduler, which leaves pods with gates alone.
+            let is_gated = spec
+                .and_then(|spec| spec.scheduling_gates.as_ref())
+                .is_some_and(|gates| !gates.is_empty());
+            return match meant_for(object).filter(|_| !is_gated) {
                 Some(node) if self.pods.has_node(&node) => Step::Bind(node),
                 _ => Step::Wait,
             };

@@ -56,9 +56,6 @@ pub struct Simulation {
 
 impl Simulation {
     /// Starts without a node.
-    ///
-    /// # Errors
-    /// When no port can be opened for the API server's requests.
     pub fn start(control_plane: &ControlPlane) -> Result<Self> {
         let client = control_plane.client()?;
         let pods = Arc::new(Pods::default());
@@ -77,9 +74,6 @@ impl Simulation {
     }
 
     /// Adds a node to the cluster.
-    ///
-    /// # Errors
-    /// When the API server refuses it, for example as there is one of that name.
     pub async fn add_node(&self, node: &NodeSpec) -> Result<()> {
         let object = node.object(ControlPlane::HOST, self.port)?;
         self.pods.add_node(node.name());
@@ -95,9 +89,6 @@ impl Simulation {
     /// A kubelet renews its lease every ten seconds. With thousands of them that would be most of what
     /// the API server does, so the leases of all are renewed less often when they are many; each says for
     /// how long it holds.
-    ///
-    /// # Errors
-    /// When the API server refuses one, for example as there is one of that name.
     pub async fn add_nodes(&self, nodes: Vec<NodeSpec>) -> Result<()> {
         let names = nodes.iter().map(|node| node.name().to_owned()).collect();
         futures::stream::iter(&nodes)
@@ -128,13 +119,11 @@ impl Simulation {
     }
 
     /// Bytes of logs that were handed to readers so far, whoever they are.
-    #[must_use]
     pub fn log_bytes_served(&self) -> u64 {
         self.pods.served()
     }
 
     /// How many times logs of the pods of a namespace have been asked for.
-    #[must_use]
     pub fn log_requests(&self, namespace: &str) -> usize {
         self.pods.log_requests(namespace)
     }
@@ -162,9 +151,6 @@ impl Simulation {
     }
 
     /// Removes a node, and then its pods, as the pod garbage collector would after a minute.
-    ///
-    /// # Errors
-    /// When there is no such node.
     pub async fn remove_node(&self, name: &str) -> Result<()> {
         let nodes: Api<Node> = Api::all(self.client.clone());
         nodes
@@ -198,15 +184,11 @@ impl Simulation {
     }
 
     /// All pods of a namespace.
-    #[must_use]
     pub fn pods(&self, namespace: &str) -> Vec<SimPod> {
         self.pods.of(namespace)
     }
 
     /// Waits for a pod of a namespace that is as `matches` wants it.
-    ///
-    /// # Errors
-    /// When there is none after half a minute; the message lists the pods that there are.
     pub async fn wait_for(
         &self,
         namespace: &str,

@@ -5,6 +5,7 @@ use serde_json::json;
 
 /// A node to be simulated. By default a healthy Linux worker.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct NodeSpec {
     name: String,
     host_name: Option<&'static str>,
@@ -15,32 +16,27 @@ pub struct NodeSpec {
 
 impl NodeSpec {
     /// A Linux worker.
-    #[must_use]
     pub fn linux(name: impl Into<String>) -> Self {
         Self { name: name.into(), host_name: None, os: "linux", taint: None, unschedulable: false }
     }
 
     /// A Windows worker.
-    #[must_use]
     pub fn windows(name: impl Into<String>) -> Self {
         Self { os: "windows", ..Self::linux(name) }
     }
 
     /// Gives it a host name that is not its name, as some clouds do.
-    #[must_use]
     pub fn host_name(self, host_name: &'static str) -> Self {
         Self { host_name: Some(host_name), ..self }
     }
 
     /// Adds a taint without a value.
-    #[must_use]
     pub fn tainted(self, key: &'static str, effect: &'static str) -> Self {
         Self { taint: Some((key, effect)), ..self }
     }
 
     /// Marks the node as `kubectl cordon` does, taint included, as there is no node lifecycle
     /// controller that would add it.
-    #[must_use]
     pub fn cordoned(self) -> Self {
         Self {
             unschedulable: true,
@@ -49,7 +45,6 @@ impl NodeSpec {
     }
 
     /// The node's name.
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }

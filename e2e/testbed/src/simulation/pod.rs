@@ -51,39 +51,33 @@ impl SimPod {
     }
 
     /// The pod's UID.
-    #[must_use]
     pub fn uid(&self) -> &str {
         &self.0.uid
     }
 
     /// The pod's name.
-    #[must_use]
     pub fn name(&self) -> String {
         self.0.object.borrow().name_any()
     }
 
     /// The pod's namespace.
-    #[must_use]
     pub fn namespace(&self) -> String {
         self.0.object.borrow().namespace().unwrap_or_default()
     }
 
     /// The node that it is bound to, if any.
-    #[must_use]
     pub fn node(&self) -> Option<String> {
         let object = self.0.object.borrow();
         object.spec.as_ref()?.node_name.clone()
     }
 
     /// The object as the API server last showed it.
-    #[must_use]
     pub fn object(&self) -> Pod {
         self.0.object.borrow().clone()
     }
 
     /// Whether its containers have started, its init containers at least, the object says so, and it
     /// is not being deleted.
-    #[must_use]
     pub fn is_running(&self) -> bool {
         let object = self.0.object.borrow();
         let status = object.status.as_ref();
@@ -98,18 +92,12 @@ impl SimPod {
     ///
     /// What is written in one call reaches followers as one chunk a line; a line may be written in
     /// parts.
-    ///
-    /// # Errors
-    /// When that container does not run.
     pub fn log(&self, output: impl Into<Bytes>) -> Result<()> {
         let name = self.first_container()?;
         self.log_of(&name, output)
     }
 
     /// Lets a container write to its log.
-    ///
-    /// # Errors
-    /// When that container does not run.
     pub fn log_of(&self, container: &str, output: impl Into<Bytes>) -> Result<()> {
         let run = self.0.run.borrow();
         let run = run.as_ref().context("the pod has not started")?;
@@ -122,17 +110,11 @@ impl SimPod {
     }
 
     /// Ends the first container.
-    ///
-    /// # Errors
-    /// When that container does not run.
     pub fn exit(&self, code: i32) -> Result<()> {
         self.exit_with(code, "")
     }
 
     /// Ends the first container, which has left a message.
-    ///
-    /// # Errors
-    /// When that container does not run.
     pub fn exit_with(&self, code: i32, message: &str) -> Result<()> {
         let name = self.first_container()?;
         self.change(|uid, run| run.exit(uid, &name, code, message))
@@ -140,9 +122,6 @@ impl SimPod {
 
     /// Starts the first container again, after [`SimPod::exit`]. Its log is empty again, and what it
     /// logged before is the previous container's.
-    ///
-    /// # Errors
-    /// When that container has not ended.
     pub fn restart(&self) -> Result<()> {
         let name = self.first_container()?;
         self.change(|uid, run| run.restart(uid, &name))
@@ -174,15 +153,11 @@ impl SimPod {
     }
 
     /// How many times a log of this pod has been asked for.
-    #[must_use]
     pub fn log_requests(&self) -> u32 {
         *self.0.log_requests.borrow()
     }
 
     /// Waits until a log of this pod has been asked for as many times.
-    ///
-    /// # Errors
-    /// When that takes longer than half a minute.
     pub async fn until_log_requests(&self, wanted: u32) -> Result<()> {
         let mut requests = self.0.log_requests.subscribe();
         let reached = requests.wait_for(|requests| *requests >= wanted);

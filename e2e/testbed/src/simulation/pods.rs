@@ -86,12 +86,7 @@ impl Pods {
 
     /// Counts a request for a log.
     pub(super) fn asked(&self, namespace: &str) {
-        let mut state = self.lock();
-        if let Some(count) = state.log_requests.get_mut(namespace) {
-            *count += 1;
-        } else {
-            state.log_requests.insert(namespace.to_owned(), 1);
-        }
+        *self.lock().log_requests.entry(namespace.to_owned()).or_default() += 1;
     }
 
     /// How many times logs of a namespace have been asked for.

@@ -153,7 +153,7 @@ impl Container {
         });
     }
 
-    fn has_succeeded(&self) -> bool {
+    pub(super) fn has_succeeded(&self) -> bool {
         let exit = self.current.as_ref().and_then(|execution| execution.exit.as_ref());
         exit.is_some_and(|exit| exit.code == 0)
     }
@@ -165,7 +165,7 @@ impl Container {
 }
 
 /// The time, to the second as in the API: a status must look the same after a round trip.
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }

@@ -1,13 +1,12 @@
 //! A pod's status as a kubelet writes it.
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
     ContainerStatus, Pod, PodCondition, PodIP, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::run::{Container, Execution, Run};
+use super::run::{Container, Execution, Run, now};
 
 /// What a kubelet has to write into the pod's status; `None` when it is there already.
 ///
@@ -22,7 +21,7 @@ pub(super) fn update(pod: &Pod, run: &Run, pod_ip: &str) -> Option<PodStatus> {
             run.main.iter().map(|main| container_status(main, main.is_running())).collect(),
         ),
         init_container_statuses: (!run.init.is_empty()).then(|| {
-            run.init.iter().map(|init| container_status(init, has_succeeded(init))).collect()
+            run.init.iter().map(|init| container_status(init, init.has_succeeded())).collect()
         }),
         host_ip: Some("127.0.0.1".to_owned()),
         pod_ip: Some(pod_ip.to_owned()),
@@ -92,8 +91,7 @@ fn keep_times(
     mut conditions: Vec<PodCondition>,
     old: Option<&[PodCondition]>,
 ) -> Vec<PodCondition> {
-    let second = Timestamp::now().as_second();
-    let now = Timestamp::from_second(second).ok().map(Time);
+    let now = Some(Time(now()));
     for condition in &mut conditions {
         let old = old
             .unwrap_or_default()
@@ -124,11 +122,6 @@ fn container_status(container: &Container, ready: bool) -> ContainerStatus {
         ),
         ..ContainerStatus::default()
     }
-}
-
-fn has_succeeded(container: &Container) -> bool {
-    let exit = container.current.as_ref().and_then(|run| run.exit.as_ref());
-    exit.is_some_and(|exit| exit.code == 0)
 }
 
 fn state(execution: Option<&Execution>) -> ContainerState {

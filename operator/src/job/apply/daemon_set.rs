@@ -12,7 +12,7 @@ use tracing::{debug, info};
 use super::{error::Error, refusal::Refusals, written::WrittenDaemonSets};
 use crate::job::{
     decide::{
-        daemon_set::{DaemonSetAction, desired},
+        daemon_set::{DaemonSetAction, Gating, desired},
         job_view::JobView,
     },
     policy::Policies,
@@ -50,8 +50,8 @@ impl DaemonSetWriter {
         let refused = |error| self.refused(job, error);
         match action {
             DaemonSetAction::Keep => Ok(()),
-            DaemonSetAction::Create => {
-                let mut desired = self.desired(job)?;
+            DaemonSetAction::Create(gating) => {
+                let mut desired = self.desired(job, *gating)?;
                 self.refusals.rest(job, Timestamp::now())?;
                 // The DaemonSet may adopt pods of an earlier one. Theirs must be other generations, or its
                 // controller would take them for pods of this template.
@@ -66,36 +66,49 @@ impl DaemonSetWriter {
                 info!(daemon_set = name, "Job started");
                 Ok(())
             }
-            DaemonSetAction::Update(uid) => {
-                let desired = self.desired(job)?;
+            DaemonSetAction::Update(uid, gating) => {
+                let desired = self.desired(job, *gating)?;
                 self.refusals.rest(job, Timestamp::now())?;
                 self.update(&api, job, uid, &desired).await.map_err(refused)
             }
-            DaemonSetAction::Restore(uid) => {
+            DaemonSetAction::Restore(uid, gating) => {
                 self.refusals.rest(job, Timestamp::now())?;
-                self.restore(&api, job, uid).await
+                self.restore(&api, job, uid, *gating).await
             }
             DaemonSetAction::Delete(uid) => {
                 self.written.remove(uid);
-                let preconditions =
-                    Preconditions { uid: Some(uid.clone()), resource_version: None };
-                let params = DeleteParams::background().preconditions(preconditions);
-                match api.delete(name, &params).await {
-                    Ok(_) => {
-                        debug!(daemon_set = name, "deleted the DaemonSet of the finished Job");
-                        Ok(())
-                    }
-                    // Gone, or another one by now.
-                    Err(error) if is_gone(&error) || is_conflict(&error) => Ok(()),
-                    Err(error) => Err(error.into()),
-                }
+                self.delete(&api, name, uid, DeleteParams::background()).await
+            }
+            // It stays known what was written: pods that end meanwhile still do the work of the Job.
+            DaemonSetAction::Stop(uid) => {
+                self.delete(&api, name, uid, DeleteParams::foreground()).await
             }
         }
     }
 
+    /// Deletes the DaemonSet `name` if it is still `uid`.
+    async fn delete(
+        &self,
+        api: &Api<DaemonSet>,
+        name: &str,
+        uid: &str,
+        params: DeleteParams,
+    ) -> Result<(), Error> {
+        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+        match api.delete(name, &params.preconditions(preconditions)).await {
+            Ok(_) => {
+                debug!(daemon_set = name, "deleted the DaemonSet of a finished or suspended Job");
+                Ok(())
+            }
+            // Gone, or another one by now.
+            Err(error) if is_gone(&error) || is_conflict(&error) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The DaemonSet that `job` asks for, if the policy of its namespace allows it.
-    fn desired(&self, job: &JobView<'_>) -> Result<DaemonSet, Error> {
-        let desired = desired(job, &self.pause_image)?;
+    fn desired(&self, job: &JobView<'_>, gating: Gating) -> Result<DaemonSet, Error> {
+        let desired = desired(job, &self.pause_image, gating)?;
         self.check_policy(job, &desired)?;
         Ok(desired)
     }

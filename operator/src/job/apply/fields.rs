@@ -277,6 +277,26 @@ mod tests {
     }
 
     #[test]
+    fn a_scheduling_gate_that_a_stranger_adds_goes_and_ours_stays() {
+        let gate = |name: &str| format!("k:{{\"name\":\"{name}\"}}");
+        let added = json!({".": {}, "f:name": {}});
+        let turn = json!({"name": labels::TURN_GATE});
+        let pod = json!({"schedulingGates": [turn, {"name": "a"}]});
+        let fields = json!({"f:spec": {"f:schedulingGates": {".": {}, gate("a"): added}}});
+        let mut object = edited("Update", &fields, &pod);
+        let ours = &mut object["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:template"];
+        ours["f:spec"]["f:schedulingGates"] = json!({gate(labels::TURN_GATE): added});
+        assert!(remove_foreign(&mut object));
+        assert_eq!(object["spec"]["template"]["spec"]["schedulingGates"], json!([turn]));
+        // A Job whose nodes take no turns has no gate at all.
+        let fields = json!({"f:spec": {
+            "f:schedulingGates": {".": {}, gate(labels::TURN_GATE): added},
+        }});
+        let pod = json!({"schedulingGates": [turn]});
+        assert_eq!(removed("Update", &fields, &pod), json!({"schedulingGates": null}));
+    }
+
+    #[test]
     fn labels_and_shared_sidecars_stay_and_a_restart_by_kubectl_does_not() {
         let fields = json!({
             "f:metadata": {"f:labels": {"f:team": {}}, "f:annotations": {"f:note": {}}},

@@ -6,6 +6,7 @@ pub(super) mod events;
 mod fields;
 pub(super) mod pod_conditions;
 mod refusal;
+mod releases;
 mod restore;
 mod status;
 mod written;
@@ -13,5 +14,6 @@ mod written;
 pub(super) use self::{
     daemon_set::DaemonSetWriter,
     error::Error,
+    releases::{ReleaseFailure, ReleaseWriter},
     status::{StatusWriter, Written},
 };

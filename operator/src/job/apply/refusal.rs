@@ -82,11 +82,16 @@ impl Refusals {
     ///
     /// Answers that most often go by themselves are an event when they stay.
     pub(crate) fn event(&self, job: &JobView<'_>, error: &kube::Error) -> Option<JobEvent> {
+        self.refusal(job, error).map(|answer| JobEvent::write_refused(&answer))
+    }
+
+    /// The API server's words, if `error` is its refusal.
+    pub(super) fn refusal(&self, job: &JobView<'_>, error: &kube::Error) -> Option<String> {
         let kube::Error::Api(status) = error else {
             return None;
         };
         let is_refused = remedy(status) != Remedy::Time || self.lasts(job.uid);
-        is_refused.then(|| JobEvent::write_refused(&answer(status)))
+        is_refused.then(|| answer(status))
     }
 
     /// Whether answers that may go by themselves have come for a while, this one among them.

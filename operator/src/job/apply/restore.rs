@@ -11,7 +11,11 @@ use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use super::{daemon_set::DaemonSetWriter, error::Error, fields};
-use crate::job::decide::{applied::Applied, daemon_set::desired, job_view::JobView};
+use crate::job::decide::{
+    applied::Applied,
+    daemon_set::{Gating, desired},
+    job_view::JobView,
+};
 
 impl DaemonSetWriter {
     /// Puts the DaemonSet `uid` back to what `job` asks for.
@@ -23,8 +27,9 @@ impl DaemonSetWriter {
         api: &Api<DaemonSet>,
         job: &JobView<'_>,
         uid: &str,
+        gating: Gating,
     ) -> Result<(), Error> {
-        let desired = &desired(job, &self.pause_image)?;
+        let desired = &desired(job, &self.pause_image, gating)?;
         let live = api.get_opt(&job.daemon_set).await?;
         let Some(live) = live.filter(|live| live.metadata.uid.as_deref() == Some(uid)) else {
             return Ok(());
@@ -48,8 +53,10 @@ impl DaemonSetWriter {
             self.written.insert(uid, restored);
             return Ok(());
         }
+        // Who only takes something out owns no field, but this process knows what it has written.
+        let editors = editors.or_else(|| is_known.then(|| "somebody".to_owned()));
         if is_edit {
-            let by = editors.as_deref().unwrap_or("somebody");
+            let by = editors.as_deref().unwrap_or_default();
             warn!(daemon_set = job.daemon_set, by, "DaemonSet was edited, and is put back");
         }
         self.written.insert_restored(uid, restored, editors.filter(|_| is_edit));

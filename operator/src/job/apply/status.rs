@@ -87,6 +87,17 @@ impl StatusWriter {
         }
     }
 
+    /// Writes `status` once more, which `job` has: whether it still has it, caches cannot say.
+    ///
+    /// The API server compares the version, and changes nothing.
+    pub(crate) async fn confirm(
+        &self,
+        job: &JobView<'_>,
+        status: &JobStatus,
+    ) -> kube::Result<Written> {
+        self.write(job.metadata, job.status, status).await
+    }
+
     /// Writes `status`, derived from `job` when that had the status `known`.
     ///
     /// The version of `job` is a precondition: a status that was derived from an earlier one must not take

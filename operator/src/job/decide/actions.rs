@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use api::job::JobStatus;
 
+pub(crate) use super::turns::release::Release;
 use super::{
     daemon_set::DaemonSetAction,
     events::JobEvent,
@@ -35,8 +36,10 @@ pub(crate) struct Actions {
     pub(crate) tallies: Vec<PodTally>,
     /// then events,
     pub(crate) events: Vec<JobEvent>,
-    /// then the status, which makes them things of the past.
+    /// then the status, which makes them things of the past,
     pub(crate) status: JobStatus,
+    /// then the pods that may start, once the status is known to be stored.
+    pub(crate) releases: Vec<Release>,
     /// When to decide again, should nothing happen before.
     pub(crate) requeue_after: Option<Duration>,
     /// Whether the status has results that would be lost with pods that are being deleted.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use api::views::{DaemonSetView, PodView};
 
-use super::job_view::JobView;
+use super::{daemon_set::Gating, job_view::JobView};
 
 /// Template generations that the operator remembers of one DaemonSet.
 const MAX_GENERATIONS: usize = 8;
@@ -25,6 +25,8 @@ pub(crate) struct Applied {
     pub(crate) metadata_digest: u64,
     /// Digest of what the Job asked for.
     pub(crate) desired: u64,
+    /// Whether its pods wait for their nodes' turn.
+    pub(crate) gating: Gating,
     /// Generations of the pod template whose pods do the work of the Job.
     pub(crate) template_generations: Vec<i64>,
     /// Hash of the pod template, once somebody had to look it up.
@@ -66,6 +68,7 @@ impl Applied {
             version: daemon_set.version().unwrap_or_default(),
             metadata_digest: daemon_set.metadata_digest,
             desired: job.desired,
+            gating: Gating::of(daemon_set),
             template_generations,
             revision: before.filter(|_| is_known).and_then(|before| before.revision.clone()),
             ..Self::default()

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use api::{
     job::{CompletionMode, JobSpec, Refusal, template},
     labels,
+    views::DaemonSetView,
 };
 use k8s_openapi::{
     DeepMerge,
     api::{
         apps::v1::{DaemonSet, DaemonSetSpec, DaemonSetUpdateStrategy, RollingUpdateDaemonSet},
         core::v1::{
-            Capabilities, Container, HostPathVolumeSource, PodReadinessGate, PodSpec,
-            PodTemplateSpec, ResourceRequirements, SeccompProfile, SecurityContext, Toleration,
-            Volume, VolumeMount,
+            Capabilities, Container, HostPathVolumeSource, PodReadinessGate, PodSchedulingGate,
+            PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, SecurityContext,
+            Toleration, Volume, VolumeMount,
         },
     },
     apimachinery::pkg::{
@@ -42,15 +43,36 @@ pub(crate) enum DaemonSetAction {
     /// Leave it as it is.
     Keep,
     /// Create it.
-    Create,
+    Create(Gating),
     /// Give the one with this UID the work that the Job has now.
-    Update(String),
+    Update(String, Gating),
     /// Make the one with this UID what the Job asks for, whoever has edited it.
     ///
     /// The work stays the same.
-    Restore(String),
+    Restore(String, Gating),
     /// Delete the one with this UID: the Job is finished.
     Delete(String),
+    /// Delete the one with this UID in the foreground: the Job is suspended.
+    ///
+    /// It is there until its pods are gone, so that no other takes its name before.
+    Stop(String),
+}
+
+/// Whether the pods of a DaemonSet start by themselves.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub(crate) enum Gating {
+    /// They do.
+    #[default]
+    None,
+    /// Each waits for its node's turn: the operator removes its gate then.
+    Turn,
+}
+
+impl Gating {
+    /// That of a DaemonSet as it is.
+    pub(crate) fn of(daemon_set: &DaemonSetView) -> Self {
+        if daemon_set.gates.turn { Self::Turn } else { Self::None }
+    }
 }
 
 /// The DaemonSet for `job` with the fields that we set, made for server-side apply.
@@ -59,7 +81,11 @@ pub(crate) enum DaemonSetAction {
 ///
 /// # Errors
 /// When the template of the Job cannot be read; see [`api::job::validation`].
-pub(crate) fn desired(job: &JobView<'_>, pause_image: &str) -> Result<DaemonSet, Refusal> {
+pub(crate) fn desired(
+    job: &JobView<'_>,
+    pause_image: &str,
+    gating: Gating,
+) -> Result<DaemonSet, Refusal> {
     let labels = BTreeMap::from([
         (labels::LABEL_DAEMON_SET.to_owned(), labels::label_value(&job.daemon_set)),
         (labels::LABEL_JOB.to_owned(), labels::label_value(job.name)),
@@ -79,7 +105,7 @@ pub(crate) fn desired(job: &JobView<'_>, pause_image: &str) -> Result<DaemonSet,
             annotations: Some([work_hash.clone(), uid].into_iter().chain(word).collect()),
             ..ObjectMeta::default()
         }),
-        spec: Some(pod(job.spec, pause_image)),
+        spec: Some(PodSpec { scheduling_gates: gates(gating), ..pod(job.spec, pause_image) }),
     };
     if let Some(overlay) = &job.spec.template {
         merge(&mut template, template::parse(overlay)?, job.spec.completion_mode);
@@ -120,6 +146,13 @@ fn inherited<'j>(
     own: impl IntoIterator<Item = (String, String)>,
 ) -> BTreeMap<String, String> {
     of_job.map(|(key, value)| (key.clone(), value.clone())).chain(own).collect()
+}
+
+fn gates(gating: Gating) -> Option<Vec<PodSchedulingGate>> {
+    match gating {
+        Gating::None => None,
+        Gating::Turn => Some(vec![PodSchedulingGate { name: labels::TURN_GATE.to_owned() }]),
+    }
 }
 
 fn pod(spec: &JobSpec, pause_image: &str) -> PodSpec {

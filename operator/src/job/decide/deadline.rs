@@ -28,6 +28,9 @@ pub(crate) fn exceeded(
     if !unfinished.is_empty() {
         message += &format!("; not done: {unfinished}");
     }
+    if progress.waiting > 0 {
+        message += &format!("; waiting for their turn: {} nodes", progress.waiting);
+    }
     Some((Reason::DeadlineExceeded, message))
 }
 

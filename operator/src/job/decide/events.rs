@@ -4,15 +4,19 @@ use api::{
     job::{
         JobStatus, Phase,
         conditions::{self, Reason},
+        node_set::NodeSet,
     },
     labels,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{daemon_set::DaemonSetAction, job_view::JobView};
+use super::{daemon_set::DaemonSetAction, observation::Observation};
 
 /// Reason of the DaemonSet controller's events about refused pods.
 pub(crate) const FAILED_CREATE: &str = "FailedCreate";
+
+/// Nodes that an event names.
+const NAMED_NODES: usize = 5;
 
 /// An event of a Job.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -44,12 +48,35 @@ impl JobEvent {
         }
     }
 
-    /// A Job got this condition.
-    pub(crate) fn condition(condition: &Condition) -> Self {
+    /// A Job got this condition; none if that is no news for people who watch events.
+    pub(crate) fn condition(condition: &Condition) -> Option<Self> {
+        let reason = Reason::of(condition);
+        let (is_warning, name) = match reason {
+            Some(Reason::Completed) => (false, condition.reason.as_str()),
+            Some(Reason::JobSuspended) => (false, "Suspended"),
+            Some(Reason::JobResumed) => (false, "Resumed"),
+            Some(Reason::PodsStopping) => return None,
+            Some(other) if [conditions::WAITING, conditions::READY].contains(&other.condition()) => {
+                return None;
+            }
+            _ => (true, condition.reason.as_str()),
+        };
+        Some(Self { is_warning, reason: name.to_owned(), message: condition.message.clone() })
+    }
+
+    /// The first nodes of a Job start, or the first ones after none was at work.
+    ///
+    /// The others follow as these make room. They are no events, for a Job may have thousands of nodes.
+    pub(crate) fn nodes_started(names: &[&str]) -> Self {
+        let named = names.iter().take(NAMED_NODES).copied().collect::<Vec<_>>().join(", ");
+        let more = match names.len().saturating_sub(NAMED_NODES) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
         Self {
-            is_warning: Reason::of(condition) != Some(Reason::Completed),
-            reason: condition.reason.clone(),
-            message: condition.message.clone(),
+            is_warning: false,
+            reason: "NodesStarted".to_owned(),
+            message: format!("Started nodes: {named}{more}"),
         }
     }
 
@@ -108,18 +135,19 @@ fn is_random(word: &str) -> bool {
 ///
 /// An action that was interrupted before the status was written gets its event now.
 pub(crate) fn events(
-    job: &JobView<'_>,
+    observation: &Observation<'_>,
     daemon_set: &DaemonSetAction,
     next: &JobStatus,
 ) -> Vec<JobEvent> {
+    let job = &observation.job;
     let current = job.status;
     let known_work = current.and_then(|status| status.work_hash.as_ref());
     let was_interrupted =
         *daemon_set == DaemonSetAction::Keep && next.phase == Some(Phase::Running);
     let mut events = Vec::new();
     match daemon_set {
-        DaemonSetAction::Create => events.push(JobEvent::created(&job.daemon_set)),
-        DaemonSetAction::Update(_) => events.push(JobEvent::restarted()),
+        DaemonSetAction::Create(_) => events.push(JobEvent::created(&job.daemon_set)),
+        DaemonSetAction::Update(..) => events.push(JobEvent::restarted()),
         _ if was_interrupted && known_work.is_none() => {
             events.push(JobEvent::created(&job.daemon_set));
         }
@@ -136,24 +164,42 @@ pub(crate) fn events(
         events.push(JobEvent::log_rotated());
     }
     for condition in &next.conditions {
-        let is_known = current.is_some_and(|status| {
-            conditions::find_true(&status.conditions, &condition.type_).is_some_and(|known| {
-                known.reason == condition.reason && known.message == condition.message
-            })
+        let known = current.and_then(|it| conditions::find(&it.conditions, &condition.type_));
+        let is_known = known.is_some_and(|known| {
+            known.status == condition.status
+                && known.reason == condition.reason
+                && known.message == condition.message
         });
         if !is_known {
-            events.push(JobEvent::condition(condition));
+            events.extend(JobEvent::condition(condition));
         }
     }
+    events.extend(nodes_started(observation, next));
     events
+}
+
+/// The event about the nodes that start while none was at work.
+fn nodes_started(observation: &Observation<'_>, next: &JobStatus) -> Option<JobEvent> {
+    let known = observation.job.status_of_work().and_then(|status| status.started_nodes.as_ref());
+    let started = next.started_nodes.as_ref().filter(|started| !started.is_empty())?;
+    if known.is_some_and(|known| !NodeSet::is_empty(known)) {
+        return None;
+    }
+    let nodes = observation.nodes.iter().filter(|(_, node)| {
+        node.member().is_some_and(|member| started.contains(member))
+    });
+    let mut names: Vec<_> = nodes.map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    Some(JobEvent::nodes_started(&names))
 }
 
 #[cfg(test)]
 mod tests {
     use api::job::{Job, NodeStatus};
+    use k8s_openapi::jiff::Timestamp;
 
     use super::*;
-    use crate::testing::fixtures::job;
+    use crate::testing::fixtures::{job, observation};
 
     fn of_rotation(nodes: &[&str]) -> JobStatus {
         let reason = Some("LogRotated".to_owned());
@@ -186,11 +232,64 @@ mod tests {
     fn rotated_logs_are_noted_once_whatever_the_number_of_nodes() {
         let published = |current: &[&str], next: &[&str]| {
             let job = Job { status: Some(of_rotation(current)), ..job() };
-            events(&JobView::new(&job), &DaemonSetAction::Keep, &of_rotation(next))
+            events(&observation(&job), &DaemonSetAction::Keep, &of_rotation(next))
         };
         assert_eq!(published(&[], &["a"]), [JobEvent::log_rotated()]);
         assert_eq!(published(&["a"], &["a", "b"]), []);
         assert_eq!(published(&["a"], &[]), []);
         assert_eq!(published(&[], &[]), []);
+    }
+
+    /// The events from one status with these conditions to the next.
+    fn published(current: &[Reason], next: &[Reason]) -> Vec<(String, bool)> {
+        let with = |reasons: &[Reason]| {
+            let now = Timestamp::UNIX_EPOCH;
+            let condition = |it: &Reason| conditions::condition(*it, String::new(), None, now);
+            let conditions = reasons.iter().map(condition).collect();
+            JobStatus { conditions, ..JobStatus::default() }
+        };
+        let job = Job { status: Some(with(current)), ..job() };
+        let events = events(&observation(&job), &DaemonSetAction::Keep, &with(next));
+        events.into_iter().map(|event| (event.reason, event.is_warning)).collect()
+    }
+
+    #[test]
+    fn suspension_and_resumption_are_noted_once_and_are_no_warnings() {
+        use Reason::{JobResumed, JobSuspended, PodsStopping};
+        let normal = |reason: &str| vec![(reason.to_owned(), false)];
+        assert_eq!(published(&[], &[PodsStopping]), []);
+        assert_eq!(published(&[PodsStopping], &[JobSuspended]), normal("Suspended"));
+        assert_eq!(published(&[JobSuspended], &[JobSuspended]), []);
+        assert_eq!(published(&[JobSuspended], &[JobResumed]), normal("Resumed"));
+        assert_eq!(published(&[JobResumed], &[JobResumed]), []);
+        assert_eq!(published(&[JobResumed], &[JobSuspended]), normal("Suspended"));
+    }
+
+    #[test]
+    fn conditions_that_come_and_go_with_the_turns_of_nodes_are_no_events() {
+        for reason in Reason::ALL {
+            let is_quiet = [conditions::WAITING, conditions::READY].contains(&reason.condition())
+                || reason == Reason::PodsStopping;
+            assert_eq!(published(&[], &[reason]).is_empty(), is_quiet, "{reason}");
+        }
+    }
+
+    #[test]
+    fn nodes_that_start_while_none_is_at_work_are_one_event() {
+        let with = |started: &[&str]| {
+            let mut set = NodeSet::default();
+            started.iter().for_each(|node| set.insert(&format!("uid-of-{node}")));
+            let work_hash = Some(api::job::work_hash::hash(&job().spec));
+            JobStatus { work_hash, started_nodes: Some(set), ..JobStatus::default() }
+        };
+        let published = |current: &[&str], next: &[&str]| {
+            let job = Job { status: Some(with(current)), ..job() };
+            events(&observation(&job), &DaemonSetAction::Keep, &with(next))
+        };
+        assert_eq!(published(&[], &["b", "a"]), [JobEvent::nodes_started(&["a", "b"])]);
+        assert_eq!(published(&["a", "b"], &["b", "c"]), []);
+        assert_eq!(published(&["a"], &[]), []);
+        let many = JobEvent::nodes_started(&["a", "b", "c", "d", "e", "f", "g"]);
+        assert_eq!(many.message, "Started nodes: a, b, c, d, e and 2 more");
     }
 }

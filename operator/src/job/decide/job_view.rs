@@ -58,6 +58,13 @@ impl<'j> JobView<'j> {
         self.status.filter(|status| status.work_hash.as_ref() == Some(&self.work_hash))
     }
 
+    /// Whether pods of earlier DaemonSets of the Job matter: they hold places, or have to be gone.
+    pub(crate) fn needs_all_pods(&self) -> bool {
+        let has_places =
+            |status: &JobStatus| status.started_nodes.is_some() || status.stopping_nodes.is_some();
+        self.spec.is_suspended() || self.spec.takes_turns() || self.status.is_some_and(has_places)
+    }
+
     /// The reference by which the Job controls its DaemonSet.
     ///
     /// A deletion of the Job in the foreground waits for the DaemonSet, which waits for its pods.

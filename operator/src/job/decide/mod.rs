@@ -1,25 +1,31 @@
 //! Makes decisions about Jobs: pure functions of an observation.
 //!
 //! ```text
-//! Observation ─→ nodes ─→ progress ─→ deadline ─→ status ─→ events ─→ Actions
+//! Observation ─→ nodes ─→ progress, turns ─→ deadline ─→ status ─→ events ─→ Actions
 //! ```
 
 pub(crate) mod actions;
 pub(crate) mod applied;
 mod comparison;
+pub(crate) mod completion_policy;
 pub(crate) mod daemon_set;
 mod deadline;
 pub(crate) mod events;
+mod gone_nodes;
 pub(crate) mod job_view;
+mod names;
 pub(crate) mod nodes;
 pub(crate) mod observation;
 mod outcome;
+mod pods_by_node;
 pub(crate) mod progress;
 pub(crate) mod status;
+pub(crate) mod suspension;
 pub(crate) mod tally;
 #[cfg(test)]
 mod tests;
 pub(crate) mod transition;
+pub(crate) mod turns;
 pub(crate) mod worst_nodes;
 
 pub(crate) use outcome::explain;
@@ -39,11 +45,13 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp}
 use self::{
     actions::{Actions, Decision},
     comparison::Comparison,
-    daemon_set::DaemonSetAction,
+    daemon_set::{DaemonSetAction, Gating},
     deadline::{time_left, until},
     events::{cause, events},
     observation::{Observation, Ownership, Source},
     progress::{EVENTS_INTERVAL, FIRST_CHECK, Progress, progress},
+    suspension::Step,
+    turns::{Turns, gating},
 };
 
 /// Shortest time between two attempts to write a DaemonSet that was refused.
@@ -63,7 +71,10 @@ pub(crate) fn decide(observation: &Observation<'_>) -> Decision {
     if job.metadata.deletion_timestamp.is_some() {
         return Decision::Nothing;
     }
-    let base = status::base(job, *now);
+    let base = completion_policy::reopened(job.spec, status::base(job, *now));
+    if let Some(step) = suspension::step(observation, &base) {
+        return take(observation, step);
+    }
     let ownership = observation.ownership();
     // A finished Job loses its DaemonSet, now that the status that says so is known to be stored.
     if conditions::finished(&base.conditions).is_some() {
@@ -86,7 +97,7 @@ pub(crate) fn decide(observation: &Observation<'_>) -> Decision {
             return blocked(observation, base, Reason::NameConflict, message);
         }
         Ownership::Leaving => DaemonSetAction::Keep,
-        Ownership::Absent => DaemonSetAction::Create,
+        Ownership::Absent => DaemonSetAction::Create(gating::of_new(job)),
     };
     // There is no pod, and the results of earlier ones stay.
     let progress = Progress {
@@ -105,10 +116,13 @@ pub(crate) fn decide(observation: &Observation<'_>) -> Decision {
     }
     // A cache that has not seen the DaemonSet yet must not lead to a second one: the name may
     // be that of an earlier Job's DaemonSet, which an apply would take over.
-    if daemon_set == DaemonSetAction::Create && observation.source == Source::Caches {
+    let DaemonSetAction::Create(gating) = daemon_set else {
+        return act(observation, daemon_set, status::running(base, progress));
+    };
+    if observation.source == Source::Caches {
         return Decision::ObserveLive;
     }
-    act(observation, daemon_set, status::running(base, progress))
+    act(observation, daemon_set, status::gated(status::running(base, progress), gating))
 }
 
 /// Decides about a Job that has its DaemonSet.
@@ -122,17 +136,20 @@ fn decide_running(
     let is_new_work = observation.job.status_of_work().is_none();
     let has_other_work = daemon_set.work_hash() != Some(&observation.job.work_hash);
     if has_other_work && is_new_work && comparison != Comparison::Outdated {
-        let action = DaemonSetAction::Update(uid(daemon_set));
-        let progress = progress(observation, daemon_set);
-        return act(observation, action, status::running(base, progress));
+        let gating = gating::of_new(&observation.job);
+        let progress = progress(observation, daemon_set, Gating::None);
+        let status = status::gated(status::running(base, progress), gating);
+        return act(observation, DaemonSetAction::Update(uid(daemon_set), gating), status);
     }
+    let gating = gating::of_existing(observation, daemon_set);
     // Which pods do the work is not known before the DaemonSet is known to be as it was written.
     if comparison == Comparison::Unknown {
         let status = match base.phase {
             Some(_) => base,
-            None => status::running(base, Progress::default()),
+            None => status::gated(status::running(base, Progress::default()), gating),
         };
-        let mut actions = actions(observation, DaemonSetAction::Restore(uid(daemon_set)), status);
+        let action = DaemonSetAction::Restore(uid(daemon_set), gating);
+        let mut actions = actions(observation, action, status);
         actions.requeue_after = Some(LEARNED_AFTER);
         return Decision::Act(Box::new(actions));
     }
@@ -140,33 +157,70 @@ fn decide_running(
         return Decision::ObserveLive;
     }
     let base = status::edited(base, observation.applied.as_ref(), observation.now);
-    let mut progress = progress(observation, daemon_set);
+    let mut progress = progress(observation, daemon_set, gating);
+    if completion_policy::needs_live(observation, &progress)
+        || progress.turns.as_ref().is_some_and(|turns| turns.needs_live)
+    {
+        return Decision::ObserveLive;
+    }
+    completion_policy::drop_gone_nodes(observation, &mut progress);
     let end = progress
         .end(observation.job.spec.max_failed_nodes)
+        .filter(|(reason, _)| completion_policy::ends(observation.job.spec, *reason))
         .or_else(|| deadline::exceeded(observation, &base, &progress));
     if let Some((reason, message)) = end {
         return finish(observation, base, progress, reason, message);
     }
+    let base = completion_policy::assessed(observation, &progress, base);
+    go_on(observation, base, progress, daemon_set, restore(observation, daemon_set, comparison, gating))
+}
+
+/// Decides about a Job that has its DaemonSet, and neither ends nor begins.
+///
+/// Whether to put the DaemonSet back, and when, is decided.
+fn go_on(
+    observation: &Observation<'_>,
+    base: JobStatus,
+    mut progress: Progress,
+    daemon_set: &DaemonSetView,
+    (action, restore_after): (DaemonSetAction, Option<Duration>),
+) -> Decision {
+    let after = |at| until(at, observation.now);
     let tallies = std::mem::take(&mut progress.tallies);
-    let fails_after = progress.fails_at.map(|at| until(at, observation.now));
+    let fails_after = progress.fails_at.map(after);
     let check_after = progress.lacks_pods().then_some(FIRST_CHECK);
     let missing_pods = progress.missing_pods(observation, daemon_set);
     let stuck_pods = std::mem::take(&mut progress.stuck_pods);
     let stuck_after = match progress.stuck_at {
         None if stuck_pods.is_empty() => None,
         None => Some(EVENTS_INTERVAL),
-        Some(at) => Some(until(at, observation.now)),
+        Some(at) => Some(after(at)),
     };
     let is_urgent = progress.has_results_of_leaving_pods;
-    let (action, restore_after) = restore(observation, daemon_set, comparison);
-    let mut actions = actions(observation, action, status::running(base, progress));
+    let turns = progress.turns.take();
+    let turn_after = turns.as_ref().and_then(|turns| turns.look_at).map(after);
+    let status = turned(observation, status::running(base, progress), turns.as_ref());
+    let mut actions = actions(observation, action, status);
+    actions.releases = turns.map_or_else(Vec::new, |turns| turns.releases);
     actions.is_urgent = is_urgent;
     actions.tallies = tallies;
     actions.missing_pods = missing_pods;
     actions.stuck_pods = stuck_pods;
-    let times = [fails_after, check_after, restore_after, stuck_after, actions.requeue_after];
+    let times =
+        [fails_after, check_after, restore_after, stuck_after, turn_after, actions.requeue_after];
     actions.requeue_after = times.into_iter().flatten().min();
     Decision::Act(Box::new(actions))
+}
+
+/// `status` with the turns of the Job's nodes, if they take turns.
+fn turned(observation: &Observation<'_>, status: JobStatus, turns: Option<&Turns>) -> JobStatus {
+    let Some(turns) = turns else {
+        let hold = gating::not_counting(observation.job.spec);
+        let status = status::gated(status, Gating::None);
+        return status::waiting(status, hold.as_ref(), observation.now);
+    };
+    let status = status::with_turns(status, turns);
+    status::waiting(status, turns.hold.as_ref(), observation.now)
 }
 
 /// Puts `daemon_set` back, or says when to do so.
@@ -176,6 +230,7 @@ fn restore(
     observation: &Observation<'_>,
     daemon_set: &DaemonSetView,
     comparison: Comparison,
+    gating: Gating,
 ) -> (DaemonSetAction, Option<Duration>) {
     let Some(applied) = &observation.applied else {
         return (DaemonSetAction::Keep, None);
@@ -185,7 +240,7 @@ fn restore(
     match applied.rest {
         // The edit is over in the sight of the user when nobody has repeated it for a while.
         _ if !is_edited => (DaemonSetAction::Keep, applied.edited_for),
-        Duration::ZERO => (DaemonSetAction::Restore(uid(daemon_set)), Some(LEARNED_AFTER)),
+        Duration::ZERO => (DaemonSetAction::Restore(uid(daemon_set), gating), Some(LEARNED_AFTER)),
         rest => (DaemonSetAction::Keep, Some(rest)),
     }
 }
@@ -248,6 +303,16 @@ fn blocked(
     act(observation, DaemonSetAction::Keep, status)
 }
 
+/// Takes a step of a suspension or a resumption.
+fn take(observation: &Observation<'_>, step: Step) -> Decision {
+    let Step::Act(daemon_set, status, look_again) = step else {
+        return Decision::ObserveLive;
+    };
+    let mut actions = actions(observation, daemon_set, *status);
+    actions.requeue_after = actions.requeue_after.into_iter().chain(look_again).min();
+    Decision::Act(Box::new(actions))
+}
+
 fn act(observation: &Observation<'_>, daemon_set: DaemonSetAction, status: JobStatus) -> Decision {
     Decision::Act(Box::new(actions(observation, daemon_set, status)))
 }
@@ -257,13 +322,15 @@ fn actions(
     daemon_set: DaemonSetAction,
     status: JobStatus,
 ) -> Actions {
+    let status = completion_policy::settled(observation, status);
     let is_finished = conditions::finished(&status.conditions).is_some();
     Actions {
-        events: events(&observation.job, &daemon_set, &status),
+        events: events(observation, &daemon_set, &status),
         requeue_after: time_left(observation, &status).filter(|_| !is_finished),
         daemon_set,
         tallies: Vec::new(),
         status,
+        releases: Vec::new(),
         missing_pods: None,
         stuck_pods: Vec::new(),
         is_urgent: false,

@@ -37,10 +37,14 @@ pub(crate) struct Observation<'j> {
     pub(crate) pods: Vec<Arc<PodView>>,
     /// All nodes of the cluster.
     pub(crate) nodes: Arc<Nodes>,
+    /// Whether the nodes have all their labels that `spec.order` names.
+    pub(crate) has_labels: bool,
     /// That DaemonSet as the operator last wrote it.
     ///
     /// None: it is not known, after a restart for example.
     pub(crate) applied: Option<Applied>,
+    /// The words in which the API server refused to let pods start the last time.
+    pub(crate) release_refusal: Option<String>,
     /// Where DaemonSet, pods and nodes come from.
     pub(crate) source: Source,
     pub(crate) now: Timestamp,

@@ -58,6 +58,8 @@ pub(crate) enum FailedBefore {
 pub(crate) struct Outcome {
     /// Its work is done.
     pub(crate) is_done: bool,
+    /// When it was done, or a while after that; none if that is not known.
+    pub(crate) done_at: Option<Timestamp>,
     /// It has failed more often than the Job tolerates.
     pub(crate) has_failed: bool,
     /// When it will have failed.
@@ -97,6 +99,7 @@ impl Outcome {
     /// Adds the outcome of a later pod of the same node.
     pub(crate) fn follow(&mut self, later: Self) {
         self.is_done |= later.is_done;
+        self.done_at = self.done_at.into_iter().chain(later.done_at).min();
         self.has_failed |= later.has_failed;
         self.fails_at = self.fails_at.into_iter().chain(later.fails_at).min();
         self.tally = later.tally;
@@ -161,6 +164,7 @@ pub(crate) fn outcome(
     let is_preparing = !is_leaving && !is_given_up && !is_done && is_prepared(pod, container);
     Outcome {
         is_done,
+        done_at: is_done.then(|| done_at(mode, pod, work)).flatten(),
         has_failed,
         fails_at,
         tally: to_record.map(|tally| PodTally::new(pod, tally)),
@@ -176,6 +180,23 @@ pub(crate) fn outcome(
             output: output.filter(|_| has_failed),
         },
     }
+}
+
+/// When the work of a pod was done, which is done.
+///
+/// In a sandbox that came later nothing shows that any more but that it was before.
+fn done_at(
+    mode: CompletionMode,
+    pod: &PodView,
+    work: Option<&ContainerStatus>,
+) -> Option<Timestamp> {
+    if mode == CompletionMode::TerminationWord {
+        let recorded = pod.condition(labels::POD_COMPLETED)?.last_transition_time.as_ref();
+        return recorded.map(|time| time.0);
+    }
+    let run = work.and_then(terminated).filter(|run| run.exit_code == 0);
+    let finished = run.and_then(|run| run.finished_at.as_ref()).map(|time| time.0);
+    finished.or_else(|| pod.sandbox().and_then(|sandbox| sandbox.since))
 }
 
 /// Until when the end of a run may turn out to be another one, if that is not past.

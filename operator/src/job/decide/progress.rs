@@ -9,15 +9,16 @@ use api::{
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    nodes::{NodeWork, WorkState, count, is_caught_up, node_work, pods_by_node, wanted},
+    daemon_set::Gating,
+    names::join_some,
+    nodes::{NodeWork, WorkState, count, is_caught_up, node_work, wanted},
     observation::Observation,
     outcome::PreparedPod,
+    pods_by_node::{nodes_of_earlier, pods_by_node},
     tally::PodTally,
+    turns::{Turns, look::Look, turns},
     worst_nodes::worst_nodes,
 };
-
-/// Nodes that a message names.
-const NAMED_NODES: usize = 5;
 
 /// Time without a new pod after which missing ones may have been refused.
 pub(crate) const FIRST_CHECK: Duration = Duration::from_secs(5);
@@ -37,13 +38,15 @@ pub(crate) const EVENTS_INTERVAL: Duration = Duration::from_secs(30);
 pub(crate) struct Progress {
     /// Nodes that the DaemonSet controller wants a pod on.
     pub(crate) desired: i32,
-    /// Nodes with a pod that are neither done nor failed.
+    /// Nodes with a pod that are neither waiting, done nor failed.
     pub(crate) active: i32,
+    /// Nodes that wait for their turn.
+    pub(crate) waiting: i32,
     /// Nodes that are done.
     pub(crate) succeeded: i32,
     /// Nodes that have failed.
     pub(crate) failed: i32,
-    /// Nodes with a pod that are not done, failed ones among them.
+    /// Nodes with a pod that are neither done nor waiting, failed ones among them.
     pub(crate) unfinished: usize,
     /// The first of these by state, failed ones first, and name: at most [`MAX_NODES`](super::worst_nodes::MAX_NODES).
     pub(crate) nodes: Vec<NodeStatus>,
@@ -67,6 +70,8 @@ pub(crate) struct Progress {
     pub(crate) has_results_of_leaving_pods: bool,
     /// Tallies to record on pods of nodes that are neither done nor failed.
     pub(crate) tallies: Vec<PodTally>,
+    /// The turns of the nodes, if they take turns.
+    pub(crate) turns: Option<Turns>,
 }
 
 /// The progress of `daemon_set`, which is the Job's own.
@@ -75,8 +80,14 @@ pub(crate) struct Progress {
 /// wanted, and C is not. So each node that holds a pod of this DaemonSet must have ended, pods that
 /// are being deleted included, and as many nodes as are wanted; and the DaemonSet controller must
 /// have caught up, or it might be about to create the next pod.
+///
+/// With [`Gating::Turn`] it decides as well whose turn it is.
 #[must_use]
-pub(crate) fn progress(observation: &Observation<'_>, daemon_set: &DaemonSetView) -> Progress {
+pub(crate) fn progress(
+    observation: &Observation<'_>,
+    daemon_set: &DaemonSetView,
+    gating: Gating,
+) -> Progress {
     let job = &observation.job;
     let pods = pods_by_node(observation, daemon_set, observation.now);
     let nodes = node_work(observation, &pods);
@@ -86,7 +97,7 @@ pub(crate) fn progress(observation: &Observation<'_>, daemon_set: &DaemonSetView
     let mut completed_nodes = completed_before.cloned().unwrap_or_default();
     let mut failed_nodes =
         recorded.and_then(|status| status.failed_nodes.clone()).unwrap_or_default();
-    let (mut succeeded, mut active, mut failed) = (0, pods.unassigned, 0);
+    let (mut succeeded, mut active, mut waiting, mut failed) = (0, pods.unassigned, 0, 0);
     let mut failed_runs =
         recorded.and_then(|status| status.failed_runs.clone()).unwrap_or_default();
     let mut tallies = Vec::new();
@@ -107,6 +118,7 @@ pub(crate) fn progress(observation: &Observation<'_>, daemon_set: &DaemonSetView
                     failed_runs.add(member, given_up.created, given_up.runs);
                 }
             }
+            WorkState::Waiting => waiting += 1,
             WorkState::Gone => {}
         }
     }
@@ -126,10 +138,11 @@ pub(crate) fn progress(observation: &Observation<'_>, daemon_set: &DaemonSetView
     let status = daemon_set.status.as_ref().filter(|_| is_trusted);
     let known = recorded.map_or(0, |status| status.desired);
     let desired = status.map_or(known, |status| status.desired_number_scheduled);
-    let (active, failed) = (count(active), count(failed));
+    let (active, waiting, failed) = (count(active), count(waiting), count(failed));
     let has_ended = is_trusted
         && is_caught_up(daemon_set, &job.work_hash)
         && active == 0
+        && waiting == 0
         && count(ended) >= wanted(daemon_set);
     // Done nodes may all have left the selection, because the work changed their labels or taints.
     let have_left = has_ended && desired == 0 && failed == 0 && !completed_nodes.is_empty();
@@ -137,11 +150,23 @@ pub(crate) fn progress(observation: &Observation<'_>, daemon_set: &DaemonSetView
     let known = recorded.map_or(&[][..], |status| &status.nodes);
     let (unfinished, worst_nodes) = worst_nodes(job.spec.completion_mode, &nodes, known);
     let (stuck_pods, stuck_at) = stuck_pods(&nodes);
+    let turns = (gating == Gating::Turn).then(|| {
+        turns(&Look {
+            observation,
+            daemon_set,
+            nodes: &nodes,
+            unassigned: pods.unassigned,
+            completed: &completed_nodes,
+            failed,
+            earlier: nodes_of_earlier(observation, daemon_set),
+        })
+    });
     Progress {
         desired,
         active,
+        waiting,
         // A node that was done and holds no pod may not be wanted any more.
-        succeeded: count(succeeded).min((desired - active - failed).max(0)),
+        succeeded: count(succeeded).min((desired - active - waiting - failed).max(0)),
         failed,
         unfinished,
         nodes: worst_nodes,
@@ -155,6 +180,7 @@ pub(crate) fn progress(observation: &Observation<'_>, daemon_set: &DaemonSetView
         stuck_pods,
         stuck_at,
         tallies,
+        turns,
     }
 }
 
@@ -213,7 +239,7 @@ pub(crate) struct MissingPods {
 impl Progress {
     /// Whether wanted pods are not there.
     pub(crate) fn lacks_pods(&self) -> bool {
-        self.active + self.succeeded + self.failed < self.desired
+        self.active + self.waiting + self.succeeded + self.failed < self.desired
     }
 
     /// Returns `daemon_set` if it has lacked pods for long.
@@ -237,10 +263,13 @@ impl Progress {
 
     /// Reason and message of the end, if the nodes have brought the Job to its end.
     ///
-    /// More than `max_failed_nodes` end it at once, otherwise all must have ended.
+    /// More than `max_failed_nodes` end it at once, or where nodes take turns when those at work have ended.
+    /// Otherwise all must have ended.
     pub(crate) fn end(&self, max_failed_nodes: Option<i32>) -> Option<(Reason, String)> {
         let Self { desired, succeeded, failed, .. } = *self;
-        if let Some(max) = max_failed_nodes.filter(|max| failed > *max) {
+        let lets_finish = |turns: &Turns| self.active > 0 || turns.starting > 0;
+        let ends_at_once = !self.turns.as_ref().is_some_and(lets_finish);
+        if let Some(max) = max_failed_nodes.filter(|max| failed > *max && ends_at_once) {
             let nodes = if failed == 1 { "1 node".to_owned() } else { format!("{failed} nodes") };
             let names = self.failed_names();
             let message =
@@ -264,23 +293,18 @@ impl Progress {
     }
 
     /// The names of the first few nodes that have failed, which come first in the list.
-    fn failed_names(&self) -> String {
+    pub(crate) fn failed_names(&self) -> String {
         self.names(usize::try_from(self.failed).unwrap_or_default())
     }
 
-    /// The names of the first few nodes that are not done.
+    /// The names of the first few nodes that are neither done nor waiting.
     pub(crate) fn unfinished_names(&self) -> String {
         self.names(self.unfinished)
     }
 
     /// The names of the first few of `number` nodes.
     fn names(&self, number: usize) -> String {
-        let names = self.nodes.iter().take(number.min(NAMED_NODES)).map(|node| node.name.as_str());
-        let shown = names.collect::<Vec<_>>().join(", ");
-        match number.saturating_sub(NAMED_NODES) {
-            0 => shown,
-            more => format!("{shown} and {more} more"),
-        }
+        join_some(self.nodes.iter().map(|node| node.name.as_str()), number)
     }
 }
 

@@ -4,14 +4,21 @@ use std::{borrow::Cow, time::Duration};
 
 use api::job::{
     JobStatus, Phase,
-    conditions::{self, COMPLETE, FAILED, Reason},
+    conditions::{self, COMPLETE, FAILED, Reason, SUSPENDED, WAITING},
+    node_set::NodeSet,
 };
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
     jiff::Timestamp,
 };
 
-use super::{applied::Applied, job_view::JobView, progress::Progress};
+use super::{
+    applied::Applied,
+    daemon_set::Gating,
+    job_view::JobView,
+    progress::Progress,
+    turns::{Turns, ledger::Ledger, waiting::Hold},
+};
 
 /// Shortest time between two writes of progress.
 ///
@@ -26,8 +33,20 @@ const INTERVALS_PER_AGE: u32 = 20;
 
 /// The status to build on: that of the Job, unless it describes other work.
 pub(crate) fn base(job: &JobView<'_>, now: Timestamp) -> JobStatus {
-    let fresh = || JobStatus { work_hash: Some(job.work_hash.clone()), ..JobStatus::default() };
-    acknowledged(job.status_of_work().cloned().unwrap_or_else(fresh), job, now)
+    acknowledged(job.status_of_work().cloned().unwrap_or_else(|| fresh(job)), job, now)
+}
+
+/// A status for other work than that of the Job: a Job stays suspended, whatever its work.
+///
+/// And nodes keep the places of that other work until it has ended there.
+fn fresh(job: &JobView<'_>) -> JobStatus {
+    let suspended = job.status.and_then(|it| conditions::find(&it.conditions, SUSPENDED));
+    JobStatus {
+        work_hash: Some(job.work_hash.clone()),
+        stopping_nodes: Some(Ledger::of(job).stopping).filter(|nodes| !nodes.is_empty()),
+        conditions: suspended.into_iter().cloned().collect(),
+        ..JobStatus::default()
+    }
 }
 
 /// The status to build on when the spec is invalid: always that of the Job.
@@ -62,12 +81,44 @@ pub(crate) fn edited(
 
 /// `status` of a Job that runs, or is about to.
 pub(crate) fn running(mut status: JobStatus, progress: Progress) -> JobStatus {
-    let has_begun = progress.active + progress.succeeded + progress.failed > 0;
+    let with_pods = [progress.active, progress.waiting, progress.succeeded, progress.failed];
+    let has_begun = with_pods.into_iter().any(|nodes| nodes > 0);
     status.phase = Some(if has_begun { Phase::Running } else { Phase::Pending });
     for end in [COMPLETE, FAILED] {
         conditions::remove(&mut status.conditions, end);
     }
     counted(status, progress)
+}
+
+/// `status` of a Job whose DaemonSet has this gating: nodes are started if they take turns.
+///
+/// Those that may still be stopping stay, for when nodes take turns again.
+pub(crate) fn gated(mut status: JobStatus, gating: Gating) -> JobStatus {
+    match gating {
+        Gating::Turn => _ = status.started_nodes.get_or_insert_default(),
+        Gating::None => status.started_nodes = None,
+    }
+    status
+}
+
+/// `status` with the ledger of `turns`, which are those of a Job whose nodes take turns.
+pub(crate) fn with_turns(mut status: JobStatus, turns: &Turns) -> JobStatus {
+    status.started_nodes = Some(turns.started_nodes.clone());
+    status.stopping_nodes =
+        Some(turns.stopping_nodes.clone()).filter(|nodes: &NodeSet| !nodes.is_empty());
+    status
+}
+
+/// `status` with the reason why nodes wait, if they do.
+pub(crate) fn waiting(mut status: JobStatus, hold: Option<&Hold>, now: Timestamp) -> JobStatus {
+    match hold {
+        Some(Hold { reason, message, .. }) => conditions::set(
+            &mut status.conditions,
+            conditions::condition(*reason, message.clone(), status.observed_generation, now),
+        ),
+        None => conditions::remove(&mut status.conditions, WAITING),
+    }
+    status
 }
 
 /// `status` of a Job that is finished for `reason`.
@@ -80,6 +131,7 @@ pub(crate) fn finished(
 ) -> JobStatus {
     let mut status = counted(status, progress);
     conditions::remove(&mut status.conditions, conditions::DAEMON_SET_EDITED);
+    conditions::remove(&mut status.conditions, WAITING);
     if reason.condition() == COMPLETE {
         status.phase = Some(Phase::Completed);
         status.completion_time = Some(Time(now));
@@ -101,6 +153,7 @@ pub(crate) fn blocked(
     now: Timestamp,
 ) -> JobStatus {
     status.phase = Some(Phase::Failed);
+    conditions::remove(&mut status.conditions, WAITING);
     with_condition(status, reason, message, now)
 }
 
@@ -116,6 +169,7 @@ pub(crate) fn undecodable(job: &ObjectMeta, error: &str) -> JobStatus {
 fn counted(mut status: JobStatus, progress: Progress) -> JobStatus {
     status.desired = progress.desired;
     status.active = progress.active;
+    status.waiting = progress.waiting;
     status.succeeded = progress.succeeded;
     status.failed = progress.failed;
     status.completed = Some(format!("{}/{}", progress.succeeded, progress.desired));
@@ -192,6 +246,9 @@ pub(crate) fn when_to_write(
         && current.observed_generation == next.observed_generation
         // By the time of a later write the pod whose runs these are may be gone.
         && current.failed_runs == next.failed_runs
+        // Pods wait for that.
+        && !has_grown(current.started_nodes.as_ref(), next.started_nodes.as_ref())
+        && !has_grown(current.stopping_nodes.as_ref(), next.stopping_nodes.as_ref())
         && current.work_hash == next.work_hash;
     let started = next.start_time.as_ref().map_or(now, |time| time.0);
     // Zero when the clock was set back.
@@ -203,109 +260,14 @@ pub(crate) fn when_to_write(
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use api::job::{Job, work_hash};
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-
-    use super::*;
-    use crate::job::decide::worst_nodes::MAX_NODES;
-
-    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
-
-    fn status(succeeded: i32) -> JobStatus {
-        JobStatus { phase: Some(Phase::Running), succeeded, ..JobStatus::default() }
-    }
-
-    #[test]
-    fn an_unchanged_status_is_not_written() {
-        assert_eq!(when_to_write(Some(&status(1)), &status(1), None, NOW), Write::Never);
-    }
-
-    #[test]
-    fn progress_is_written_at_most_once_a_second() {
-        let ago = |millis| Some(Duration::from_millis(millis));
-        let write = |since_last| when_to_write(Some(&status(1)), &status(2), since_last, NOW);
-        assert_eq!(write(ago(300)), Write::After(Duration::from_millis(700)));
-        assert_eq!(write(ago(1000)), Write::Now);
-        assert_eq!(write(None), Write::Now);
-    }
-
-    #[test]
-    fn progress_of_a_job_that_runs_for_long_is_written_less_often() {
-        let wait = |seconds: i64| {
-            let start_time = Timestamp::from_second(-seconds).ok().map(Time);
-            let next = JobStatus { start_time, ..status(2) };
-            when_to_write(Some(&status(1)), &next, Some(Duration::ZERO), NOW)
-        };
-        let after = |seconds| Write::After(Duration::from_secs(seconds));
-        assert_eq!([10, 60, 3600].map(wait), [after(1), after(3), after(5)]);
-    }
-
-    #[test]
-    fn a_changed_phase_is_written_at_once() {
-        let done = JobStatus { phase: Some(Phase::Completed), ..status(3) };
-        assert_eq!(when_to_write(Some(&status(2)), &done, Some(Duration::ZERO), NOW), Write::Now);
-        assert_eq!(when_to_write(None, &done, Some(Duration::ZERO), NOW), Write::Now);
-    }
-
-    #[test]
-    fn conditions_of_others_are_neither_taken_over_nor_a_change() {
-        let others = conditions::condition(Reason::InvalidSpec, String::new(), None, NOW);
-        let others = Condition { type_: "Audited".to_owned(), ..others };
-        let hash = Some(work_hash::hash(&Job::default().spec));
-        let status = JobStatus { conditions: vec![others], work_hash: hash, ..status(1) };
-        let job = Job { status: Some(status.clone()), ..Job::default() };
-        assert_eq!(base(&JobView::new(&job), NOW).conditions, []);
-        let next = JobStatus { conditions: Vec::new(), ..status.clone() };
-        assert_eq!(when_to_write(Some(&status), &next, None, NOW), Write::Never);
-    }
-
-    #[test]
-    fn a_job_that_nobody_has_looked_at_is_written_to_at_once() {
-        let never = JobStatus { observed_generation: Some(-1), ..JobStatus::default() };
-        let job =
-            Job { status: Some(never.clone()), ..Job::new("j", api::job::JobSpec::default()) };
-        let job = JobView::new(&job);
-        for next in [base(&job, NOW), kept(&job, NOW)] {
-            assert!(
-                next.start_time.is_some() && next.observed_generation == job.metadata.generation
-            );
-            let next = running(next, Progress::default());
-            let write = when_to_write(Some(&never), &next, Some(Duration::ZERO), NOW);
-            assert_eq!(write, Write::Now);
-        }
-    }
-
-    #[test]
-    fn the_status_of_other_work_is_not_built_on() {
-        let other = JobStatus { work_hash: Some("other".into()), ..status(3) };
-        let job = Job { status: Some(other), ..Job::default() };
-        let base = base(&JobView::new(&job), NOW);
-        assert_eq!((base.succeeded, base.phase), (0, None));
-        assert_eq!(base.work_hash, Some(work_hash::hash(&job.spec)));
-    }
-
-    #[test]
-    fn the_status_of_five_thousand_nodes_is_far_from_the_limit_of_etcd() {
-        let mut progress = Progress { desired: 10_000, ..Progress::default() };
-        for node in 0..5000 {
-            let name = format!("ip-10-0-{node}.eu-central-1.compute.internal");
-            progress.completed_nodes.insert(&name);
-            let message = Some("x".repeat(256));
-            let reason = Some("CreateContainerConfigError".to_owned());
-            let node = api::job::NodeStatus { name, reason, message, ..Default::default() };
-            progress.nodes.push(node);
-        }
-        progress.nodes.truncate(MAX_NODES);
-        let status = running(JobStatus::default(), progress);
-        let size = serde_json::to_string(&status).unwrap().len();
-        assert!(size < 100_000, "{size} bytes of the 1.5 MiB that etcd takes");
-    }
-
-    #[test]
-    fn durations_read_as_kubectls() {
-        let format = |seconds| format_duration(Duration::from_secs(seconds));
-        assert_eq!([7, 72, 7260].map(format), ["7s", "1m12s", "2h1m"]);
+/// Whether `next` has a node that `current` has not, or is there for the first time.
+fn has_grown(current: Option<&NodeSet>, next: Option<&NodeSet>) -> bool {
+    match (current, next) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(current), Some(next)) => !current.is_superset(next),
     }
 }
+
+#[cfg(test)]
+mod tests;

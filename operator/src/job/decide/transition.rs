@@ -1,6 +1,9 @@
 //! Changes from one status of a Job to the next, for logs and metrics.
 
-use api::job::{JobStatus, conditions};
+use api::job::{
+    JobStatus,
+    conditions::{self, Reason, SUSPENDED},
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 /// Change of a Job from one status to the next.
@@ -10,6 +13,10 @@ pub(crate) enum Transition<'s> {
     Finished(&'s Condition),
     /// It cannot go on for a reason that may lift.
     Blocked(&'s Condition),
+    /// It is suspended, and no pod of it stays.
+    Suspended,
+    /// It was suspended, and goes on.
+    Resumed,
     /// It goes on, or nothing of that changed.
     Progress,
 }
@@ -26,12 +33,21 @@ pub(crate) fn transition<'s>(known: Option<&JobStatus>, new: &'s JobStatus) -> T
     };
     let finished = conditions::finished(&new.conditions).filter(is_new).map(Transition::Finished);
     let blocked = conditions::blocked(&new.conditions).filter(is_new).map(Transition::Blocked);
-    finished.or(blocked).unwrap_or(Transition::Progress)
+    finished.or(blocked).or_else(|| suspension(known, new)).unwrap_or(Transition::Progress)
+}
+
+fn suspension<'s>(known: Option<&JobStatus>, new: &JobStatus) -> Option<Transition<'s>> {
+    let reason = |status: &JobStatus| Reason::of(conditions::find(&status.conditions, SUSPENDED)?);
+    let reason_now = reason(new).filter(|now| known.and_then(reason) != Some(*now))?;
+    match reason_now {
+        Reason::JobSuspended => Some(Transition::Suspended),
+        Reason::JobResumed => Some(Transition::Resumed),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use api::job::conditions::Reason;
     use k8s_openapi::jiff::Timestamp;
 
     use super::*;
@@ -63,5 +79,17 @@ mod tests {
         assert!(matches!(transition(None, &blocked), Transition::Blocked(_)));
         assert_eq!(transition(Some(&blocked), &blocked), Transition::Progress);
         assert_eq!(transition(Some(&blocked), &JobStatus::default()), Transition::Progress);
+    }
+
+    #[test]
+    fn suspension_and_resumption_are_news_once() {
+        let [stopping, suspended, resumed] =
+            [Reason::PodsStopping, Reason::JobSuspended, Reason::JobResumed]
+                .map(|reason| status(reason, "a"));
+        assert_eq!(transition(None, &stopping), Transition::Progress);
+        assert_eq!(transition(Some(&stopping), &suspended), Transition::Suspended);
+        assert_eq!(transition(Some(&suspended), &suspended), Transition::Progress);
+        assert_eq!(transition(Some(&suspended), &resumed), Transition::Resumed);
+        assert_eq!(transition(Some(&resumed), &resumed), Transition::Progress);
     }
 }

@@ -1,4 +1,4 @@
-//! The nodes that a status lists: those that are not done, the worst ones first.
+//! The nodes that a status lists: those that are neither done nor waiting, the worst ones first.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ const MAX_OUTPUTS: usize = 20;
 /// The scheduler's reason for a pod without a node. It is over when the pod has one.
 const UNSCHEDULABLE: &str = "Unschedulable";
 
-/// Counts the nodes that are not done, and picks the first ones for the status.
+/// Counts the nodes that are neither done nor waiting, and picks the first ones for the status.
 ///
 /// It sorts no more than these of thousands.
 pub(crate) fn worst_nodes(
@@ -31,7 +31,7 @@ pub(crate) fn worst_nodes(
     let unfinished = |node: &'_ NodeWork<'_>| match node.state {
         WorkState::Failed => Some(NodeState::Failed),
         WorkState::Active(state) => Some(state),
-        WorkState::Completed | WorkState::Gone => None,
+        WorkState::Completed | WorkState::Waiting | WorkState::Gone => None,
     };
     let unfinished = nodes
         .iter()

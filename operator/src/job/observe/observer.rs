@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use api::{
+    job::order,
     labels,
     views::{self, DaemonSetView, NodeView, PodView, RevisionView},
 };
@@ -59,13 +60,17 @@ impl Observer {
     ) -> Observation<'j> {
         let daemon_set = ObjectRef::new(&job.daemon_set).within(job.namespace);
         let daemon_set = self.daemon_sets.store.get(&daemon_set);
-        let pods = daemon_set.as_deref().map(|daemon_set| self.pods.of(uid(daemon_set)));
+        let pods = daemon_set.as_deref().map(|daemon_set| self.pods_of(&job, uid(daemon_set)));
+        let pods = pods.or_else(|| job.needs_all_pods().then(|| self.pods_of(&job, "")));
+        let (nodes, has_labels) = self.nodes.known(order::keys(&job.spec.order));
         Observation {
             job,
             applied: daemon_set.as_deref().and_then(applied),
             daemon_set,
             pods: pods.unwrap_or_default(),
-            nodes: self.nodes.known(),
+            nodes,
+            has_labels,
+            release_refusal: None,
             source: Source::Caches,
             now,
         }
@@ -84,29 +89,57 @@ impl Observer {
         let (pods, nodes) = (Vec::new(), Arc::default());
         let applied = daemon_set.as_deref().and_then(applied);
         let (source, now) = (Source::Live, Timestamp::now());
-        let mut live = Observation { job, daemon_set, pods, nodes, applied, source, now };
+        let mut live = Observation {
+            job,
+            daemon_set,
+            pods,
+            nodes,
+            has_labels: true,
+            applied,
+            release_refusal: None,
+            source,
+            now,
+        };
         // The pods of someone else's DaemonSet do not matter, and must not be touched.
         let Ownership::Own(daemon_set) = live.ownership() else {
+            if live.job.needs_all_pods() {
+                live.pods = self.list_pods(&live.job).await?;
+                (live.nodes, live.has_labels) = self.nodes.known(order::keys(&live.job.spec.order));
+                live.now = Timestamp::now();
+            }
             return Ok(live);
         };
         let uid = uid(daemon_set).to_owned();
         let are_cached = self.catch_up(live.job.namespace, &uid).await;
-        live.pods = if are_cached { self.pods.of(&uid) } else { self.list_pods(&live.job).await? };
+        live.pods = if are_cached {
+            self.pods_of(&live.job, &uid)
+        } else {
+            self.list_pods(&live.job).await?
+        };
         if live.needs_revision()
             && let Some(revision) = self.current_revision(&live).await?
             && let Some(applied) = &mut live.applied
         {
             applied.revision = Some(revision);
         }
-        live.nodes = self.nodes.known();
+        (live.nodes, live.has_labels) = self.nodes.known(order::keys(&live.job.spec.order));
         // Where the watch of pods is late, that of nodes may be, and neither may show yet that pods are gone.
         let may_be_late = !are_cached || self.pods.has_lost(&uid);
         if may_be_late || needs_live_nodes(&live) {
             live.nodes = Arc::new(self.list_nodes().await?);
+            live.has_labels = true;
         }
         // Not before: a condition says when the Job ended, and its TTL is counted from there.
         live.now = Timestamp::now();
         Ok(live)
+    }
+
+    /// Returns the cached pods of the DaemonSet with this UID, and those of earlier ones if they matter.
+    fn pods_of(&self, job: &JobView<'_>, daemon_set: &str) -> Vec<Arc<PodView>> {
+        match job.needs_all_pods() {
+            true => self.pods.of_all(job.namespace, &job.daemon_set),
+            false => self.pods.of(daemon_set),
+        }
     }
 
     /// Returns the hash of the pod template that a DaemonSet has in this generation.

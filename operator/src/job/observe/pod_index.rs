@@ -77,6 +77,20 @@ impl PodIndex {
         pods.by_daemon_set.get(daemon_set).into_iter().flat_map(HashMap::values).cloned().collect()
     }
 
+    /// Returns the pods of all DaemonSets that have, or had, this name.
+    pub(crate) fn of_all(&self, namespace: &str, daemon_set: &str) -> Vec<Arc<PodView>> {
+        let is_of = |pod: &Arc<PodView>| {
+            pod.metadata.namespace.as_deref() == Some(namespace)
+                && pod.daemon_set().is_some_and(|owner| owner.name == daemon_set)
+        };
+        let pods = self.pods.borrow();
+        let all = pods.by_daemon_set.values();
+        all.filter(|pods| pods.values().next().is_some_and(is_of))
+            .flat_map(HashMap::values)
+            .cloned()
+            .collect()
+    }
+
     /// Returns the pods on a node.
     pub(crate) fn on(&self, node: &str) -> Vec<Arc<PodView>> {
         let pods = self.pods.borrow();
@@ -221,6 +235,25 @@ mod tests {
         assert_eq!(uids(&pods, fixtures::DAEMON_SET_UID), ["b"]);
         assert_eq!(uids(&pods, "ds-2"), ["c"]);
         assert_eq!(pods.on("a").len(), 2);
+    }
+
+    #[test]
+    fn pods_of_earlier_daemon_sets_of_a_name_are_found_in_their_namespace() {
+        let pod = |namespace: &str, owner: &str, uid: &str| {
+            let pod = fixtures::pod("a").owner(owner).identity(uid, "1").build();
+            let mut pod = Arc::unwrap_or_clone(pod);
+            pod.metadata.namespace = Some(namespace.to_owned());
+            Event::Apply(pod)
+        };
+        let pods = after(vec![pod("n", "ds-1", "a"), pod("n", "ds-2", "b"), pod("m", "ds-3", "c")]);
+        let uids = |name: &str| {
+            let pods = pods.of_all("n", name).into_iter();
+            let mut uids: Vec<_> = pods.filter_map(|pod| pod.metadata.uid.clone()).collect();
+            uids.sort_unstable();
+            uids
+        };
+        assert_eq!(uids(&api::labels::daemon_set("sample")), ["a", "b"]);
+        assert_eq!(uids("other"), [""; 0]);
     }
 
     #[test]

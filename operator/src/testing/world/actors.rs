@@ -1,29 +1,17 @@
-//! Actors: the DaemonSet controller, the operator, the terminator.
+//! Actors beside the operator: the DaemonSet controller, kubelets, strangers, the terminator.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use api::{
-    job::{Job, JobStatus, conditions, work_hash},
-    views::DaemonSetView,
-};
+use api::job::{Job, conditions};
 
 use super::{
-    Event, Lags, World,
-    objects::{DaemonSetState, PodState, Run, Template, Uid, nodes, pods, view},
+    End, PodState, World,
+    objects::{Name, Objects, Run, Uid},
 };
-use crate::job::decide::{
-    actions::{Actions, Decision},
-    applied::Applied,
-    daemon_set::DaemonSetAction,
-    decide,
-    job_view::JobView,
-    nodes::needs_live_nodes,
-    observation::{Observation, Source},
-    tally::PodTally,
-};
+use crate::testing::fixtures;
 
 impl World {
     /// Acts as the DaemonSet controller.
@@ -31,198 +19,137 @@ impl World {
     /// The status counts the pods from before those that this very sync creates. Pods whose node is gone are not
     /// its business, but that of the collector of pods, which takes up to a minute.
     pub(crate) fn sync(&mut self) {
-        let Some(mut daemon_set) = self.now.daemon_set.as_deref().cloned() else {
+        let daemon_set = self.now.daemon_set.as_deref().cloned();
+        let Some(mut daemon_set) = daemon_set.filter(|daemon_set| !daemon_set.is_going) else {
             return;
         };
-        let mut nodes = self.now.nodes.clone();
-        nodes.retain(|node, _| !self.now.deselected.contains(node));
+        let Objects { nodes: all, pods, .. } = &mut self.now;
+        let selected = all.iter().filter(|(_, node)| !node.is_deselected);
+        let mut nodes: BTreeMap<_, _> =
+            selected.map(|(name, node)| (*name, node.uid)).collect();
         daemon_set.ought_to_want.clone_from(&nodes);
         nodes.retain(|_, _| !daemon_set.template.is_asleep);
         let current = (daemon_set.template.clone(), daemon_set.template_generation);
+        let pods = Arc::make_mut(pods);
         // It adopts pods that match its selector.
-        for pod in self.now.pods.values_mut().filter(|pod| pod.owner.is_empty()) {
+        for pod in pods.values_mut().filter(|pod| pod.owner.is_empty()) {
             pod.owner.clone_from(&daemon_set.uid);
         }
         let is_wanted = |pod: &PodState| nodes.contains_key(&pod.node);
-        let own = self.now.pods.values_mut().filter(|pod| pod.owner == daemon_set.uid);
+        let own = pods.values_mut().filter(|pod| pod.owner == daemon_set.uid);
         let mut held = BTreeSet::new();
         for pod in own {
             let is_updated = pod.template == current.0 || pod.template_generation == current.1;
-            let is_lost = !self.now.nodes.contains_key(&pod.node);
+            let is_lost = !all.contains_key(&pod.node);
             pod.is_leaving |= !is_updated || !is_lost && !is_wanted(pod);
             if is_wanted(pod) {
                 held.insert(pod.node);
             }
         }
         for (node, node_uid) in nodes.iter().filter(|(node, _)| !held.contains(node)) {
+            let uid = self.new_uid();
             let pod = PodState {
                 owner: daemon_set.uid.clone(),
                 job: daemon_set.owner.clone(),
                 node: *node,
                 node_uid: *node_uid,
+                created: self.created(uid),
                 template: current.0.clone(),
                 template_generation: current.1,
-                is_done: false,
+                is_gated: current.0.is_gated,
+                is_bound: !current.0.is_gated,
+                leave: None,
+                done: None,
                 has_failed: false,
                 run: Run::default(),
                 is_leaving: false,
             };
-            let uid = self.new_uid();
-            self.now.pods.insert(uid, pod);
+            self.pods().insert(uid, pod);
         }
         daemon_set.scheduled = held;
         daemon_set.wanted = nodes;
         daemon_set.observed_generation = daemon_set.generation;
         daemon_set.revision = Some(current.0);
-        daemon_set.version = self.new_uid();
+        daemon_set.version += 1;
         self.now.daemon_set = Some(Arc::new(daemon_set));
     }
 
-    pub(crate) fn reconcile(&mut self, lags: Lags, between: &[Event]) {
-        let Some(job) = self.ago(lags.job).job.clone() else {
-            return;
-        };
-        let cached = Observation {
-            job: JobView::new(&job),
-            daemon_set: view(self.ago(lags.daemon_set).daemon_set.as_deref()),
-            pods: pods(&self.ago(lags.pods).pods),
-            nodes: nodes(&self.ago(lags.nodes).nodes),
-            applied: None,
-            source: Source::Caches,
-            now: self.time,
-        };
-        let cached = Observation { applied: self.applied(cached.daemon_set.as_deref()), ..cached };
-        let mut decision = decide(&cached);
-        if decision == Decision::ObserveLive {
-            let daemon_set = self.now.daemon_set.clone();
-            between.iter().for_each(|event| self.happen(event));
-            let mut live = Observation {
-                daemon_set: view(daemon_set.as_deref()),
-                pods: daemon_set.as_ref().map(|_| pods(&self.now.pods)).unwrap_or_default(),
-                nodes: nodes(&self.ago(lags.nodes).nodes),
-                source: Source::Live,
-                now: self.time,
-                ..cached
-            };
-            live.applied = self.applied(live.daemon_set.as_deref());
-            if live.needs_revision() {
-                self.look_up_revision(&mut live);
-            }
-            let has_lost_pods = || {
-                let uid = daemon_set.as_ref().map(|daemon_set| &daemon_set.uid);
-                uid.is_some_and(|uid| self.has_lost_pods_since(lags.nodes, uid))
-            };
-            if needs_live_nodes(&live) || has_lost_pods() {
-                live.nodes = nodes(&self.now.nodes);
-            }
-            decision = decide(&live);
-            if let (Decision::Act(act), Some(daemon_set)) = (&decision, daemon_set) {
-                self.check_finish(&job, &act.status, &daemon_set);
-            }
-        }
-        if let Decision::Act(act) = decision {
-            let JobStatus { completed, succeeded, desired, .. } = &act.status;
-            assert_eq!(*completed, Some(format!("{succeeded}/{desired}")), "counts add up");
-            self.check_deadline(&job, &act);
-            self.apply(&job, *act);
+    /// A pod whose container the kubelet has started once.
+    pub(super) fn running(&mut self, index: usize) -> Option<&mut PodState> {
+        self.pods().values_mut().nth(index).filter(|pod| pod.is_bound)
+    }
+
+    pub(super) fn end_work(&mut self, index: usize) {
+        let time = self.time;
+        let Some(pod) = self.running(index) else { return };
+        pod.done.get_or_insert(time);
+        if pod.does_the_work() {
+            let result = pod.result();
+            Arc::make_mut(&mut self.truth.since).entry(result.clone()).or_insert(time);
+            Arc::make_mut(&mut self.done).insert(result);
         }
     }
 
-    /// The operator's memory of a DaemonSet.
-    fn applied(&self, daemon_set: Option<&DaemonSetView>) -> Option<Applied> {
-        let uid = daemon_set?.metadata.uid.as_deref()?;
-        self.applied.as_ref().filter(|(known, _)| known == uid).map(|(_, applied)| applied.clone())
-    }
-
-    /// Lists the revisions, unless somebody may have made one meanwhile.
-    fn look_up_revision(&mut self, live: &mut Observation<'_>) {
-        let seen = live.daemon_set.as_deref().map(|daemon_set| &daemon_set.metadata);
-        let now = self.now.daemon_set.as_deref();
-        let now = now.filter(|now| {
-            seen.is_some_and(|seen| {
-                seen.uid.as_deref() == Some(&*now.uid) && seen.generation == Some(now.generation)
-            })
-        });
-        let revision = now.and_then(|now| now.revision.as_ref()).map(Template::hash);
-        if let (Some(revision), Some(applied)) = (revision, &mut live.applied) {
-            applied.revision = Some(revision.into());
-            let uid = now.map(|now| now.uid.clone()).unwrap_or_default();
-            self.applied = Some((uid, applied.clone()));
+    pub(super) fn fail_work(&mut self, index: usize) {
+        let time = self.time;
+        let goes_on = |pod: &&mut PodState| !pod.is_done() && !pod.is_leaving;
+        let pod = self.running(index).filter(goes_on);
+        let Some(pod) = pod.filter(|pod| pod.run.is_running()) else { return };
+        pod.has_failed = true;
+        pod.run.ended = Some(End { code: 1, at: time });
+        if pod.does_the_work() {
+            let result = pod.result();
+            Arc::make_mut(&mut self.failed).insert(result);
         }
     }
 
-    /// Remembers the DaemonSet as the operator has just written it.
-    fn remember(&mut self, job: &Job, daemon_set: DaemonSetState) {
-        let before = self.applied.take().filter(|(uid, _)| *uid == daemon_set.uid);
-        let before = before.map(|(_, applied)| applied);
-        let view = view(Some(&daemon_set)).unwrap();
-        let applied = Applied::new(&JobView::new(job), &view, before.as_ref());
-        self.applied = Some((daemon_set.uid.clone(), applied));
-        self.now.daemon_set = Some(Arc::new(daemon_set));
+    /// Pods are bound to names: the kubelet that registers anew takes them along, and what they have done.
+    pub(super) fn take_pods_along(&mut self, name: Name, uid: Uid) {
+        let pods = Arc::make_mut(&mut self.now.pods).values_mut();
+        for pod in pods.filter(|pod| pod.node == name) {
+            pod.node_uid = uid;
+            if let Some(at) = pod.done.filter(|_| pod.does_the_work()) {
+                Arc::make_mut(&mut self.truth.since).entry(pod.result()).or_insert(at);
+                Arc::make_mut(&mut self.done).insert(pod.result());
+            }
+            if pod.has_failed && pod.does_the_work() {
+                Arc::make_mut(&mut self.failed).insert(pod.result());
+            }
+        }
     }
 
-    /// Whether a pod of the DaemonSet is gone that the cache may show.
-    fn has_lost_pods_since(&self, lag: usize, daemon_set: &str) -> bool {
-        let mut since = self.past.iter().rev().take(1 + lag).flat_map(|then| &then.pods);
-        since.any(|(uid, pod)| pod.owner == daemon_set && !self.now.pods.contains_key(uid))
+    /// Pods that were going away are gone, and a DaemonSet that has waited for them.
+    pub(super) fn remove_pods(&mut self) {
+        self.pods().retain(|_, pod| !pod.is_leaving);
+        let is_free = |uid: &String| self.now.pods.values().all(|pod| pod.owner != *uid);
+        let going = self.now.daemon_set.as_ref().filter(|daemon_set| daemon_set.is_going);
+        if going.is_some_and(|daemon_set| is_free(&daemon_set.uid)) {
+            self.now.daemon_set = None;
+        }
     }
 
-    /// Acts as the API server: a UID or a version that does not match is a conflict.
-    fn apply(&mut self, job: &Job, act: Actions) {
-        let work_hash = work_hash::hash(&job.spec);
-        let owner = job.metadata.uid.clone().unwrap_or_default();
-        let template = Template::of(&work_hash, &owner);
-        match (&act.daemon_set, self.now.daemon_set.as_deref().cloned()) {
-            (DaemonSetAction::Create, None) => {
-                let created = self.new_uid();
-                let created = DaemonSetState {
-                    uid: format!("ds-{created}"),
-                    owner,
-                    created,
-                    version: created,
-                    generation: 1,
-                    template,
-                    template_generation: i64::from(created) * 1000,
-                    history: Vec::new(),
-                    work_hash,
-                    observed_generation: 0,
-                    revision: None,
-                    wanted: BTreeMap::new(),
-                    scheduled: BTreeSet::new(),
-                    ought_to_want: BTreeMap::new(),
-                };
-                self.remember(job, created);
+    /// A stranger deletes the DaemonSet, with or without its pods.
+    pub(super) fn lose_daemon_set(&mut self, orphans: bool) {
+        let uid = self.now.daemon_set.take().map(|daemon_set| daemon_set.uid.clone());
+        let pods = self.pods().values_mut();
+        for pod in pods.filter(|pod| Some(&pod.owner) == uid.as_ref()) {
+            if orphans {
+                pod.owner.clear();
+            } else {
+                pod.is_leaving = true;
             }
-            // An apply takes over what the same field manager has applied for an earlier Job.
-            (DaemonSetAction::Create, Some(daemon_set)) => {
-                self.now.daemon_set = Some(Arc::new(DaemonSetState { owner, ..daemon_set }));
-            }
-            (
-                DaemonSetAction::Update(uid) | DaemonSetAction::Restore(uid),
-                Some(mut daemon_set),
-            ) if *uid == daemon_set.uid => {
-                daemon_set.set_template(template, self.new_uid());
-                daemon_set.work_hash = work_hash;
-                self.remember(job, daemon_set);
-            }
-            (DaemonSetAction::Update(_) | DaemonSetAction::Restore(_), _) => return,
-            (DaemonSetAction::Delete(uid), Some(daemon_set)) if *uid == daemon_set.uid => {
-                self.delete_daemon_set();
-            }
-            _ => {}
         }
-        for PodTally { uid, tally, .. } in &act.tallies {
-            let pod = uid.parse().ok().and_then(|uid: Uid| self.now.pods.get_mut(&uid));
-            pod.into_iter().for_each(|pod| pod.run.recorded = Some(tally.to_string()));
+    }
+
+    pub(super) fn recreate_job(&mut self) {
+        let uid = format!("job-{}", self.new_uid());
+        let mut job = fixtures::job();
+        job.spec.backoff_limit_per_node = Some(0);
+        job.metadata.uid = Some(uid);
+        if let Some(before) = self.now.job.as_deref().filter(|_| self.takes_turns) {
+            job.spec = before.spec.clone();
         }
-        self.check_failures(job, &act.status);
-        let Some(current) = self.now.job.clone().filter(|current| is_same(current, job)) else {
-            return;
-        };
-        if current.status.as_ref() != Some(&act.status) {
-            self.check_kept(current.status.as_ref(), &act.status);
-            self.store(Job { status: Some(act.status), ..(*current).clone() });
-        }
+        self.store(job);
     }
 
     pub(crate) fn terminate(&mut self, lag: usize) {
@@ -245,6 +172,6 @@ impl World {
 }
 
 /// Whether nothing was written to the Job between the two.
-fn is_same(a: &Job, b: &Job) -> bool {
+pub(super) fn is_same(a: &Job, b: &Job) -> bool {
     a.metadata.uid == b.metadata.uid && a.metadata.resource_version == b.metadata.resource_version
 }

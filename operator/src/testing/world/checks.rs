@@ -1,16 +1,16 @@
 //! Invariants, checked whenever the operator acts.
 
 use api::job::{
-    Job, JobStatus,
+    CompletionPolicy, Job, JobStatus,
     conditions::{self, Reason},
-    node_set::NodeSet,
     work_hash,
 };
 use k8s_openapi::jiff::SignedDuration;
 
 use super::{
     World,
-    objects::{DaemonSetState, Name, Uid, node_uid},
+    objects::{DaemonSetState, Name, Uid},
+    places::{has, is_suspended},
 };
 use crate::job::decide::{actions::Actions, daemon_set::DaemonSetAction};
 
@@ -42,17 +42,18 @@ impl World {
             let result = (uid.clone(), *node, work_hash::hash(&job.spec));
             let has_ended = self.done.contains(&result)
                 || !is_complete && self.failed.contains(&result)
-                || self.now.nodes.get(name) != Some(node);
+                || self.now.node_uid(*name) != Some(*node);
             assert!(has_ended, "{} before node {name} was done", condition.reason);
         }
-        let has_failed = |(name, node): (&Name, &Uid)| {
-            self.now.nodes.get(name) != Some(node)
-                || self.failed.contains(&(uid.clone(), *node, work_hash::hash(&job.spec)))
+        let has_failed = |(name, node): (Name, Uid)| {
+            self.now.node_uid(name) != Some(node)
+                || self.failed.contains(&(uid.clone(), node, work_hash::hash(&job.spec)))
         };
         if reason == Some(Reason::NodesFailed) {
             // A node that has failed may have left the selection since.
-            let mut nodes = daemon_set.ought_to_want.iter().chain(&self.now.nodes);
-            let is_so = nodes.any(has_failed);
+            let wanted = daemon_set.ought_to_want.iter().map(|(name, node)| (*name, *node));
+            let known = self.now.nodes.iter().map(|(name, node)| (*name, node.uid));
+            let is_so = wanted.chain(known).any(has_failed);
             assert!(is_so, "failed, and every node was done without a failure");
         }
         if is_complete {
@@ -62,7 +63,9 @@ impl World {
 
     /// A Job is late at its deadline, not before, and the operator looks at it by then.
     pub(crate) fn check_deadline(&self, job: &Job, act: &Actions) {
-        let start = act.status.start_time.as_ref().map_or(self.time, |start| start.0);
+        let Some(start) = act.status.start_time.as_ref().map(|start| start.0) else {
+            return;
+        };
         let seconds = job.spec.active_deadline_seconds;
         // The time in the status is cut to a whole second.
         let deadline = seconds.map(|seconds| start + SignedDuration::from_secs(seconds + 1));
@@ -70,7 +73,7 @@ impl World {
             let again = act.requeue_after.map(|after| self.time + after);
             // The change of a DaemonSet makes somebody look at once.
             let changes =
-                matches!(act.daemon_set, DaemonSetAction::Update(_) | DaemonSetAction::Restore(_));
+                matches!(act.daemon_set, DaemonSetAction::Update(..) | DaemonSetAction::Restore(..));
             let is_looked_after =
                 deadline.is_none() || changes || again.is_some() && again <= deadline;
             assert!(is_looked_after, "{again:?} is not by {deadline:?}");
@@ -91,9 +94,9 @@ impl World {
         };
         let uid = job.metadata.uid.clone().unwrap_or_default();
         let work_hash = work_hash::hash(&job.spec);
-        for node in (0..=self.last_uid).filter(|node| failed.contains(&node_uid(*node))) {
+        for node in (0..=self.last_uid).filter(|node| has(Some(failed), *node)) {
             // A cache that lags may show a node that another one has replaced. It will never be seen again.
-            let is_gone = !self.now.nodes.values().any(|there| *there == node);
+            let is_gone = !self.now.nodes.values().any(|there| there.uid == node);
             let result = (uid.clone(), node, work_hash.clone());
             let has_failed = self.failed.contains(&result);
             assert!(is_gone || has_failed, "node {node} is said to have failed");
@@ -101,18 +104,25 @@ impl World {
     }
 
     /// A status never takes back results that it has recorded for the same work.
-    pub(crate) fn check_kept(&self, old: Option<&JobStatus>, new: &JobStatus) {
-        let Some(old) = old.filter(|old| old.work_hash == new.work_hash) else {
+    ///
+    /// A Job that is suspended forgets its start, and tries failed nodes again when it is resumed. One that never
+    /// completes may forget nodes that are gone.
+    pub(super) fn check_kept(&self, current: &Job, new: &JobStatus) {
+        let Some(old) = current.status.as_ref().filter(|old| old.work_hash == new.work_hash) else {
             return;
         };
-        assert_eq!(old.start_time, new.start_time, "the deadline is counted from there");
-        let has = |set: &Option<NodeSet>, uid| {
-            set.as_ref().is_some_and(|set: &NodeSet| set.contains(&node_uid(uid)))
-        };
+        let is_resumed = is_suspended(Some(old)) && !is_suspended(Some(new));
+        let is_stopped = current.spec.is_suspended() || is_suspended(Some(new));
+        let is_start_kept = old.start_time == new.start_time || is_resumed || is_stopped;
+        assert!(is_start_kept || old.start_time.is_none(), "the deadline is counted from there");
+        let never = current.spec.completion_policy == CompletionPolicy::Never;
         for uid in 0..=self.last_uid {
-            let is_kept = !has(&old.completed_nodes, uid) || has(&new.completed_nodes, uid);
-            assert!(is_kept, "node {uid} was done");
-            assert!(!has(&old.failed_nodes, uid) || has(&new.failed_nodes, uid), "{uid} failed");
+            let is_forgotten = never && self.now.nodes.values().all(|node| node.uid != uid);
+            let is_kept =
+                !has(old.completed_nodes.as_ref(), uid) || has(new.completed_nodes.as_ref(), uid);
+            assert!(is_kept || is_forgotten, "node {uid} was done");
+            let is_kept = !has(old.failed_nodes.as_ref(), uid) || has(new.failed_nodes.as_ref(), uid);
+            assert!(is_kept || is_resumed, "{uid} failed");
         }
     }
 }

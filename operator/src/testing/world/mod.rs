@@ -1,98 +1,73 @@
 //! A cluster with one Job, as far as the operator is concerned.
+//!
+//! ```text
+//! Event ─→ World: objects, the DaemonSet controller, kubelets, users, strangers
+//!            ├─ Process: caches and memory ─→ decide ─→ writes ─→ objects, releases on their way
+//!            └─ checks whenever a process decides, a write is acknowledged, a release lands
+//! ```
 
 mod actors;
 mod checks;
+mod choices;
+mod events;
+mod fault;
+mod growth;
+mod key;
 mod objects;
+mod operator;
+mod places;
+mod process;
+mod rollouts;
+mod writes;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    rc::Rc,
     sync::Arc,
 };
 
 use api::job::{Job, conditions};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use self::objects::{End, Objects, PodState, Result, Template, Uid};
-use crate::{job::decide::applied::Applied, testing::fixtures};
+pub(crate) use self::{
+    choices::Left,
+    events::{Event, Kinds, Lags, Limit, Look, Rollout},
+    fault::Fault,
+    places::Check,
+};
+use self::{
+    objects::{End, NodeState, Objects, PodState, Result, Template, Uid},
+    operator::Memo,
+    places::Truth,
+    process::{InFlight, Process},
+};
+use crate::testing::fixtures;
 
-/// An event. An index picks one of the objects that are there at that time.
 #[derive(Clone, Debug)]
-pub(crate) enum Event {
-    NodeJoins,
-    NodeLeaves(usize),
-    /// A node is deleted and created again under its name.
-    NodeRecreated(usize),
-    /// A machine takes the name of another one, whose pods are gone with it.
-    NodeReplaced(usize),
-    /// The DaemonSet controller creates and deletes pods and writes its status.
-    Sync,
-    /// The work of a pod is done, and that is recorded on it.
-    PodDone(usize),
-    /// The container of a pod crashes, which is once more than this Job tolerates.
-    PodFails(usize),
-    /// The sandbox of a pod ends, and its container with it.
-    SandboxEnds(usize),
-    /// The kubelet creates another one, and starts the container again.
-    SandboxStarts(usize),
-    /// A pod begins to go away.
-    PodDeleted(usize),
-    /// Pods that were going away are gone.
-    PodsGone,
-    /// Garbage collection deletes pods whose node is gone.
-    PodsCollected,
-    /// The user changes the work.
-    Edit(u8),
-    /// The user changes how many failed nodes are tolerated.
-    EditLimit(Option<i32>),
-    /// The user changes the deadline, in seconds.
-    EditDeadline(Option<i64>),
-    /// Seconds pass.
-    TimePasses(i64),
-    /// The user deletes the Job and creates it anew.
-    Recreate,
-    /// Garbage collection deletes the DaemonSet of a Job that is gone.
-    Collect,
-    /// A stranger edits the pod template: another image, for example.
-    StrangerEdits(u8),
-    /// A stranger makes the DaemonSet select no node.
-    StrangerSelectsNone,
-    /// A stranger rolls back to one of the earlier templates.
-    StrangerRollsBack(usize),
-    /// A stranger deletes the DaemonSet, with or without its pods.
-    StrangerDeletes {
-        orphans: bool,
-    },
-    /// A node leaves our own selection, by a label or a taint, or is back.
-    NodeSelected(usize),
-    /// The operator starts anew, and remembers nothing.
-    OperatorRestarts,
-    /// The operator reconciles.
-    Reconcile(Lags, Vec<Event>),
-    /// The terminator looks at the Job as it was this many events ago.
-    Terminate(usize),
-}
-
-/// By how many events each cache lags at most.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Lags {
-    pub(crate) job: usize,
-    pub(crate) daemon_set: usize,
-    pub(crate) pods: usize,
-    pub(crate) nodes: usize,
-}
-
-#[derive(Debug)]
 pub(crate) struct World {
     now: Objects,
+    /// What caches may show that lag by a number of events. Not kept for a Job that takes turns.
     past: Vec<Objects>,
     time: Timestamp,
-    done: BTreeSet<Result>,
-    failed: BTreeSet<Result>,
+    done: Arc<BTreeSet<Result>>,
+    failed: Arc<BTreeSet<Result>>,
     last_uid: Uid,
+    last_version: Uid,
     /// Jobs (UID, generation) that were rightly called complete.
     complete: BTreeSet<(String, i64)>,
-    /// The operator's memory of the DaemonSet with this UID.
-    applied: Option<(String, Applied)>,
+    processes: [Process; 2],
+    in_flight: Vec<InFlight>,
+    truth: Truth,
+    /// Whether the Job takes turns: then caches never go back, and each object has a time of its own.
+    takes_turns: bool,
+    /// The writes of the last look, and the releases among them.
+    writes: usize,
+    releases: usize,
+    /// What the processes do wrong.
+    fault: Option<Fault>,
+    /// Decisions that are known, and the digest of the status that is about to be stored.
+    memo: Option<Rc<Memo>>,
+    status_digest: Option<u64>,
 }
 
 impl World {
@@ -100,22 +75,32 @@ impl World {
         let mut job = fixtures::job();
         job.spec.backoff_limit_per_node = Some(0);
         job.metadata.resource_version = Some("0".into());
+        let node = |node| (node, NodeState::new(node, objects::created(node)));
         let now = Objects {
             job: Some(Arc::new(job)),
+            digests: key::Digests::default(),
             daemon_set: None,
-            pods: BTreeMap::new(),
-            nodes: (0..nodes).map(|node| (node, node)).collect(),
-            deselected: BTreeSet::new(),
+            pods: Arc::default(),
+            nodes: Arc::new((0..nodes).map(node).collect()),
         };
         Self {
+            processes: [Process::new(&now), Process::new(&now)],
             past: vec![now.clone()],
             now,
             time: Timestamp::UNIX_EPOCH,
-            done: BTreeSet::new(),
-            failed: BTreeSet::new(),
+            done: Arc::default(),
+            failed: Arc::default(),
             last_uid: nodes,
+            last_version: 0,
             complete: BTreeSet::new(),
-            applied: None,
+            in_flight: Vec::new(),
+            truth: Truth::default(),
+            takes_turns: false,
+            writes: 0,
+            releases: 0,
+            fault: None,
+            memo: None,
+            status_digest: None,
         }
     }
 
@@ -123,78 +108,57 @@ impl World {
         match event {
             Event::NodeJoins => {
                 let node = self.new_uid();
-                self.now.nodes.insert(node, node);
+                self.put_node(node, node);
             }
             Event::NodeLeaves(index) if self.now.nodes.len() > 1 => {
                 if let Some(name) = self.now.nodes.keys().nth(*index).copied() {
-                    self.now.nodes.remove(&name);
+                    Arc::make_mut(&mut self.now.nodes).remove(&name);
                 }
             }
             Event::NodeLeaves(_) => {}
             Event::NodeRecreated(index) => {
                 let uid = self.new_uid();
-                if let Some((name, node)) = self.now.nodes.iter_mut().nth(*index) {
-                    *node = uid;
-                    // Pods are bound to names: the kubelet that registers anew takes them along,
-                    // and what they have done.
-                    let pods = self.now.pods.values_mut().filter(|pod| pod.node == *name);
-                    for pod in pods {
-                        pod.node_uid = uid;
-                        if pod.is_done && pod.does_the_work() {
-                            self.done.insert(pod.result());
-                        }
-                        if pod.has_failed && pod.does_the_work() {
-                            self.failed.insert(pod.result());
-                        }
-                    }
+                if let Some(name) = self.now.nodes.keys().nth(*index).copied() {
+                    self.put_node(name, uid);
+                    self.take_pods_along(name, uid);
                 }
             }
             Event::NodeReplaced(index) => {
                 let uid = self.new_uid();
-                if let Some((name, node)) = self.now.nodes.iter_mut().nth(*index) {
-                    *node = uid;
-                    self.now.pods.retain(|_, pod| pod.node != *name);
+                if let Some(name) = self.now.nodes.keys().nth(*index).copied() {
+                    self.put_node(name, uid);
+                    self.pods().retain(|_, pod| pod.node != name);
+                }
+            }
+            Event::NodeSelected(index) => {
+                if let Some(node) = Arc::make_mut(&mut self.now.nodes).values_mut().nth(*index) {
+                    node.is_deselected = !node.is_deselected;
                 }
             }
             Event::Sync => self.sync(),
-            Event::PodDone(index) => {
-                if let Some(pod) = self.now.pods.values_mut().nth(*index) {
-                    pod.is_done = true;
-                    if pod.does_the_work() {
-                        self.done.insert(pod.result());
-                    }
-                }
-            }
-            Event::PodFails(index) => {
-                let pod = self.now.pods.values_mut().nth(*index);
-                let goes_on = |pod: &&mut PodState| !pod.is_done && !pod.is_leaving;
-                if let Some(pod) = pod.filter(|pod| goes_on(pod) && pod.run.is_running()) {
-                    pod.has_failed = true;
-                    pod.run.ended = Some(End { code: 1, at: self.time });
-                    if pod.does_the_work() {
-                        self.failed.insert(pod.result());
-                    }
-                }
-            }
+            Event::PodDone(index) => self.end_work(*index),
+            Event::PodFails(index) => self.fail_work(*index),
             Event::SandboxEnds(index) => {
-                if let Some(pod) = self.now.pods.values_mut().nth(*index) {
-                    pod.run.lose_sandbox(self.time);
+                let time = self.time;
+                if let Some(pod) = self.running(*index) {
+                    pod.run.lose_sandbox(time);
                 }
             }
             Event::SandboxStarts(index) => {
-                if let Some(pod) = self.now.pods.values_mut().nth(*index) {
-                    pod.run.create_sandbox(self.time);
+                let time = self.time;
+                if let Some(pod) = self.running(*index) {
+                    pod.run.create_sandbox(time);
                 }
             }
             Event::PodDeleted(index) => {
-                if let Some(pod) = self.now.pods.values_mut().nth(*index) {
+                if let Some(pod) = self.pods().values_mut().nth(*index) {
                     pod.is_leaving = true;
                 }
             }
-            Event::PodsGone => self.now.pods.retain(|_, pod| !pod.is_leaving),
+            Event::PodsGone => self.remove_pods(),
             Event::PodsCollected => {
-                let nodes = &self.now.nodes;
-                self.now.pods.retain(|_, pod| nodes.contains_key(&pod.node));
+                let nodes = Arc::clone(&self.now.nodes);
+                self.pods().retain(|_, pod| nodes.contains_key(&pod.node));
             }
             Event::Edit(version) => self.edit(|job| job.spec.args = vec![version.to_string()]),
             Event::EditLimit(limit) => self.edit(|job| job.spec.max_failed_nodes = *limit),
@@ -209,32 +173,9 @@ impl World {
                 let earlier = daemon_set.and_then(|it| it.history.get(*index)).cloned();
                 self.edit_template(|template| *template = earlier.unwrap_or(template.clone()));
             }
-            Event::StrangerDeletes { orphans } => {
-                let uid = self.now.daemon_set.take().map(|daemon_set| daemon_set.uid.clone());
-                let pods = self.now.pods.values_mut();
-                for pod in pods.filter(|pod| Some(&pod.owner) == uid.as_ref()) {
-                    if *orphans {
-                        pod.owner.clear();
-                    } else {
-                        pod.is_leaving = true;
-                    }
-                }
-            }
-            Event::NodeSelected(index) => {
-                if let Some(name) = self.now.nodes.keys().nth(*index).copied()
-                    && !self.now.deselected.remove(&name)
-                {
-                    self.now.deselected.insert(name);
-                }
-            }
-            Event::OperatorRestarts => self.applied = None,
-            Event::Recreate => {
-                let uid = format!("job-{}", self.new_uid());
-                let mut job = fixtures::job();
-                job.spec.backoff_limit_per_node = Some(0);
-                job.metadata.uid = Some(uid);
-                self.store(job);
-            }
+            Event::StrangerDeletes { orphans } => self.lose_daemon_set(*orphans),
+            Event::OperatorRestarts => self.restart(0),
+            Event::Recreate => self.recreate_job(),
             Event::Collect => {
                 let job = self.now.job.as_ref().and_then(|job| job.metadata.uid.clone());
                 let owner = self.now.daemon_set.as_ref().map(|daemon_set| &daemon_set.owner);
@@ -244,8 +185,14 @@ impl World {
             }
             Event::Reconcile(lags, between) => self.reconcile(*lags, between),
             Event::Terminate(lag) => self.terminate(*lag),
+            Event::Rollout(rollout) => self.roll_out(rollout),
         }
-        self.past.push(self.now.clone());
+        if self.takes_turns {
+            self.digest_objects();
+            self.check_places();
+        } else {
+            self.past.push(self.now.clone());
+        }
     }
 
     /// Lets the world go on without failures and edits.
@@ -277,14 +224,35 @@ impl World {
             && self.now.daemon_set.is_none()
     }
 
+    /// A new UID. Where nodes take turns, no two objects are made in the same second.
     fn new_uid(&mut self) -> Uid {
         self.last_uid += 1;
+        if self.takes_turns {
+            self.time += SignedDuration::from_secs(1);
+        }
         self.last_uid
+    }
+
+    /// The time of creation of the object with this new UID.
+    fn created(&self, uid: Uid) -> Timestamp {
+        if self.takes_turns { self.time } else { objects::created(uid) }
+    }
+
+    fn pods(&mut self) -> &mut BTreeMap<Uid, PodState> {
+        Arc::make_mut(&mut self.now.pods)
+    }
+
+    fn put_node(&mut self, name: Uid, uid: Uid) {
+        let mut node = NodeState::new(uid, self.created(uid));
+        let nodes = Arc::make_mut(&mut self.now.nodes);
+        node.is_deselected = nodes.get(&name).is_some_and(|before| before.is_deselected);
+        nodes.insert(name, node);
     }
 
     /// The objects that a cache shows that lags by at most `lag` events.
     fn ago(&self, lag: usize) -> &Objects {
-        &self.past[self.past.len().saturating_sub(1 + lag)]
+        let then = self.past.get(self.past.len().saturating_sub(1 + lag));
+        then.filter(|_| !self.takes_turns).unwrap_or(&self.now)
     }
 
     fn edit(&mut self, change: impl FnOnce(&mut Job)) {
@@ -303,18 +271,24 @@ impl World {
         if let Some(mut daemon_set) = self.now.daemon_set.as_deref().cloned() {
             let mut template = daemon_set.template.clone();
             change(&mut template);
-            daemon_set.set_template(template, self.new_uid());
+            daemon_set.set_template(template);
             self.now.daemon_set = Some(Arc::new(daemon_set));
         }
     }
 
     fn store(&mut self, mut job: Job) {
-        job.metadata.resource_version = Some(self.new_uid().to_string());
+        self.last_version += 1;
+        job.metadata.resource_version = Some(self.last_version.to_string());
+        match (&self.memo, self.status_digest.take()) {
+            (None, _) => {}
+            (Some(_), Some(status)) => self.now.digests.set_status(status),
+            (Some(_), None) => self.now.digests.set_spec(&job),
+        }
         self.now.job = Some(Arc::new(job));
     }
 
     fn delete_daemon_set(&mut self) {
         self.now.daemon_set = None;
-        self.now.pods.values_mut().for_each(|pod| pod.is_leaving = true);
+        self.pods().values_mut().for_each(|pod| pod.is_leaving = true);
     }
 }

@@ -36,9 +36,6 @@ pub(super) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     /// A builder of what `images/` describes for a minor version of Kubernetes.
-    ///
-    /// # Errors
-    /// When that cannot be read.
     pub(super) fn new(minor: &str, provision: &'a Provision, phase: &'a Phase) -> Result<Self> {
         Ok(Self { recipe: Recipe::read(minor)?, provision, phase })
     }
@@ -49,9 +46,6 @@ impl<'a> Builder<'a> {
     }
 
     /// Builds the node image.
-    ///
-    /// # Errors
-    /// When it cannot be built here, with what to do.
     pub(super) async fn node(&self) -> Result<Found> {
         self.once(&self.recipe.node, async || {
             let (kubernetes, containerd, crictl) = self.programs().await?;
@@ -88,9 +82,6 @@ impl<'a> Builder<'a> {
     }
 
     /// Builds the images of a control plane.
-    ///
-    /// # Errors
-    /// When they cannot be built here, with what to do.
     pub(super) async fn control_plane(&self) -> Result<Sources> {
         self.busybox().await?;
         self.components().await?;
@@ -104,9 +95,6 @@ impl<'a> Builder<'a> {
     }
 
     /// Builds the base with a shell.
-    ///
-    /// # Errors
-    /// When it cannot be built here, with what to do.
     pub(super) async fn busybox(&self) -> Result<String> {
         self.once(&self.recipe.busybox, async || {
             self.debian().await?;
@@ -122,9 +110,6 @@ impl<'a> Builder<'a> {
     }
 
     /// Builds what enforces NetworkPolicies.
-    ///
-    /// # Errors
-    /// When it cannot be built here, with what to do.
     pub(super) async fn kube_router(&self) -> Result<String> {
         let Recipe { kube_router, kube_router_image, debian, .. } = &self.recipe;
         self.once(kube_router_image, async || {
@@ -144,9 +129,6 @@ impl<'a> Builder<'a> {
     }
 
     /// The `kubectl` of the same build.
-    ///
-    /// # Errors
-    /// When it cannot be built.
     pub(super) async fn kubectl(&self) -> Result<PathBuf> {
         let folder = self.recipe.kubernetes.build(self.provision, Some(self.phase)).await?;
         Ok(folder.join("kubectl"))
@@ -258,9 +240,6 @@ impl<'a> Builder<'a> {
 }
 
 /// The `kubectl` of the build of a minor version of Kubernetes, if there is one.
-///
-/// # Errors
-/// When the recipe cannot be read.
 pub(super) fn existing_kubectl(minor: &str) -> Result<Option<PathBuf>> {
     Ok(Recipe::read(minor)?.kubernetes.built().map(|folder| folder.join("kubectl")))
 }
@@ -272,15 +251,14 @@ fn folder(image: &str) -> PathBuf {
 /// A folder for the context of a build, on the file system of the programs, so that these are linked.
 fn context() -> Result<tempfile::TempDir> {
     let cache = cache_dir()?;
-    std::fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
+    fs_err::create_dir_all(&cache)?;
     tempfile::tempdir_in(&cache).context("cannot make a temporary folder")
 }
 
 /// Two processes, or two parts of this one, that build the same would only be in each other's way.
 async fn lock(reference: &str) -> Result<FileLock> {
     let folder = cache_dir()?.join("locks");
-    std::fs::create_dir_all(&folder)
-        .with_context(|| format!("cannot make {}", folder.display()))?;
+    fs_err::create_dir_all(&folder)?;
     FileLock::take(&folder.join(reference.replace(['/', ':'], "_"))).await
 }
 
@@ -303,6 +281,5 @@ fn link_as(from: &Path, to: &Path) -> Result<()> {
     if let Some(folder) = to.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    std::fs::hard_link(from, to)
-        .with_context(|| format!("cannot link {} to {}", from.display(), to.display()))
+    Ok(fs_err::hard_link(from, to)?)
 }

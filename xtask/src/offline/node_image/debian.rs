@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use fs_err::tokio as fs;
 use harness::process::Cmd;
-use tokio::fs;
 
 use super::recipe::DEBIAN;
 use crate::offline::provision::host::Host;
@@ -15,9 +15,6 @@ use crate::offline::provision::{Provision, apt, cache_dir};
 const TIMEOUT: Duration = Duration::from_secs(20 * 60);
 
 /// Makes the image.
-///
-/// # Errors
-/// When this is not Debian, or not root, or the mirror does not answer.
 pub(super) async fn build(reference: &str, provision: &Provision) -> Result<()> {
     let host = Host::detect();
     if !host.installs_packages() {
@@ -32,7 +29,7 @@ pub(super) async fn build(reference: &str, provision: &Provision) -> Result<()> 
     let mirror = apt::mirror(provision, &host).await?;
     // Not in /tmp, which often allows no device files.
     let cache = cache_dir()?;
-    fs::create_dir_all(&cache).await.with_context(|| format!("cannot make {}", cache.display()))?;
+    fs::create_dir_all(&cache).await?;
     let work = tempfile::tempdir_in(&cache).context("cannot make a temporary folder")?;
     let root = work.path().join("root");
     // Where the package has it: a root shell by plain `su` has no sbin folder in its PATH.

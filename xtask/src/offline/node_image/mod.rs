@@ -75,9 +75,6 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
 
 /// Provides the image of a kind node, of the minor version of Kubernetes that is asked for or the newest, and the
 /// programs that fit it: the official one and what this machine has, or all of it built here.
-///
-/// # Errors
-/// When none can be pulled and none be built, with what to do.
 pub(crate) async fn ensure(
     kubernetes: Option<&str>,
     provision: &Provision,
@@ -159,9 +156,6 @@ async fn version_in(reference: &str, provision: &Provision) -> Result<String> {
 }
 
 /// Provides the images that a control plane in a container is made of, see `images/control-plane`.
-///
-/// # Errors
-/// When they can neither be pulled nor built, with what to do.
 pub(crate) async fn control_plane_sources(provision: &Provision, phase: &Phase) -> Result<Sources> {
     let builder = Builder::new(NEWEST, provision, phase)?;
     if let Some(sources) = builder.existing_control_plane().await {
@@ -181,9 +175,6 @@ pub(crate) async fn control_plane_sources(provision: &Provision, phase: &Phase) 
 }
 
 /// Provides a base image with a shell and the usual small programs, all of them `/bin/busybox`.
-///
-/// # Errors
-/// When it can neither be pulled nor built, with what to do.
 pub(crate) async fn busybox(provision: &Provision, phase: &Phase) -> Result<String> {
     let builder = Builder::new(NEWEST, provision, phase)?;
     if let Some(reference) = builder.existing_busybox().await {
@@ -200,17 +191,11 @@ pub(crate) async fn busybox(provision: &Provision, phase: &Phase) -> Result<Stri
 }
 
 /// Builds the image of kube-router, which enforces NetworkPolicies on nodes whose image was built here.
-///
-/// # Errors
-/// When it cannot be built, with what to do.
 pub(crate) async fn kube_router(provision: &Provision, phase: &Phase) -> Result<String> {
     Builder::new(NEWEST, provision, phase)?.kube_router().await
 }
 
 /// Provides a `kubectl`: the one that was built here, which is current, or else this machine's.
-///
-/// # Errors
-/// When there is none and it cannot be provided, with what to do.
 pub(crate) async fn kubectl(provision: &Provision) -> Result<PathBuf> {
     match build::existing_kubectl(NEWEST)? {
         Some(kubectl) => Ok(kubectl),

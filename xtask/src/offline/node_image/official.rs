@@ -61,9 +61,6 @@ const NODE_IMAGES: [Published; 7] = [
 const FIRST_WITHOUT_CGROUP_V1: &str = "1.35";
 
 /// The node image of a minor version of Kubernetes, or the newest, that fits a kind program and this host.
-///
-/// # Errors
-/// When the program is no kind.
 pub(super) async fn node_image(
     kubernetes: Option<&str>,
     kind: &Path,

@@ -3,12 +3,12 @@
 //! A tag ends in a hash of everything that went into the image, what it is built on included: a
 //! change of any of it makes another name, and what did not change is found under its old one.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use fs_err as fs;
+use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
-use sha2::{Digest as _, Sha256};
+use anyhow::{Result, bail};
 
+use crate::digest::Hash;
 use crate::offline::provision::go::Module;
 
 /// The Debian release whose packages the images are made of.
@@ -95,9 +95,6 @@ pub(super) struct Recipe {
 
 impl Recipe {
     /// Reads the recipe of a minor version of Kubernetes, for example `1.37`.
-    ///
-    /// # Errors
-    /// When it cannot be built from here, or a file is missing.
     pub(super) fn read(minor: &str) -> Result<Self> {
         Self::read_from(&harness::paths::workspace().join(FOLDER), minor)
     }
@@ -119,12 +116,16 @@ impl Recipe {
         let crictl = Module::read(node.join("crictl"))?;
         let kube_router = Module::read(images.join("kube-router"))?;
 
-        let debian = Hash::new(REVISION).and(DEBIAN);
-        let components = debian.and(kubernetes.hash()).and(etcd.hash()).and_files(
+        let debian = Hash::of([REVISION, DEBIAN]);
+        let components = debian.and(kubernetes.hash()).and(etcd.hash());
+        let components = and_files(
+            &components,
             &node,
             &["components.Dockerfile", "copy-with-libraries", "program.Dockerfile"],
         )?;
-        let whole = components.and(containerd.hash()).and(crictl.hash()).and_files(
+        let whole = components.and(containerd.hash()).and(crictl.hash());
+        let whole = and_files(
+            &whole,
             &node,
             &[
                 "Dockerfile",
@@ -137,20 +138,19 @@ impl Recipe {
                 "pod-network.yaml",
             ],
         )?;
-        let busybox = debian.and_files(&images.join("busybox"), &["Dockerfile"])?;
-        let router = debian
-            .and(kube_router.hash())
-            .and_files(&images.join("kube-router"), &["Dockerfile"])?;
+        let busybox = and_files(&debian, &images.join("busybox"), &["Dockerfile"])?;
+        let router = debian.and(kube_router.hash());
+        let router = and_files(&router, &images.join("kube-router"), &["Dockerfile"])?;
         Ok(Self {
-            debian: debian.name("debian", DEBIAN),
-            node: whole.name("kind-node", &version),
-            busybox: busybox.name("busybox", DEBIAN),
+            debian: name(&debian, "debian", DEBIAN),
+            node: name(&whole, "kind-node", &version),
+            busybox: name(&busybox, "busybox", DEBIAN),
             kubernetes_version: version,
             kubernetes,
             etcd,
             containerd,
             crictl,
-            kube_router_image: router.name("kube-router", DEBIAN),
+            kube_router_image: name(&router, "kube-router", DEBIAN),
             kube_router,
             components,
         })
@@ -158,7 +158,7 @@ impl Recipe {
 
     /// The name of a component's image.
     pub(super) fn component(&self, component: &Component) -> String {
-        self.components.name(component.name, &self.kubernetes_version)
+        name(&self.components, component.name, &self.kubernetes_version)
     }
 
     /// The Go module of a component.
@@ -191,39 +191,18 @@ fn stamped(module: Module, version: &str) -> Module {
         .fold(module, |module, (variable, value)| module.stamp(&variable, value))
 }
 
-/// A hash of a sequence of inputs.
-#[derive(Clone, Debug)]
-struct Hash(Sha256);
+/// Adds files of a folder to a hash, by their names.
+fn and_files(hash: &Hash, folder: &Path, names: &[&str]) -> Result<Hash> {
+    names.iter().try_fold(hash.clone(), |hash, name| {
+        let path = folder.join(name);
+        let content = fs::read(&path)?;
+        Ok(hash.and(name).and(content))
+    })
+}
 
-impl Hash {
-    fn new(input: &str) -> Self {
-        Self(Sha256::new()).and(input)
-    }
-
-    #[must_use]
-    fn and(&self, input: impl AsRef<[u8]>) -> Self {
-        let input = input.as_ref();
-        let mut hash = self.0.clone();
-        // The length keeps one input's end from passing for the next one's start.
-        hash.update(input.len().to_le_bytes());
-        hash.update(input);
-        Self(hash)
-    }
-
-    fn and_files(&self, folder: &Path, names: &[&str]) -> Result<Self> {
-        names.iter().try_fold(self.clone(), |hash, name| {
-            let path: PathBuf = folder.join(name);
-            let content =
-                fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            Ok(hash.and(name).and(content))
-        })
-    }
-
-    fn name(&self, image: &str, version: &str) -> String {
-        let digest = self.0.clone().finalize();
-        let hash: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-        format!("{REPOSITORY}{image}:{version}-{hash}")
-    }
+/// The name of an image.
+fn name(hash: &Hash, image: &str, version: &str) -> String {
+    format!("{REPOSITORY}{image}:{version}-{}", hash.short())
 }
 
 #[cfg(test)]
@@ -231,6 +210,7 @@ mod tests {
     use super::*;
     use harness::paths;
     use std::collections::BTreeSet;
+    use std::path::PathBuf;
 
     fn images() -> PathBuf {
         paths::workspace().join(FOLDER)

@@ -20,9 +20,6 @@ const TIMEOUT: Duration = Duration::from_secs(10 * 60);
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Installs those of the packages that are missing.
-///
-/// # Errors
-/// When that is not allowed here, with the list of what to install; when apt fails.
 pub(crate) async fn install(provision: &Provision, packages: &[&str], purpose: &str) -> Result<()> {
     let missing = missing(provision.logs(), packages).await;
     if missing.is_empty() {
@@ -76,9 +73,6 @@ pub(crate) async fn missing<'p>(logs: &LogDir, packages: &[&'p str]) -> Vec<&'p 
 
 /// Downloads a package of another release into a folder, with an apt configuration of our own, which
 /// knows one source only and leaves the machine's as they are. This needs no root.
-///
-/// # Errors
-/// When the machine's mirror does not answer or does not have it.
 pub(super) async fn download(
     provision: &Provision,
     package: &str,
@@ -116,9 +110,6 @@ pub(super) async fn download(
 }
 
 /// The address of the Debian archive that this machine uses.
-///
-/// # Errors
-/// When apt has no source of the machine's own release.
 pub(crate) async fn mirror(provision: &Provision, host: &Host) -> Result<String> {
     let targets = apt_get(["indextargets", "--no-release-info"])
         .args(["--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)", "Created-By: Packages"])

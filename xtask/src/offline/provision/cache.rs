@@ -6,9 +6,6 @@ use anyhow::{Context as _, Result};
 
 /// The folder where programs and other results outlive `cargo clean`:
 /// `${XDG_CACHE_HOME:-~/.cache}/daemonset-job`.
-///
-/// # Errors
-/// When neither variable is set.
 pub(crate) fn cache_dir() -> Result<PathBuf> {
     let base = match std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {
         Some(dir) => PathBuf::from(dir),

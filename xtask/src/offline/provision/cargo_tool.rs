@@ -29,9 +29,6 @@ pub(crate) struct CargoTool {
 
 impl CargoTool {
     /// The path of the binary. It is built once, and kept in the cache.
-    ///
-    /// # Errors
-    /// When it may not be built here, or cannot be.
     pub(crate) async fn ensure(self, provision: &Provision) -> Result<PathBuf> {
         let Self { name, version } = self;
         let root = cache_dir()?.join("cargo").join(format!("{name}-{version}"));

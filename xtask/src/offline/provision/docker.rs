@@ -43,9 +43,6 @@ impl fmt::Display for Silence {
 }
 
 /// Makes sure that a Docker daemon answers and can start privileged containers.
-///
-/// # Errors
-/// When there is none and it cannot be provided, with what to do.
 pub(crate) async fn ensure(provision: &Provision) -> Result<()> {
     if let Err(silence) = server(provision.logs()).await {
         if let Some(cure) = cure(&Host::detect(), &silence) {

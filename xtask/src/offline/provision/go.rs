@@ -1,21 +1,20 @@
 //! Programs built from Go modules: a go.mod of ours names what to build, its go.sum what that is made of.
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use fs_err::tokio as fs;
 use harness::file_lock::FileLock;
-use harness::paths;
+use harness::paths::{self, if_there};
 use harness::process::{Cmd, LogDir};
 use harness::progress::Phase;
-use sha2::{Digest as _, Sha256};
-use tokio::fs;
 use tokio::sync::mpsc;
 
 use super::cache::cache_dir;
 use super::permission::Provision;
+use crate::digest::Hash;
 
 /// Kubernetes takes eight minutes on two processors that do nothing else.
 const TIMEOUT: Duration = Duration::from_secs(60 * 60);
@@ -32,6 +31,7 @@ const REVISION: &str = "1";
 
 /// A folder with a `go.mod` whose `tool` block names the programs to build, and its `go.sum`.
 #[derive(Clone, Debug)]
+#[must_use]
 pub(crate) struct Module {
     folder: PathBuf,
     go_mod: String,
@@ -42,38 +42,26 @@ pub(crate) struct Module {
 
 impl Module {
     /// Reads the module in a folder of the workspace.
-    ///
-    /// # Errors
-    /// When `go.mod` or `go.sum` cannot be read.
     pub(crate) fn read(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = paths::workspace().join(folder);
-        let read = |name| {
-            let path = folder.join(name);
-            std::fs::read_to_string(&path)
-                .with_context(|| format!("cannot read {}", path.display()))
-        };
+        let read = |name| fs_err::read_to_string(folder.join(name));
         let (go_mod, go_sum) = (read("go.mod")?, read("go.sum")?);
         Ok(Self { folder, go_mod, go_sum, ldflags: "-s -w".to_owned(), tags: "" })
     }
 
     /// Sets string variables of the programs: `-X package.variable=value`.
-    #[must_use]
     pub(crate) fn stamp(mut self, variable: &str, value: &str) -> Self {
         self.ldflags += &format!(" -X {variable}={value}");
         self
     }
 
     /// Sets build tags, separated by commas.
-    #[must_use]
     pub(crate) fn tags(mut self, tags: &'static str) -> Self {
         self.tags = tags;
         self
     }
 
     /// The version of a module that this one requires, for example `v1.37.2`.
-    ///
-    /// # Errors
-    /// When it requires no such module.
     pub(crate) fn version_of(&self, module: &str) -> Result<String> {
         required(&self.go_mod, module).with_context(|| {
             format!("{} does not require {module}", self.folder.join("go.mod").display())
@@ -82,13 +70,7 @@ impl Module {
 
     /// A hash of everything that makes the programs, in 12 hexadecimal digits.
     pub(crate) fn hash(&self) -> String {
-        let mut hash = Sha256::new();
-        for input in [REVISION, &self.go_mod, &self.go_sum, &self.ldflags, self.tags] {
-            // The length keeps one input's end from passing for the next one's start.
-            hash.update(input.len().to_le_bytes());
-            hash.update(input);
-        }
-        hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+        Hash::of([REVISION, &self.go_mod, &self.go_sum, &self.ldflags, self.tags]).short()
     }
 
     /// The folder of the programs, if they were built before.
@@ -98,9 +80,6 @@ impl Module {
 
     /// Builds the programs unless that was done before, and returns their folder. `phase`, if any, shows how far
     /// the build is.
-    ///
-    /// # Errors
-    /// When there is no Go that can, or the build fails, with what to do.
     pub(crate) async fn build(
         &self,
         provision: &Provision,
@@ -111,9 +90,7 @@ impl Module {
             return Ok(output);
         }
         if let Some(parent) = output.parent() {
-            fs::create_dir_all(parent)
-                .await
-                .with_context(|| format!("cannot make {}", parent.display()))?;
+            fs::create_dir_all(parent).await?;
         }
         let _lock = FileLock::take(&output.with_extension("lock")).await?;
         if output.is_dir() {
@@ -122,21 +99,14 @@ impl Module {
         check_toolchain(provision.logs()).await?;
         // Built beside its place and moved there whole, so that a broken build leaves nothing.
         let fresh = output.with_extension("new");
-        match fs::remove_dir_all(&fresh).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot remove {}", fresh.display()));
-            }
-            _ => {}
-        }
+        if_there(fs::remove_dir_all(&fresh).await)?;
         self.compile(&fresh, provision, phase).await.with_context(|| {
             format!(
                 "cannot build the Go programs of {}; see that `go mod download` works there",
                 self.folder.display()
             )
         })?;
-        fs::rename(&fresh, &output)
-            .await
-            .with_context(|| format!("cannot make {}", output.display()))?;
+        fs::rename(&fresh, &output).await?;
         Ok(output)
     }
 
@@ -213,9 +183,6 @@ fn required(go_mod: &str, module: &str) -> Option<String> {
 }
 
 /// Checks that the Go on `PATH` builds the modules.
-///
-/// # Errors
-/// When it is missing or too old, with the cure.
 pub(crate) async fn check_toolchain(logs: &LogDir) -> Result<()> {
     match toolchain(logs).await {
         None => bail!("Go is missing, which builds node images where no registry answers; {CURE}"),

@@ -18,4 +18,4 @@ pub(crate) mod shim;
 pub(crate) use self::cache::cache_dir;
 pub(crate) use self::cargo_tool::{CYCLONEDX as CARGO_CYCLONEDX, DENY as CARGO_DENY};
 pub(crate) use self::permission::Provision;
-pub(crate) use self::program::{HELM, KIND, KUBECTL, PROMTOOL, Program};
+pub(crate) use self::program::{CRANE, HELM, KIND, KUBECTL, PROMTOOL, Program};

@@ -31,11 +31,8 @@ impl Provision {
         self.progress.say(text);
     }
 
-    /// Announces a change of this machine, or refuses it.
-    ///
-    /// # Errors
-    /// With `--no-provision`, naming `cure`, which the user may apply instead.
-    pub(super) fn announce(&self, change: &str, cure: &str) -> Result<()> {
+    /// Announces a change of this machine, or (with `--no-provision`) refuses it and names the `cure`.
+    pub(crate) fn announce(&self, change: &str, cure: &str) -> Result<()> {
         if !self.allow {
             bail!("--no-provision forbids {change}; {cure}");
         }

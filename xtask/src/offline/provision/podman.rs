@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use fs_err::tokio as fs;
 use rustix::process::{Resource, getrlimit};
-use tokio::fs;
 
 use super::permission::Provision;
 use super::{apt, shim};
@@ -14,9 +14,6 @@ use crate::offline::capabilities;
 const CONFIG: &str = "/etc/containers/containers.conf.d/daemonset-job.conf";
 
 /// Makes sure that Podman is there and can start privileged containers.
-///
-/// # Errors
-/// When it cannot be provided, with what to do.
 pub(crate) async fn ensure(provision: &Provision) -> Result<()> {
     if which::which("podman").is_err() {
         apt::install(provision, &["podman"], "for Podman").await?;
@@ -41,16 +38,14 @@ pub(crate) async fn ensure(provision: &Provision) -> Result<()> {
     provision.announce(&change, shim::CURE)?;
     shim::install(provision).await?;
     let folder = Path::new(CONFIG).parent().context("not a path with a folder")?;
-    fs::create_dir_all(folder)
-        .await
-        .with_context(|| format!("cannot make {}", folder.display()))?;
-    fs::write(CONFIG, wanted).await.with_context(|| format!("cannot write {CONFIG}"))
+    fs::create_dir_all(folder).await?;
+    Ok(fs::write(CONFIG, wanted).await?)
 }
 
 /// How many threads the kernel allows, to which Podman lowers its own limit.
 async fn threads() -> Result<u64> {
     const FILE: &str = "/proc/sys/kernel/pid_max";
-    let text = fs::read_to_string(FILE).await.with_context(|| format!("cannot read {FILE}"))?;
+    let text = fs::read_to_string(FILE).await?;
     text.trim().parse().with_context(|| format!("{FILE} holds no number"))
 }
 

@@ -1,11 +1,11 @@
 //! Programs that are a file each: the one on `PATH` is used, else one is built from its Go module or fetched from Debian.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use fs_err::tokio as fs;
+use harness::paths::if_there;
 use harness::process::Cmd;
-use tokio::fs;
 
 use super::apt;
 use super::cache::cache_dir;
@@ -45,6 +45,13 @@ pub(crate) const HELM: Program = Program {
     module: Some("hack/tools/helm"),
 };
 
+/// Pushes image layouts to registries.
+pub(crate) const CRANE: Program = Program {
+    name: "crane",
+    cure: "install crane (https://github.com/google/go-containerregistry) into a folder of PATH",
+    module: Some("hack/tools/crane"),
+};
+
 /// A program, which Debian has in a package of the same name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Program {
@@ -68,9 +75,6 @@ impl Program {
 
     /// The path of one that works here. What is built or fetched goes into the cache; nothing is installed,
     /// so that this needs no root.
-    ///
-    /// # Errors
-    /// When there is none and it cannot be provided, with what to do.
     pub(crate) async fn ensure(self, provision: &Provision) -> Result<PathBuf> {
         if let Some(path) = self.find() {
             return Ok(path);
@@ -82,9 +86,6 @@ impl Program {
     }
 
     /// The path of the one of its Go module, whatever `PATH` holds.
-    ///
-    /// # Errors
-    /// When it has none, or it cannot be built, with what to do.
     pub(crate) async fn build(self, provision: &Provision) -> Result<PathBuf> {
         let module = self.module.with_context(|| format!("{} is not built here", self.name))?;
         Ok(Module::read(module)?.build(provision, None).await?.join(self.name))
@@ -105,20 +106,16 @@ impl Program {
             .with_context(|| format!("cannot fetch Debian's package {name}; {cure}"))?;
         // Unpacked beside its place and moved there whole, so that a broken attempt leaves nothing.
         let fresh = folder.with_extension("new");
-        remove(&fresh).await?;
-        fs::create_dir_all(&fresh)
-            .await
-            .with_context(|| format!("cannot make {}", fresh.display()))?;
+        if_there(fs::remove_dir_all(&fresh).await)?;
+        fs::create_dir_all(&fresh).await?;
         Cmd::new("dpkg-deb")
             .arg("--extract")
             .arg(archive)
             .arg(&fresh)
             .run(provision.logs())
             .await?;
-        remove(&folder).await?;
-        fs::rename(&fresh, &folder)
-            .await
-            .with_context(|| format!("cannot make {}", folder.display()))?;
+        if_there(fs::remove_dir_all(&folder).await)?;
+        fs::rename(&fresh, &folder).await?;
         Ok(self.path_in(&folder))
     }
 
@@ -129,14 +126,5 @@ impl Program {
 
     fn path_in(self, folder: &Path) -> PathBuf {
         folder.join("usr/bin").join(self.name)
-    }
-}
-
-async fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder).await {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
-        }
-        _ => Ok(()),
     }
 }

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use harness::paths;
+use fs_err::tokio as fs;
+use harness::paths::{self, if_there};
 use harness::process::{Cmd, LogDir};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
-use tokio::fs;
 
 use super::permission::Provision;
 use crate::cargo::cargo;
@@ -32,9 +32,6 @@ pub(super) const CURE: &str =
 
 /// Registers the shim as Docker's default runtime where privileged containers could not start
 /// without it, and does nothing elsewhere.
-///
-/// # Errors
-/// When that is needed and not possible.
 pub(crate) async fn ensure(provision: &Provision) -> Result<()> {
     let unavailable = unavailable().await?;
     if unavailable.is_empty() {
@@ -66,10 +63,7 @@ pub(crate) async fn ensure(provision: &Provision) -> Result<()> {
 
 /// The capabilities that the kernel knows and this machine's daemon can never have. None when the
 /// daemon is not on this machine.
-///
-/// # Errors
-/// When `/proc` cannot be read.
-pub(crate) async fn unavailable() -> Result<Vec<&'static str>> {
+pub(crate) async fn unavailable() -> Result<Vec<String>> {
     match local_daemon().await {
         None => Ok(Vec::new()),
         Some(daemon) => capabilities::unavailable_to(&daemon.to_string())
@@ -78,9 +72,6 @@ pub(crate) async fn unavailable() -> Result<Vec<&'static str>> {
 }
 
 /// Whether containers are started by the shim. The daemon's own word counts, not its file.
-///
-/// # Errors
-/// When Docker does not answer.
 pub(crate) async fn is_default(logs: &LogDir) -> Result<bool> {
     let info = Cmd::new("docker")
         .args(["info", "--format", "{{(index .Runtimes .DefaultRuntime).Path}}"])
@@ -97,10 +88,7 @@ async fn local_daemon() -> Option<i32> {
 }
 
 async fn read_config() -> Result<String> {
-    match fs::read_to_string(DAEMON_CONFIG).await {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
-        read => read.with_context(|| format!("cannot read {DAEMON_CONFIG}")),
-    }
+    Ok(if_there(fs::read_to_string(DAEMON_CONFIG).await)?.unwrap_or_default())
 }
 
 /// Adds the shim to Docker's configuration, keeping all else. `None` when it is there already.
@@ -140,15 +128,11 @@ pub(super) async fn install(provision: &Provision) -> Result<()> {
         .await?;
     let built = paths::target().join("debug").join("oci-shim");
     let folder = Path::new(INSTALLED).parent().context("not a path with a folder")?;
-    fs::create_dir_all(folder)
-        .await
-        .with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(folder).await?;
     // Docker may be executing the old one: replace the name, not the content.
     let fresh = Path::new(INSTALLED).with_extension("new");
-    fs::copy(&built, &fresh)
-        .await
-        .with_context(|| format!("cannot copy {} to {}", built.display(), fresh.display()))?;
-    fs::rename(&fresh, INSTALLED).await.with_context(|| format!("cannot write {INSTALLED}"))
+    fs::copy(&built, &fresh).await?;
+    Ok(fs::rename(&fresh, INSTALLED).await?)
 }
 
 async fn write_config(config: &str) -> Result<()> {
@@ -157,8 +141,8 @@ async fn write_config(config: &str) -> Result<()> {
         fs::create_dir_all(folder).await?;
     }
     let fresh = path.with_extension("json.new");
-    fs::write(&fresh, config).await.with_context(|| format!("cannot write {}", fresh.display()))?;
-    fs::rename(&fresh, path).await.with_context(|| format!("cannot write {DAEMON_CONFIG}"))
+    fs::write(&fresh, config).await?;
+    Ok(fs::rename(&fresh, path).await?)
 }
 
 /// Lets the daemon read its configuration again, and waits until it has.

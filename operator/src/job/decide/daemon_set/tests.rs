@@ -16,7 +16,7 @@ fn job(spec: Value) -> Job {
 }
 
 fn desired(job: &Job) -> DaemonSet {
-    super::desired(&JobView::new(job), PAUSE).unwrap()
+    super::desired(&JobView::new(job), PAUSE, Gating::None).unwrap()
 }
 
 fn sample() -> Value {
@@ -90,6 +90,44 @@ fn the_seeds_manifest_becomes_the_documented_daemon_set() {
         },
     });
     assert_eq!(serde_json::to_value(desired(&job(sample()))).unwrap(), expected);
+}
+
+#[test]
+fn fields_of_rollouts_change_no_byte_of_a_daemon_set_without_turns() {
+    let text = |spec: Value| serde_json::to_string(&desired(&job(spec))).unwrap();
+    let mut spec = sample();
+    let before = text(spec.clone());
+    let fields = json!({
+        "parallelism": "10%",
+        "minReadySeconds": 60,
+        "order": [{"matchLabels": {"canary": "true"}}],
+        "windows": [{"schedule": "0 22 * * *", "durationSeconds": 3600}],
+        "suspend": false,
+        "completionPolicy": "Never",
+    });
+    spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    assert_eq!(text(spec), before);
+}
+
+#[test]
+fn turns_add_one_gate_beside_those_of_the_template_and_nothing_else() {
+    let gated = |spec: Value| {
+        let daemon_set = super::desired(&JobView::new(&job(spec)), PAUSE, Gating::Turn).unwrap();
+        serde_json::to_value(daemon_set).unwrap()
+    };
+    let mut expected = serde_json::to_value(desired(&job(sample()))).unwrap();
+    let turn = json!({"name": "daemonset.darkowlzz.space/turn"});
+    expected["spec"]["template"]["spec"]["schedulingGates"] = json!([turn]);
+    assert_eq!(gated(sample()), expected);
+    let mut spec = sample();
+    let own = json!({"name": "example.org/quota"});
+    spec["template"] = json!({"spec": {"schedulingGates": [own]}});
+    assert_eq!(
+        gated(spec.clone())["spec"]["template"]["spec"]["schedulingGates"],
+        json!([turn, own])
+    );
+    let pod = desired(&job(spec)).spec.unwrap().template.spec.unwrap();
+    assert_eq!(serde_json::to_value(pod.scheduling_gates).unwrap(), json!([own]));
 }
 
 #[test]

@@ -50,7 +50,8 @@ fn progress(
     let status = Some(JobStatus { work_hash, ..known.clone() });
     let job = Job { spec: spec.clone(), status, ..Job::default() };
     let (pods, nodes) = (pods.to_vec(), Arc::new(nodes.clone()));
-    super::progress(&Observation { pods, nodes, source, ..observation(&job) }, daemon_set)
+    let observation = Observation { pods, nodes, source, ..observation(&job) };
+    super::progress(&observation, daemon_set, Gating::None)
 }
 
 fn of(daemon_set: &DaemonSetView, pods: &[Arc<PodView>]) -> Progress {

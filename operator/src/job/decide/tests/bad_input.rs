@@ -10,7 +10,7 @@ use super::{act_on, observed, reasons};
 use crate::{
     job::decide::{
         actions::Decision,
-        daemon_set::DaemonSetAction,
+        daemon_set::{DaemonSetAction, Gating},
         decide,
         observation::{Observation, Source},
         refused,
@@ -102,7 +102,7 @@ fn a_daemon_set_that_is_refused_is_tried_again_ever_less_often_and_reported_once
     }
     assert_eq!(waits, [1, 1, 10, 60].map(|seconds| Some(Duration::from_secs(seconds))));
     let act = act_on(&job, None, &[]);
-    assert_eq!((act.daemon_set, act.status.conditions), (DaemonSetAction::Create, vec![]));
+    assert_eq!((act.daemon_set, act.status.conditions), (DaemonSetAction::Create(Gating::None), vec![]));
 }
 
 #[test]

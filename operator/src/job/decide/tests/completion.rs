@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{act_on, observed, reasons};
 use crate::{
     job::decide::{
-        actions::Decision, daemon_set::DaemonSetAction, decide, events::JobEvent,
+        actions::Decision, daemon_set::{DaemonSetAction, Gating}, decide, events::JobEvent,
         observation::Source,
     },
     testing::fixtures::{DAEMON_SET_UID, daemon_set, job, pod},
@@ -18,7 +18,7 @@ fn a_new_job_gets_its_daemon_set_once_the_api_server_says_there_is_none() {
     let job = job();
     assert_eq!(decide(&observed(&job, None, &[], Source::Caches)), Decision::ObserveLive);
     let act = act_on(&job, None, &[]);
-    assert_eq!(act.daemon_set, DaemonSetAction::Create);
+    assert_eq!(act.daemon_set, DaemonSetAction::Create(Gating::None));
     assert_eq!(act.status.phase, Some(Phase::Pending));
     assert_eq!(act.events[0].reason, "SuccessfulCreate");
 }
@@ -93,7 +93,7 @@ fn changed_work_restarts_and_earlier_results_do_not_count() {
     job.spec.args = vec!["again".into()];
     job.metadata.generation = Some(2);
     let act = act_on(&job, Some(&daemon_set), &pods);
-    assert_eq!(act.daemon_set, DaemonSetAction::Update(DAEMON_SET_UID.into()));
+    assert_eq!(act.daemon_set, DaemonSetAction::Update(DAEMON_SET_UID.into(), Gating::None));
     assert_eq!(act.events, [JobEvent::restarted()]);
     assert_eq!((act.status.succeeded, act.status.phase), (0, Some(Phase::Running)));
     assert_eq!(act.status.conditions, []);

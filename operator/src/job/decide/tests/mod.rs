@@ -3,13 +3,18 @@
 mod bad_input;
 mod completion;
 mod deadline;
+mod exhaustive;
 mod failures;
+mod found_faults;
 mod histories;
 mod missing_pods;
+mod never;
 mod ownership;
 mod rejections;
+mod rollouts;
 mod sandbox;
 mod strangers;
+mod suspension;
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::{act_on, reasons};
 use crate::{
-    job::decide::daemon_set::DaemonSetAction,
+    job::decide::daemon_set::{DaemonSetAction, Gating},
     testing::fixtures::{daemon_set, job},
 };
 
@@ -21,7 +21,7 @@ fn a_foreign_daemon_set_is_left_alone_until_it_is_gone() {
 
     job.status = Some(act.status);
     let act = act_on(&job, None, &[]);
-    assert_eq!(act.daemon_set, DaemonSetAction::Create);
+    assert_eq!(act.daemon_set, DaemonSetAction::Create(Gating::None));
     assert_eq!(act.status.conditions, []);
 }
 

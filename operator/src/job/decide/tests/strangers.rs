@@ -12,7 +12,7 @@ use super::{Actions, Arc, Decision, JobView, decide, observed, reasons};
 use crate::{
     job::decide::{
         applied::Applied,
-        daemon_set::DaemonSetAction,
+        daemon_set::{DaemonSetAction, Gating},
         observation::{Observation, Source},
     },
     testing::fixtures::{DAEMON_SET_UID, PodBuilder, daemon_set, job, pod},
@@ -70,7 +70,7 @@ fn act(
 fn the_figures_of_an_edited_daemon_set_end_no_job_and_it_is_put_back() {
     let job = running(3);
     let act = act(&job, &edited(&job, 0), &[], |_| {});
-    assert_eq!(act.daemon_set, DaemonSetAction::Restore(DAEMON_SET_UID.to_owned()));
+    assert_eq!(act.daemon_set, DaemonSetAction::Restore(DAEMON_SET_UID.to_owned(), Gating::None));
     assert_eq!(reasons(&act.status), [""; 0]);
     assert_eq!(act.status.desired, 3, "the last figure that was the Job's own");
 }
@@ -139,7 +139,7 @@ fn an_operator_that_starts_anew_learns_first_and_takes_nothing_back() {
     let Decision::Act(act) = decide(&Observation { applied: None, ..observation }) else {
         panic!("it asks the API server")
     };
-    assert_eq!(act.daemon_set, DaemonSetAction::Restore(DAEMON_SET_UID.to_owned()));
+    assert_eq!(act.daemon_set, DaemonSetAction::Restore(DAEMON_SET_UID.to_owned(), Gating::None));
     assert_eq!(act.status.completed_nodes, job.status.clone().unwrap().completed_nodes);
     assert_eq!((act.status.desired, act.status.succeeded), (2, 1));
     assert!(act.requeue_after.is_some_and(|after| after < Duration::from_secs(1)));
@@ -183,7 +183,7 @@ fn a_daemon_set_without_its_owner_is_the_jobs_that_had_it_and_no_other_ones() {
             other => panic!("{other:?}"),
         }
     };
-    let restore = DaemonSetAction::Restore(DAEMON_SET_UID.to_owned());
+    let restore = DaemonSetAction::Restore(DAEMON_SET_UID.to_owned(), Gating::None);
     assert_eq!(act_on("job-1").daemon_set, restore);
     assert_eq!(reasons(&act_on("another").status), ["NameConflict"]);
 }

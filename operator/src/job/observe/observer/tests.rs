@@ -26,6 +26,11 @@ type Asked = Arc<Mutex<Vec<String>>>;
 ///
 /// Its API server answers in this way when a pod is touched, and holds the pod `listed`.
 async fn observer(touched: (u16, Value)) -> (Observer, Watch, Asked) {
+    observer_of(daemon_set(), touched).await
+}
+
+/// The same, with this DaemonSet.
+async fn observer_of(daemon_set: Value, touched: (u16, Value)) -> (Observer, Watch, Asked) {
     let asked = Asked::default();
     let log = Arc::clone(&asked);
     let service = tower::service_fn(move |request: Request<Body>| {
@@ -34,7 +39,7 @@ async fn observer(touched: (u16, Value)) -> (Observer, Watch, Asked) {
             Some("status") => touched.clone(),
             Some("nodes") => (200, json!({"metadata": {}, "items": []})),
             Some("pods") => (200, json!({"metadata": {}, "items": [object("listed", "9")]})),
-            _ => (200, daemon_set()),
+            _ => (200, daemon_set.clone()),
         };
         log.lock().unwrap().push(what);
         let answer =
@@ -50,7 +55,7 @@ async fn observer(touched: (u16, Value)) -> (Observer, Watch, Asked) {
     assert!(pods.synced().await);
     let (daemon_sets, _) = runtime::watch::cache(stream::pending());
     let known = [Event::Init, Event::InitApply((*fixtures::node("a")).clone()), Event::InitDone];
-    let (nodes, events) = node_index(stream::iter(known.map(Ok)));
+    let (nodes, events) = node_index(move || stream::iter(known.clone().map(Ok)));
     events.for_each(|_| std::future::ready(())).await;
     let client = Client::new(service, "default");
     (Observer { client, daemon_sets, pods, nodes }, watch, asked)
@@ -183,4 +188,18 @@ async fn pods_are_listed_when_none_can_be_marked() {
     watch.unbounded_send(Ok(Event::Delete(pod("known", "6")))).unwrap();
     tokio::task::yield_now().await;
     assert_eq!(live_uids(&observer, &fixtures::job()).await, ["listed"]);
+}
+
+/// A Job is suspended when its pods are going, whatever becomes of its DaemonSet.
+#[tokio::test]
+async fn pods_of_a_daemon_set_that_is_going_are_listed_where_they_matter() {
+    let mut going = daemon_set();
+    going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let (observer, _watch, asked) = observer_of(going, refusal(404)).await;
+    let mut job = fixtures::job();
+    assert_eq!(live_uids(&observer, &job).await, [""; 0]);
+    assert_eq!(asked.lock().unwrap().len(), 1, "the DaemonSet alone");
+    job.spec.suspend = Some(true);
+    let live = observer.live(JobView::new(&job), |_| None).await.unwrap();
+    assert_eq!((uids(&live), live.nodes.len()), (vec!["listed".to_owned()], 1));
 }

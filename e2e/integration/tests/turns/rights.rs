@@ -1,0 +1,217 @@
+//! Rights and requests of Jobs whose nodes take turns, and of those whose do not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, Result, ensure};
+use api::job::conditions::WAITING;
+use harness::job_handle::describe;
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleBinding};
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use testbed::control_plane::Request;
+
+use super::places::Places;
+use super::{gated, in_turn, patch, until_at_work};
+use crate::admission::{delete_policy, scope};
+use crate::cluster::NODES;
+use crate::job::{condition, exit_code_manifest};
+use crate::processes::Process;
+use crate::test::{Test, settle, shared_test};
+
+/// Gives an account of the test's namespace the rights of `deploy/` but the one to patch pods, which the
+/// Role of this name gives later.
+async fn create_account(cx: &Test, name: &str) -> Result<()> {
+    let post = PostParams::default();
+    let account = serde_json::from_value(json!({"metadata": {"name": name}}))?;
+    cx.api::<ServiceAccount>().create(&post, &account).await?;
+    let roles: Api<ClusterRole> = Api::all(cx.client.clone());
+    let mut rules = roles.get("daemonset-job").await?.rules.unwrap_or_default();
+    let of_pods = |rule: &&mut k8s_openapi::api::rbac::v1::PolicyRule| {
+        rule.resources.as_deref() == Some(&["pods".to_owned()])
+    };
+    for rule in rules.iter_mut().filter(of_pods) {
+        rule.verbs.retain(|verb| verb != "patch");
+    }
+    let mut role = ClusterRole { rules: Some(rules), ..ClusterRole::default() };
+    role.metadata.name = Some(cx.namespace.clone());
+    roles.create(&post, &role).await?;
+    let binding = serde_json::from_value(json!({
+        "metadata": {"name": cx.namespace},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": cx.namespace,
+        },
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": cx.namespace}],
+    }))?;
+    let bindings: Api<ClusterRoleBinding> = Api::all(cx.client.clone());
+    bindings.create(&post, &binding).await?;
+    Ok(())
+}
+
+/// Gives the account the right to patch pods in the test's namespace.
+async fn grant(cx: &Test, name: &str) -> Result<()> {
+    let binding = serde_json::from_value(json!({
+        "metadata": {"name": name},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "daemonset-job",
+        },
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": cx.namespace}],
+    }))?;
+    cx.api::<RoleBinding>().create(&PostParams::default(), &binding).await?;
+    Ok(())
+}
+
+#[apply(shared_test)]
+async fn without_the_right_nothing_starts_the_job_says_so_and_goes_on_once_it_is_given(
+    cx: &Test,
+) -> Result<()> {
+    create_account(cx, "without").await?;
+    let operator = cx.operator_as("without").await?;
+    let _terminator = cx.terminator().await?;
+    let places = Places::watch(cx).await?;
+    let job = cx.apply(&in_turn("refused", 2)).await?;
+    let is_told = |job: &api::job::Job| {
+        condition(job, WAITING).is_some_and(|waiting| waiting.reason == "ReleaseRefused")
+    };
+    let told = job.until("that pods may not start", is_told).await?;
+    let waiting = condition(&told, WAITING).context("just seen")?;
+    let words = "cannot patch resource \"pods\"";
+    ensure!(waiting.message.contains(words), "{}", describe(&told));
+    let events = cx.events("WriteRefused").await?;
+    let is_warning = |note: &str| note.contains(words);
+    let event = events.iter().find(|event| event.message.as_deref().is_some_and(is_warning));
+    ensure!(event.is_some(), "{events:?}");
+    // It does not fail open, and does not insist.
+    settle().await;
+    ensure!(places.started() == 0, "{places:?}");
+    let attempts = patches_of_pods(&operator).len();
+    ensure!(attempts <= 10, "{attempts} attempts in about a second");
+    let still = job.get().await?;
+    ensure!(is_told(&still), "{}", describe(&still));
+    grant(cx, "without").await?;
+    until_at_work(&job, 2, 1).await?;
+    for node in NODES {
+        job.pod(node).await?.exit(0)?;
+    }
+    job.until_all_done().await?;
+    ensure!(places.most() == 2, "{places:?}");
+    let params = DeleteParams::default();
+    let roles: Api<ClusterRole> = Api::all(cx.client.clone());
+    roles.delete(&cx.namespace, &params).await?;
+    let bindings: Api<ClusterRoleBinding> = Api::all(cx.client.clone());
+    bindings.delete(&cx.namespace, &params).await?;
+    Ok(())
+}
+
+/// The requests of a process that patch a pod itself, and not its status.
+fn patches_of_pods(process: &Process) -> Vec<Request> {
+    let mut writes = process.writes();
+    writes.retain(|request| kind(request) == "PATCH pods");
+    writes
+}
+
+/// What a request does, without names.
+fn kind(request: &Request) -> String {
+    let path = request.uri.split('?').next().unwrap_or_default();
+    let mut parts = path.split('/').skip_while(|part| *part != "namespaces").skip(2);
+    let resource = parts.next().unwrap_or(path);
+    let subresource = parts.nth(1).map(|part| format!("/{part}")).unwrap_or_default();
+    format!("{} {resource}{subresource}", request.method)
+}
+
+/// How many requests of each kind a process has sent.
+fn counts(process: &Process) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for request in process.writes() {
+        *counts.entry(kind(&request)).or_default() += 1;
+    }
+    counts
+}
+
+#[apply(shared_test)]
+async fn job_without_turns_sends_what_it_sent_before_there_were_any(cx: &Test) -> Result<()> {
+    let (operator, _terminator) = cx.both().await?;
+    let job = cx.apply(&exit_code_manifest("plain")).await?;
+    job.complete_by_exit_code().await?;
+    job.until_stopped().await?;
+    settle().await;
+    let counts = counts(&operator);
+    let kinds: BTreeSet<&str> = counts.keys().map(String::as_str).collect();
+    let before = [
+        "DELETE daemonsets",
+        "PATCH daemonsets",
+        "PATCH jobs/status",
+        "PATCH pods/status",
+        "POST events",
+    ];
+    ensure!(kinds == BTreeSet::from(before), "{counts:?}");
+    ensure!(counts["PATCH daemonsets"] == 1 && counts["DELETE daemonsets"] == 1, "{counts:?}");
+    let status = json!(job.get().await?.status);
+    for field in ["waiting", "startedNodes", "stoppingNodes"] {
+        ensure!(status[field] == Value::Null, "{status}");
+    }
+    Ok(())
+}
+
+#[apply(shared_test)]
+async fn job_in_turns_sends_one_release_a_node_and_no_doubled_one(cx: &Test) -> Result<()> {
+    let (operator, _terminator) = cx.both().await?;
+    let job = cx.apply(&in_turn("counted", 1)).await?;
+    for node in NODES {
+        job.pod(node).await?.exit(0)?;
+    }
+    job.until_all_done().await?;
+    let releases = patches_of_pods(&operator);
+    let uris: BTreeSet<_> = releases.iter().map(|request| request.uri.clone()).collect();
+    ensure!((releases.len(), uris.len()) == (NODES.len(), NODES.len()), "{releases:?}");
+    Ok(())
+}
+
+/// Has the API server refuse changes of this one pod.
+async fn refuse_changes_of(cx: &Test, pod: &str) -> Result<()> {
+    let mut policy = serde_json::from_value(json!({
+        "metadata": {},
+        "spec": {
+            "matchConstraints": {"resourceRules": [{
+                "apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"],
+                "resources": ["pods"],
+            }]},
+            "validations": [{
+                "expression": format!("request.name != '{pod}'"), "message": "not this one",
+            }],
+        },
+    }))?;
+    let mut binding = serde_json::from_value(json!({
+        "metadata": {}, "spec": {"policyName": "", "validationActions": ["Deny"]},
+    }))?;
+    scope(cx, &mut policy, &mut binding);
+    let post = PostParams::default();
+    Api::<ValidatingAdmissionPolicy>::all(cx.client.clone()).create(&post, &policy).await?;
+    Api::<ValidatingAdmissionPolicyBinding>::all(cx.client.clone()).create(&post, &binding).await?;
+    let label = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
+    let dry_run = PatchParams::default().dry_run();
+    let is_refused = async || Ok(cx.api::<Pod>().patch(pod, &dry_run, &label).await.is_err());
+    cx.until("the policy is enforced", is_refused).await
+}
+
+#[apply(shared_test)]
+async fn pod_that_somebody_elses_policy_refuses_holds_up_no_other(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let job = cx.apply(&in_turn("one-refused", 0)).await?;
+    until_at_work(&job, 0, 3).await?;
+    let refused = gated(&job).await?.into_iter().next().context("a pod")?;
+    let name = refused.metadata.name.context("a name")?;
+    refuse_changes_of(cx, &name).await?;
+    patch(&job, json!({"parallelism": 3})).await?;
+    until_at_work(&job, 2, 1).await?;
+    let told = job.get().await?;
+    let waiting = condition(&told, WAITING).context("it does not say why")?;
+    let is_told = waiting.reason == "ReleaseRefused" && waiting.message.contains("not this one");
+    ensure!(is_told, "{waiting:?}");
+    delete_policy(cx).await?;
+    job.complete_by_exit_code().await
+}

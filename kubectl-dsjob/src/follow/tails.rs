@@ -1,0 +1,205 @@
+//! The open logs of a Job's pods, and the tasks that read them.
+
+use std::{collections::HashMap, time::Duration};
+
+use api::job::CompletionMode;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
+
+use super::{
+    plan::{Closing, Opening, Plan, Wanted},
+    reader::{self, Extent, Told},
+};
+use crate::{
+    cluster::{connect::Cluster, failure::Doing, watch::SeenPod},
+    error::Error,
+    model::facts::PodFacts,
+};
+
+/// Batches of lines that wait for the screen.
+const WAITING_BATCHES: usize = 64;
+/// Time for which the log of a node goes on that is done by a word.
+const AFTER_WORD: Duration = Duration::from_secs(1);
+
+/// The logs of a Job.
+pub(crate) struct Tails {
+    api: Api<Pod>,
+    mode: CompletionMode,
+    extent: Extent,
+    plan: Plan,
+    pods: HashMap<String, PodFacts>,
+    readers: HashMap<String, Reader>,
+    told: mpsc::Sender<Told>,
+    lines: mpsc::Receiver<Told>,
+    /// What keeps logs from being read, each once.
+    troubles: Vec<String>,
+}
+
+/// What a log tells.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// Whole lines of a node, each with its line break.
+    Lines { node: String, lines: Vec<u8> },
+    /// The log of a node is closed: for good, and with all that is in it, or not.
+    Closed { node: String, is_final: bool, is_whole: bool },
+}
+
+/// Why a log is not read any more.
+fn closing(trouble: Option<&kube::Error>) -> Closing {
+    match trouble {
+        None => Closing::Ended,
+        Some(kube::Error::Api(status)) if matches!(status.code, 400 | 401 | 403 | 404) => {
+            Closing::Missing
+        }
+        Some(_) => Closing::Broken,
+    }
+}
+
+/// Whether the caller may not read logs.
+fn is_refused(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 401 | 403))
+}
+
+struct Reader {
+    task: JoinHandle<()>,
+    opening: Opening,
+    /// When the log is closed, though it goes on.
+    until: Option<Instant>,
+}
+
+impl Tails {
+    pub(crate) fn new(
+        cluster: &Cluster,
+        mode: CompletionMode,
+        wanted: Wanted,
+        extent: Extent,
+    ) -> Self {
+        let (told, lines) = mpsc::channel(WAITING_BATCHES);
+        Self {
+            api: cluster.api(),
+            mode,
+            extent,
+            plan: Plan::new(wanted),
+            pods: HashMap::new(),
+            readers: HashMap::new(),
+            told,
+            lines,
+            troubles: Vec::new(),
+        }
+    }
+
+    /// Takes in what the watch of pods shows.
+    ///
+    /// # Errors
+    /// When the caller may not watch pods.
+    pub(crate) fn take_in(&mut self, seen: SeenPod) -> Result<(), Error> {
+        match seen {
+            SeenPod::Is(pod) => self.insert(PodFacts::new(&pod, self.mode)),
+            SeenPod::Gone(name) => drop(self.pods.remove(&name)),
+            SeenPod::Interrupted(_) => {}
+            SeenPod::Refused(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Takes in a pod, and opens its log if it is time.
+    pub(crate) fn insert(&mut self, pod: PodFacts) {
+        if pod.has_logged_word
+            && let Some(reader) = self.readers.get_mut(&*pod.name)
+        {
+            reader.until.get_or_insert_with(|| Instant::now() + AFTER_WORD);
+            reader.opening.has_ended = true;
+        }
+        self.open(&pod);
+        self.pods.insert(pod.name.to_string(), pod);
+    }
+
+    fn open(&mut self, pod: &PodFacts) {
+        let Some(opening) = self.plan.next(pod) else { return };
+        let (api, told) = (self.api.clone(), self.told.clone());
+        let is_word = pod.has_logged_word && self.mode == CompletionMode::TerminationWord;
+        // The container sleeps, and its log has no end.
+        let follow = self.extent.follow && !is_word;
+        let extent = Extent { follow, ..self.extent.clone() };
+        let task = tokio::spawn(reader::read(api, opening.clone(), extent, told));
+        self.readers.insert(opening.pod.clone(), Reader { task, opening, until: None });
+    }
+
+    /// Opens the logs for which there was no room, and closes those of nodes that are done.
+    pub(crate) fn tick(&mut self) {
+        let now = Instant::now();
+        let is_over = |reader: &Reader| reader.until.is_some_and(|until| until <= now);
+        let over: Vec<_> =
+            self.readers.iter().filter(|(_, it)| is_over(it)).map(|(pod, _)| pod.clone()).collect();
+        for pod in over {
+            if let Some(reader) = self.readers.remove(&pod) {
+                reader.task.abort();
+                self.plan.closed(&reader.opening, None, Closing::Ended);
+            }
+        }
+        let mut pods = std::mem::take(&mut self.pods);
+        let mut names: Vec<_> = pods.keys().cloned().collect();
+        names.sort_unstable();
+        for name in names {
+            if let Some(pod) = pods.get(&name) {
+                self.open(pod);
+            }
+        }
+        std::mem::swap(&mut pods, &mut self.pods);
+    }
+
+    /// The next thing that a log tells.
+    pub(crate) async fn next(&mut self) -> Heard {
+        match self.lines.recv().await {
+            Some(told) => self.heard(told),
+            // This holds a sender itself.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What a log has told already.
+    pub(crate) fn try_next(&mut self) -> Option<Heard> {
+        self.lines.try_recv().ok().map(|told| self.heard(told))
+    }
+
+    fn heard(&mut self, told: Told) -> Heard {
+        match told {
+            Told::Lines { node, lines } => Heard::Lines { node, lines },
+            Told::Closed { opening, last, trouble } => {
+                self.readers.remove(&opening.pod);
+                let is_final = self.plan.closed(&opening, last, closing(trouble.as_ref()));
+                let trouble = trouble
+                    .filter(|error| closing(Some(error)) == Closing::Broken || is_refused(error));
+                let is_whole = trouble.is_none();
+                if let Some(error) = trouble {
+                    let text =
+                        Doing::new("get", "pods/log", None).failed(&error).message().to_owned();
+                    if !self.troubles.contains(&text) {
+                        self.troubles.push(text);
+                    }
+                }
+                if let Some(pod) = self.pods.get(&opening.pod).cloned() {
+                    self.open(&pod);
+                }
+                Heard::Closed { node: opening.node, is_final, is_whole }
+            }
+        }
+    }
+
+    /// Whether no log is open, and none is to be opened.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.plan.open() == 0
+    }
+
+    /// What has kept logs from being read, each once.
+    pub(crate) fn troubles(&self) -> &[String] {
+        &self.troubles
+    }
+}
+
+impl Drop for Tails {
+    fn drop(&mut self) {
+        self.readers.values().for_each(|reader| reader.task.abort());
+    }
+}

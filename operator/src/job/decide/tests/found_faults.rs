@@ -1,0 +1,163 @@
+//! Each check of the world finds the fault that it is there for.
+//!
+//! The search gives the shortest history by which the fault shows; the operator without it passes the same search.
+
+use super::exhaustive::{look, places, waiting};
+use crate::testing::{
+    search::search,
+    world::{Check, Event, Fault, Kinds, Left, Look, Rollout, World},
+};
+
+/// Where to look for a fault.
+struct Case {
+    fault: Fault,
+    check: Check,
+    world: World,
+    left: Left,
+    depth: usize,
+}
+
+fn assert_found(case: Case) {
+    let Case { fault, check, world, left, depth } = case;
+    if let Err(found) = search(&world, &left, depth) {
+        panic!("without a fault: {found}");
+    }
+    let found = search(&world.with(fault), &left, depth);
+    let found = found.expect_err("a fault that no check finds");
+    assert_eq!(found.broken.0, check, "{found}");
+}
+
+fn case(fault: Fault, check: Check) -> Case {
+    Case { fault, check, world: waiting(2, &[places(1)]), left: Left::default(), depth: 4 }
+}
+
+/// The caches of this process catch up.
+fn caught_up(process: usize) -> Event {
+    Event::Rollout(Rollout::CatchUp(process, Kinds::ALL))
+}
+
+/// A pod that was released starts.
+fn bound(index: usize) -> Event {
+    Event::Rollout(Rollout::Bind(index))
+}
+
+#[test]
+fn an_operator_that_skips_the_ledger_is_found() {
+    assert_found(case(Fault::SkipsLedger, Check::WriteAhead));
+}
+
+#[test]
+fn an_operator_that_counts_pods_in_place_of_the_ledger_is_found() {
+    let left = Left { late: 1, ..Left::default() };
+    assert_found(Case { left, ..case(Fault::CountsPods, Check::Shrinkage) });
+}
+
+#[test]
+fn an_operator_that_releases_before_it_writes_is_found() {
+    assert_found(case(Fault::ReleasesFirst, Check::WriteAhead));
+}
+
+#[test]
+fn an_operator_that_takes_its_cache_for_what_is_stored_is_found() {
+    let mut world = waiting(2, &[places(1)]);
+    // The second process sees that the first node has started, and no more of the Job.
+    for event in [look(), caught_up(1), bound(0), Event::PodDone(0), look(), Event::PodDeleted(0)] {
+        world.happen(&event);
+    }
+    for event in [Event::PodsGone, Event::Sync] {
+        world.happen(&event);
+    }
+    assert_found(Case { world, ..case(Fault::TrustsItsCache, Check::WriteAhead) });
+}
+
+#[test]
+fn an_operator_that_writes_over_newer_statuses_is_found() {
+    assert_found(case(Fault::WritesAnyVersion, Check::Limit));
+}
+
+#[test]
+fn an_operator_that_drops_nodes_by_what_caches_show_is_found() {
+    let mut world = waiting(2, &[places(1)]);
+    for event in [look(), Event::PodDeleted(0), Event::PodsGone, caught_up(1), Event::Sync, look()] {
+        world.happen(&event);
+    }
+    assert_found(Case { world, ..case(Fault::DropsFromCaches, Check::Shrinkage) });
+}
+
+#[test]
+fn an_operator_that_forgets_min_ready_seconds_is_found() {
+    let world = waiting(2, &[places(1), Rollout::MinReady(Some(9))]);
+    assert_found(Case { world, ..case(Fault::ForgetsMinReady, Check::Shrinkage) });
+}
+
+#[test]
+fn an_operator_that_ignores_windows_is_found() {
+    let mut world = waiting(2, &[places(1), Rollout::Windows(true)]);
+    world.happen(&Event::TimePasses(30));
+    assert_found(Case { world, ..case(Fault::IgnoresWindows, Check::Windows) });
+}
+
+#[test]
+fn an_operator_that_ignores_the_order_is_found() {
+    let world = waiting(2, &[places(2), Rollout::Order(true)]);
+    assert_found(Case { world, ..case(Fault::IgnoresOrder, Check::Order) });
+}
+
+#[test]
+fn an_operator_that_ignores_suspension_is_found() {
+    let left = Left { script: vec![Event::Rollout(Rollout::Suspend(true))], ..Left::default() };
+    assert_found(Case { left, ..case(Fault::IgnoresSuspension, Check::Suspended) });
+}
+
+#[test]
+fn an_operator_that_ignores_too_many_failures_is_found() {
+    let mut world = waiting(2, &[places(2), Rollout::Order(true)]);
+    world.happen(&Event::EditLimit(Some(0)));
+    for event in [look(), bound(0), Event::PodFails(0)] {
+        world.happen(&event);
+    }
+    world.happen(&Event::TimePasses(20));
+    assert_found(Case { world, ..case(Fault::IgnoresFailures, Check::Failures) });
+}
+
+#[test]
+fn an_operator_that_starts_lost_nodes_is_found() {
+    let mut world = waiting(2, &[places(1)]);
+    world.happen(&Event::Rollout(Rollout::NodeUnreachable(0)));
+    assert_found(Case { world, ..case(Fault::IgnoresTaints, Check::Growth) });
+}
+
+#[test]
+fn an_operator_that_forgets_what_is_stopping_is_found() {
+    let left = Left { script: vec![Event::Edit(1)], ..Left::default() };
+    assert_found(Case { left, ..case(Fault::ForgetsStopping, Check::Shrinkage) });
+}
+
+#[test]
+fn an_operator_whose_pods_do_not_wait_is_found() {
+    let world = World::of_turns(2, &[places(1)]);
+    assert_found(Case { world, ..case(Fault::ForgetsGate, Check::WriteAhead) });
+}
+
+#[test]
+fn an_operator_that_releases_by_name_is_found() {
+    let mut world = waiting(2, &[places(1)]);
+    let late = Look { are_late: true, fresh: Kinds::ALL, ..Look::default() };
+    let late = Event::Rollout(Rollout::Look(late));
+    for event in [late, look(), bound(0), Event::PodDone(0), look(), Event::PodDeleted(0)] {
+        world.happen(&event);
+    }
+    assert_found(Case { world, ..case(Fault::ReleasesByNode, Check::Once) });
+}
+
+#[test]
+fn an_operator_that_never_repeats_a_release_hangs() {
+    let never_sent = Look { cut: Some(1), fresh: Kinds::ALL, ..Look::default() };
+    let ends = |mut world: World| {
+        world.happen(&Event::Rollout(Rollout::Look(never_sent.clone())));
+        world.finish_rollout();
+        world.is_through()
+    };
+    assert!(ends(waiting(2, &[places(1)])));
+    assert!(!ends(waiting(2, &[places(1)]).with(Fault::ReleasesOnce)));
+}
