@@ -27,7 +27,9 @@ impl Screen {
         self.err.is_term() && !console::is_dumb()
     }
 
-    /// The canvas of standard output. Off a terminal lines have any length, unless $COLUMNS says otherwise.
+    /// The canvas of standard output.
+    ///
+    /// Off a terminal lines have any length, unless $COLUMNS says otherwise.
     pub(crate) fn canvas(&self) -> Canvas {
         canvas(&self.out)
     }

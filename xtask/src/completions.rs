@@ -3,11 +3,8 @@
 //! Shells complete programs, and `cargo xtask` is none: the scripts are for an alias of that name.
 
 use anyhow::Result;
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 use harness::command::{self, Verdict};
-
-use crate::Cli;
 
 /// The name of the alias.
 const ALIAS: &str = "xtask";
@@ -19,13 +16,12 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &Args) -> Result<Verdict> {
-    command::print(&script(args.shell))?;
+pub(crate) fn run(args: &Args, cli: clap::Command) -> Result<Verdict> {
+    command::print(&script(args.shell, cli))?;
     Ok(Verdict::Passed)
 }
 
-fn script(shell: Shell) -> String {
-    let mut cli = Cli::command();
+fn script(shell: Shell, mut cli: clap::Command) -> String {
     // The name in the scripts is that of the program, not the one that help shows.
     cli.set_bin_name(ALIAS);
     let mut script = Vec::new();
@@ -37,7 +33,10 @@ fn script(shell: Shell) -> String {
 mod tests {
     use std::process::Command;
 
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::Cli;
 
     #[test]
     fn bash_completes_commands_and_options() {
@@ -45,7 +44,7 @@ mod tests {
         let test = format!(
             "{}\nCOMP_WORDS=(xtask rel); COMP_CWORD=1; _xtask xtask rel xtask; echo \"${{COMPREPLY[@]}}\"\n\
              COMP_WORDS=(xtask release --no); COMP_CWORD=2; _xtask xtask --no release; echo \"${{COMPREPLY[@]}}\"",
-            script(Shell::Bash)
+            script(Shell::Bash, Cli::command())
         );
         let output = Command::new("bash").args(["-c", &test]).output().expect("bash");
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -57,7 +56,7 @@ mod tests {
     #[test]
     fn other_shells_have_scripts_too() {
         for shell in [Shell::Zsh, Shell::Fish] {
-            assert!(script(shell).contains("no-push"), "{shell}");
+            assert!(script(shell, Cli::command()).contains("no-push"), "{shell}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask image`: the container images of the operator, the terminator and the sample.
 
+mod architecture;
 pub(crate) mod archive;
 mod binaries;
 mod cross;
@@ -16,7 +17,8 @@ use harness::progress::{Phase, Progress};
 use harness::provide::Profile;
 use harness::{images, paths};
 
-pub(crate) use self::binaries::{Architecture, Binaries, build as build_binaries, build_for};
+pub(crate) use self::architecture::Architecture;
+pub(crate) use self::binaries::{Binaries, build as build_binaries, build_for};
 use harness::command::Verdict;
 
 use crate::context::Context;

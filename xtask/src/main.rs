@@ -27,7 +27,7 @@ mod test;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use harness::command::{self, Verdict};
 
 use crate::context::Context;
@@ -86,7 +86,7 @@ impl Command {
             Self::E2e(args) => runner::SCENARIOS.exec(&args, cx).await,
             Self::Bench(args) => runner::BENCH.exec(&args, cx).await,
             Self::Test(args) => test::run(args, cx).await,
-            Self::Completions(args) => completions::run(&args),
+            Self::Completions(args) => completions::run(&args, Cli::command()),
             Self::Provide(args) => provide::run(args, cx).await,
         }
     }

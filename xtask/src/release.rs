@@ -6,6 +6,7 @@ mod folder;
 mod images;
 mod manifests;
 mod notes;
+mod plugin;
 mod publish;
 mod sbom;
 mod trial;
@@ -84,7 +85,9 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
         progress.say("nothing was pushed");
     } else {
         progress
-            .phase("push", async |phase| publish::push(&release, &provision, phase).await)
+            .phase("push", async |phase| {
+                publish::push(&release.folder, &release.images, &provision, phase).await
+            })
             .await?;
     }
     progress.say(format_args!("the release is in {}", release.folder.display()));
@@ -127,8 +130,16 @@ pub(crate) async fn make(
         })
         .await?;
     progress
+        .phase("plugin", async |phase| {
+            let (all, may_lack) = (&args.architectures, args.no_push);
+            phase.outcome(plugin::write(all, may_lack, &folder, provision, phase).await?);
+            anyhow::Ok(())
+        })
+        .await?;
+    progress
         .phase("SBOM", async |phase| {
             let packages = images::IMAGES.iter().filter_map(|image| image.package());
+            let packages = packages.chain([plugin::PACKAGE]);
             sbom::write(&packages.collect::<Vec<_>>(), folder.path(), provision, phase).await
         })
         .await?;

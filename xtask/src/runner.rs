@@ -43,8 +43,7 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    /// Becomes the runner: signals and exit codes are its own from then on. Returns only if that is not
-    /// possible.
+    /// Becomes the runner, and returns only if that is not possible.
     pub(crate) async fn exec(self, args: &Args, cx: &Context) -> Result<Verdict> {
         let program = self.build().await?;
         let no_provision = (!cx.provision).then_some("--no-provision");

@@ -62,8 +62,7 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
     })
 }
 
-/// Runs the scenarios tagged `ci`. They clean up after themselves, so an interrupt is passed on and waited
-/// for.
+/// Runs the scenarios tagged `ci`, to their end: they clean up after themselves.
 async fn scenarios(cx: &Context) -> Result<(Tally, Verdict)> {
     let program = command::until_interrupted(&cx.interrupted, runner::SCENARIOS.build()).await?;
     let child = tokio::process::Command::new(&program)
@@ -226,6 +225,13 @@ impl Run {
                 let promtool = provision::PROMTOOL.ensure(&provision).await?;
                 // Pages name flags of Helm 4, which the one on PATH may not have.
                 let helm = provision::HELM.build(&provision).await?;
+                for (program, purpose) in
+                    [("chromium", "to look at reports"), ("tmux", "to look at live output")]
+                {
+                    if which::which(program).is_err() {
+                        provision::apt::install(&provision, &[program], purpose).await?;
+                    }
+                }
                 anyhow::Ok((image, kubectl, promtool, helm))
             })
             .await;
@@ -235,6 +241,7 @@ impl Run {
                     .args(["test", "--workspace", "--no-fail-fast"])
                     // The others make cargo build the binaries, which the first starts.
                     .args(["--test", "integration", "--test", "shutdown", "--test", "version"])
+                    .args(["--test", "scale"])
                     .env(control_plane::ENVIRONMENT, image)
                     .env("KUBECTL", kubectl)
                     .env("PROMTOOL", promtool)

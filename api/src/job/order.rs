@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use kube::core::Rule;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use super::{refusal::Refusal, spec::MAX_ITEMS};
+use super::refusal::Refusal;
 
 /// Operators of a requirement that has values.
 const WITH_VALUES: [&str; 2] = ["In", "NotIn"];
@@ -16,6 +16,8 @@ const EQUAL: &str = "must not have two equal groups";
 /// Error of the values of a requirement.
 const VALUES: &str = "must be given with In and NotIn, and only with these";
 
+/// Most groups.
+const MAX_GROUPS: usize = 16;
 /// Most requirements of a selector, and most labels.
 const MAX_REQUIREMENTS: usize = 16;
 /// Most values of a requirement.
@@ -37,7 +39,7 @@ pub(super) fn schema(_: &mut SchemaGenerator) -> Schema {
     let operators = [WITH_VALUES, WITHOUT_VALUES].concat();
     json_schema!({
         "type": "array",
-        "maxItems": MAX_ITEMS,
+        "maxItems": MAX_GROUPS,
         "x-kubernetes-list-type": "atomic",
         "x-kubernetes-validations": rules,
         "items": {
@@ -102,8 +104,8 @@ pub fn keys(order: &[LabelSelector]) -> impl Iterator<Item = &str> {
 pub(super) fn check(order: &[LabelSelector]) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     let mut refuse = |path: String, message: String| refusals.push(Refusal { path, message });
-    if order.len() > MAX_ITEMS {
-        refuse(String::new(), format!("must have at most {MAX_ITEMS} items: {}", order.len()));
+    if order.len() > MAX_GROUPS {
+        refuse(String::new(), format!("must have at most {MAX_GROUPS} items: {}", order.len()));
     }
     for (index, group) in order.iter().enumerate() {
         if let Some(other) = order[..index].iter().position(|other| other == group) {

@@ -3,7 +3,8 @@
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use super::spec::PARALLELISM;
+/// Error of a number of nodes at work.
+pub(super) const MESSAGE: &str = "must be a number from 0, or per cent from 0% to 100%";
 
 /// The rule of the schema, which accepts what [`Parallelism::parse`] does.
 pub(super) const RULE: &str = "type(self) == int ? self >= 0 && self <= 2147483647 \
@@ -25,11 +26,11 @@ impl Parallelism {
     /// Returns a description of the error.
     pub fn parse(value: &IntOrString) -> Result<Self, String> {
         match value {
-            IntOrString::Int(nodes) => u32::try_from(*nodes)
-                .map(Self::Nodes)
-                .map_err(|_| format!("{PARALLELISM}: {nodes}")),
+            IntOrString::Int(nodes) => {
+                u32::try_from(*nodes).map(Self::Nodes).map_err(|_| format!("{MESSAGE}: {nodes}"))
+            }
             IntOrString::String(text) => {
-                per_cent(text).map(Self::PerCent).ok_or_else(|| format!("{PARALLELISM}: {text:?}"))
+                per_cent(text).map(Self::PerCent).ok_or_else(|| format!("{MESSAGE}: {text:?}"))
             }
         }
     }
@@ -44,7 +45,9 @@ impl Parallelism {
     }
 }
 
-/// The number before the `%`, as the schema accepts it: without sign, space or leading zero.
+/// The number before the `%`, as the schema accepts it.
+///
+/// It has no sign, space or leading zero.
 fn per_cent(text: &str) -> Option<u8> {
     let digits = text.strip_suffix('%')?;
     let is_plain = digits == "0" || !digits.starts_with(['0', '+']);
@@ -79,9 +82,9 @@ mod tests {
         }
         let odd = ["", "%", "5", "-1%", "+5%", "05%", "00%", "101%", "256%", "1.5%", " 5%", "5 %"];
         for odd in odd {
-            assert_eq!(text(odd), Err(format!("{PARALLELISM}: {odd:?}")));
+            assert_eq!(text(odd), Err(format!("{MESSAGE}: {odd:?}")));
         }
-        assert_eq!(number(-1), Err(format!("{PARALLELISM}: -1")));
+        assert_eq!(number(-1), Err(format!("{MESSAGE}: -1")));
     }
 
     #[test]

@@ -39,7 +39,7 @@ const NAMES: [(&str, &str); 7] = [
     ("@yearly", "0 0 1 1 *"),
 ];
 
-/// The local times at which something fires; a bit stands for each value of a field.
+/// The local times at which something fires, with a bit for each value of a field.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Schedule {
     minutes: u64,

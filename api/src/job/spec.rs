@@ -22,12 +22,10 @@ pub(super) const NO_DOTS: &str = "must not contain \"..\"";
 pub(super) const NOT_EMPTY: &str = "must not be empty";
 /// Error of a termination word.
 pub(super) const ONE_LINE: &str = "must be on one line";
-/// Error of a number of nodes at work.
-pub(super) const PARALLELISM: &str = "must be a number from 0, or per cent from 0% to 100%";
 /// Error of a limit of time on a Job that never completes.
 pub(super) const NOT_WITH_NEVER: &str = "must not be set with completionPolicy Never";
-/// Most groups, and most windows.
-pub(super) const MAX_ITEMS: usize = 16;
+/// Most windows.
+pub(super) const MAX_WINDOWS: usize = 16;
 
 /// A rule that refuses a field of a Job that never completes.
 fn without_never(field: &str) -> String {
@@ -168,7 +166,7 @@ pub struct JobSpec {
     /// more nodes. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "parallelism::schema")]
-    #[x_kube(validation = Rule::new(parallelism::RULE).message(PARALLELISM))]
+    #[x_kube(validation = Rule::new(parallelism::RULE).message(parallelism::MESSAGE))]
     pub parallelism: Option<IntOrString>,
 
     /// Seconds for which a node must have been done, and then be Ready, before its place is free.
@@ -187,7 +185,7 @@ pub struct JobSpec {
     /// Windows of time in which nodes are started.
     /// Nothing that runs is stopped when a window closes. Default: nodes are started at any time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = MAX_ITEMS))]
+    #[schemars(length(max = MAX_WINDOWS))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub windows: Vec<Window>,
 

@@ -20,7 +20,8 @@ const NEVER: i64 = -1;
 #[schemars(extend("default" = json!({"observedGeneration": NEVER})))]
 pub struct JobStatus {
     /// Phase of the Job: Pending, Running, Suspended, Completed or Failed.
-    /// Pending: no pod of the Job has been seen yet. Running: some wanted node is not done.
+    /// Pending: no pod of the Job has been seen yet. Running: some wanted node is not done,
+    /// or may join.
     /// Suspended: spec.suspend has stopped it. Completed: every wanted node is done. Failed: the
     /// condition Failed says why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,8 +110,9 @@ pub struct JobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<String>,
 
-    /// Conditions Complete and Failed, as in batch/v1, and DaemonSetEdited while somebody edits the DaemonSet.
-    /// Others may add conditions of other types.
+    /// Conditions Complete, Failed and Suspended, as in batch/v1, and others.
+    /// Waiting: what nodes wait for. Ready: whether every wanted node of a Job that never completes is
+    /// done. DaemonSetEdited: somebody edits the DaemonSet. Others may add conditions of other types.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,

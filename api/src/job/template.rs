@@ -12,7 +12,10 @@ use kube::core::{Reason, Rule};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
-use super::{refusal::Refusal, values};
+use super::{
+    refusal::{Refusal, belongs_to_operator, forbidden, must_not_be_set},
+    values,
+};
 use crate::labels;
 
 /// A field of a pod template's spec that belongs to the operator.
@@ -101,17 +104,6 @@ pub(crate) fn schema(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Reason for refusing any annotation or gate of the operator's.
-fn belongs_to_operator() -> String {
-    format!("what begins with {} belongs to the operator", labels::GROUP)
-}
-
-/// A rule that refuses a field with the message of [`must_not_be_set`].
-fn forbidden(rule: String, reason: &str) -> Rule {
-    let message = format!("must not be set: {reason}");
-    Rule::new(rule).message(message.as_str()).reason(Reason::FieldValueForbidden)
-}
-
 /// The schema of a map of strings.
 fn strings(description: &str, rules: &[Rule]) -> Value {
     json!({
@@ -192,10 +184,6 @@ fn metadata(template: &Value) -> Result<(), Refusal> {
         }
     }
     Ok(())
-}
-
-fn must_not_be_set(path: String, reason: &str) -> Refusal {
-    Refusal { path, message: format!("must not be set: {reason}") }
 }
 
 /// The path of the first value in `given` that `kept` lacks. Null is no value.

@@ -3,12 +3,15 @@
 //! By the schema in [`crate::job`] the API server refuses most of them at `kubectl apply`, in the same
 //! words. Jobs that were stored under an older schema are only checked here.
 
+mod field;
 mod turns;
 
 use std::fmt;
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 
+pub use self::field::InvalidField;
+use self::field::{Check, at_least, optional};
 use super::spec::{
     ABSOLUTE, CompletionMode, JobSpec, NO_DOTS, NO_WHITE_SPACE, NOT_EMPTY, ONE_LINE,
 };
@@ -18,16 +21,6 @@ use crate::labels;
 /// Error of a restart policy of the job container.
 const NO_RESTART_POLICY: &str =
     "must not be set: the kubelet restarts the container until it exits with 0";
-
-/// An invalid field of a Job, shown as by `kubectl`: path, then reason.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{field}: {message}")]
-pub struct InvalidField {
-    /// Path of the field, such as `spec.mountPath`.
-    pub field: String,
-    /// Description of the error in its value.
-    pub message: String,
-}
 
 /// All invalid fields of a spec; never empty.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -94,16 +87,6 @@ fn restart_policy(mode: CompletionMode, template: &PodTemplateSpec) -> Result<()
         }),
         None => Ok(()),
     }
-}
-
-type Check = Result<(), String>;
-
-fn optional<T>(value: Option<T>, check: impl FnOnce(T) -> Check) -> Check {
-    value.map_or(Ok(()), check)
-}
-
-fn at_least(minimum: i64, value: i64) -> Check {
-    if value < minimum { Err(format!("must be at least {minimum}: {value}")) } else { Ok(()) }
 }
 
 /// Checks the name of an image, of a Job or of the operator's settings.

@@ -10,9 +10,9 @@ use kube::{Resource, core::ObjectMeta};
 use serde::Deserialize;
 
 use super::{
-    decode::{self, Metadata},
+    decode::Metadata,
+    gates::{self, Gates},
     metadata::{annotation, is_of_kubectl},
-    pod::Gates,
 };
 use crate::labels;
 
@@ -62,7 +62,7 @@ struct TemplateView {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PodSpecView {
-    #[serde(default, rename = "schedulingGates", deserialize_with = "decode::gates")]
+    #[serde(default, rename = "schedulingGates", deserialize_with = "gates::decode")]
     gates: Gates,
 }
 

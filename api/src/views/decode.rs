@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
-    api::core::v1::{ContainerStatus, PodCondition, PodSchedulingGate},
+    api::core::v1::{ContainerStatus, PodCondition},
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time},
 };
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
-use super::{
-    affinity::{AffinityView, intended_node},
-    pod::Gates,
-};
+use super::affinity::{AffinityView, intended_node};
 use crate::labels;
 
 /// Condition by which the scheduler says why a pod has no node.
@@ -81,14 +78,6 @@ pub(super) fn intention<'de, D: Deserializer<'de>>(
     let affinity = Option::<AffinityView>::deserialize(decoder)?;
     Ok(affinity
         .filter(|affinity| affinity.node_affinity.as_ref().and_then(intended_node).is_some()))
-}
-
-/// Decodes scheduling gates into whether there is ours, and whether there are others.
-pub(super) fn gates<'de, D: Deserializer<'de>>(decoder: D) -> Result<Gates, D::Error> {
-    let gates = Option::<Vec<PodSchedulingGate>>::deserialize(decoder)?.unwrap_or_default();
-    let (turns, others): (Vec<_>, Vec<_>) =
-        gates.into_iter().partition(|gate| gate.name == labels::TURN_GATE);
-    Ok(Gates { turn: !turns.is_empty(), others: !others.is_empty() })
 }
 
 /// Decodes our conditions, the scheduler's, and the kubelet's of the sandbox.

@@ -7,6 +7,7 @@
 mod affinity;
 mod daemon_set;
 mod decode;
+mod gates;
 mod metadata;
 mod namespace;
 mod node;
@@ -16,8 +17,9 @@ mod revision;
 pub use affinity::AffinityView;
 pub use daemon_set::{DaemonSetView, TEMPLATE_GENERATION};
 pub use decode::INITIALIZING;
+pub use gates::Gates;
 pub use metadata::{annotation, controller, is_of_kubectl, prune, prune_workload};
 pub use namespace::NamespaceView;
 pub use node::{NodeSpecView, NodeView};
-pub use pod::{Gates, PodRevision, PodSpecView, PodStatusView, PodView, Sandbox};
+pub use pod::{PodRevision, PodSpecView, PodStatusView, PodView, Sandbox};
 pub use revision::RevisionView;

@@ -84,3 +84,35 @@ impl NodeView {
         self.metadata.labels = self.metadata.labels.take().filter(|labels| !labels.is_empty());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn node(taints: &[&str], labels: &Value) -> NodeView {
+        let taints: Vec<_> =
+            taints.iter().map(|key| json!({"key": key, "effect": "NoExecute"})).collect();
+        let node = json!({"metadata": {"labels": labels}, "spec": {"taints": taints}});
+        serde_json::from_value(node).unwrap()
+    }
+
+    #[test]
+    fn a_node_is_ready_unless_a_taint_says_otherwise() {
+        let states = [&["example.com/mine"][..], &[NOT_READY], &[UNREACHABLE]];
+        let states = states.map(|taints| node(taints, &Value::Null));
+        assert_eq!(states.each_ref().map(NodeView::is_ready), [true, false, false]);
+        assert_eq!(states.each_ref().map(NodeView::is_unreachable), [false, false, true]);
+    }
+
+    #[test]
+    fn labels_are_kept_until_they_are_pruned() {
+        let mut node = node(&[], &json!({"zone": "z1", "arch": "arm64"}));
+        assert_eq!(node.labels().len(), 2);
+        node.prune_labels(|key| key == "zone");
+        assert_eq!(node.labels().keys().collect::<Vec<_>>(), ["zone"]);
+        node.prune_labels(|_| false);
+        assert_eq!((node.labels().len(), node.metadata.labels), (0, None));
+    }
+}

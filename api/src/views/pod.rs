@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::{
     affinity::{AffinityView, intended_node},
     decode::{self, INITIALIZING, Metadata, SANDBOX_READY},
+    gates::{self, Gates},
     metadata::{annotation, controller},
 };
 use crate::{job::CompletionMode, labels};
@@ -78,17 +79,8 @@ pub struct PodSpecView {
     #[serde(default, deserialize_with = "decode::intention")]
     pub affinity: Option<AffinityView>,
     /// Whether the scheduler leaves the pod alone, and why.
-    #[serde(default, rename = "schedulingGates", deserialize_with = "decode::gates")]
+    #[serde(default, rename = "schedulingGates", deserialize_with = "gates::decode")]
     pub gates: Gates,
-}
-
-/// The scheduling gates of a pod or of a pod template.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Gates {
-    /// It waits for its node's turn.
-    pub turn: bool,
-    /// It waits for somebody else.
-    pub others: bool,
 }
 
 /// Status of a pod, with its job container and the conditions that are read.

@@ -29,8 +29,7 @@ const AUDITED: Duration = Duration::from_secs(10);
 /// How long anything that is waited for may take: thousands of pods on a small machine.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 
-/// A control plane with nodes, and what runs against it. Nothing of it outlives this value: that is
-/// all that there is to clean up.
+/// A control plane with nodes, and what runs against it. Dropping it ends it all.
 pub struct Testbed {
     /// The control plane.
     pub control_plane: ControlPlane,
@@ -169,8 +168,7 @@ impl Testbed {
         Ok(())
     }
 
-    /// The DaemonSet that the operator has made for a Job, as somebody could make it by hand: nothing
-    /// tells operator and terminator of it.
+    /// The DaemonSet of a Job as somebody could make it by hand, unknown to us.
     pub async fn by_hand(&self, namespace: &str, job: &str) -> Result<Value> {
         let api: Api<DaemonSet> = Api::namespaced(self.client.clone(), namespace);
         let name = labels::daemon_set(job);

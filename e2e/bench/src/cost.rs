@@ -40,8 +40,7 @@ pub fn is_record(request: &Audited) -> bool {
     request.resource == "pods/status" && request.field_manager() == Some(labels::TERMINATOR)
 }
 
-/// Counters of the API server: what all its clients together ask of it, controllers and simulated
-/// kubelets included.
+/// Counters of the API server: what all its clients together ask of it.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     requests: Requests,

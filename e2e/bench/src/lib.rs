@@ -45,19 +45,19 @@ const ONCE: u32 = 5000;
 const LARGE: u32 = 1000;
 
 /// A part of the benchmark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Part {
-    /// Jobs by word: detection, whole Job, cost; baseline.
+    /// Jobs by word: detection, whole Job, requests; floors and polling baseline.
     Words,
-    /// The same by exit codes, without the baseline.
+    /// Jobs by exit codes.
     ExitCodes,
     /// Memory and processor time.
     Memory,
     /// Processes started again.
     Recovery,
-    /// Jobs whose nodes take turns.
+    /// Jobs whose nodes take turns, beside a rolling update of a DaemonSet.
     Rollouts,
-    /// The nodes of a kind cluster.
+    /// Three real nodes.
     Kind,
 }
 
@@ -80,8 +80,7 @@ pub struct Options {
     pub folder: PathBuf,
 }
 
-/// Measures on simulated nodes. The report is written after each part, so that what was measured before
-/// an interruption is kept.
+/// Measures on simulated nodes, and writes the report after each part.
 pub async fn run(options: &Options, progress: &Progress) -> Result<Report> {
     let started = Instant::now();
     let mut report = Report {
@@ -116,7 +115,7 @@ pub async fn run(options: &Options, progress: &Progress) -> Result<Report> {
     Ok(report)
 }
 
-/// Measures one part.
+/// Measures one part, if these are enough nodes for it.
 async fn measure(
     testbed: &Testbed,
     part: Part,
@@ -124,76 +123,71 @@ async fn measure(
     size: &mut Size,
     progress: &Progress,
 ) -> Result<()> {
-    let nodes = size.nodes;
-    let runs = if nodes >= ONCE { 1 } else { options.runs };
-    match part {
+    let runs = if size.nodes >= ONCE { 1 } else { options.runs };
+    let name = match part {
         Part::Words => {
             for run in 0..runs {
-                let name = format!("word {}/{runs}", run + 1);
-                progress
-                    .phase(&name, async |phase| {
-                        let times = times(nodes, options.seed, run);
-                        word(testbed, times, (run, runs), size, phase).await
-                    })
-                    .await?;
+                let times = times(size.nodes, options.seed, run);
+                let measure =
+                    async |phase: &Phase| word(testbed, times, (run, runs), size, phase).await;
+                progress.phase(&format!("word {}/{runs}", run + 1), measure).await?;
+            }
+            return Ok(());
+        }
+        Part::ExitCodes => "exit codes",
+        Part::Memory if size.nodes >= LARGE => "memory",
+        Part::Recovery if size.nodes >= LARGE => "recovery",
+        Part::Rollouts if size.nodes >= LARGE => "rollouts",
+        _ => return Ok(()),
+    };
+    let measure =
+        async |phase: &Phase| others(testbed, part, (options.seed, runs), size, phase).await;
+    progress.phase(name, measure).await
+}
+
+/// The parts beside Jobs by word.
+async fn others(
+    testbed: &Testbed,
+    part: Part,
+    (seed, runs): (u64, u32),
+    size: &mut Size,
+    phase: &Phase,
+) -> Result<()> {
+    let (nodes, is_huge) = (size.nodes, size.nodes >= ONCE);
+    match part {
+        Part::Words | Part::Kind => {}
+        Part::ExitCodes => {
+            for run in 0..runs {
+                phase.detail(format_args!("{}/{runs}", run + 1));
+                let mut both = testbed.start_both()?;
+                both.ready().await?;
+                let (job, _) =
+                    jobs::run(testbed, &both, Mode::ExitCode, times(nodes, seed, 0)).await?;
+                both.end().await?;
+                phase.outcome(format_args!("detection {:.0} ms", job.detection * 1e3));
+                size.exit_codes.push(job);
             }
         }
-        Part::ExitCodes => {
-            let times = times(nodes, options.seed, 0);
-            progress
-                .phase("exit codes", async |phase| {
-                    for run in 0..runs {
-                        phase.detail(format_args!("{}/{runs}", run + 1));
-                        let mut both = testbed.start_both()?;
-                        both.ready().await?;
-                        let (job, _) = jobs::run(testbed, &both, Mode::ExitCode, times).await?;
-                        both.end().await?;
-                        phase.outcome(format_args!("detection {:.0} ms", job.detection * 1e3));
-                        size.exit_codes.push(job);
-                    }
-                    anyhow::Ok(())
-                })
-                .await?;
+        Part::Memory => {
+            phase.detail("idle, one Job, many Jobs");
+            size.memory = memory::measure(testbed, times(nodes, seed, 0)).await?;
+            if !is_huge {
+                phase.detail("much to read");
+                size.memory.extend(memory::measure_logs(testbed, times(nodes, seed, 0)).await?);
+            }
         }
-        Part::Memory if nodes >= LARGE => {
-            progress
-                .phase("memory", async |phase| {
-                    let times = times(nodes, options.seed, 0);
-                    phase.detail("idle, one Job, many Jobs");
-                    size.memory = memory::measure(testbed, times).await?;
-                    if nodes < ONCE {
-                        phase.detail("much to read");
-                        size.memory.extend(memory::measure_logs(testbed, times).await?);
-                    }
-                    anyhow::Ok(())
-                })
-                .await?;
+        Part::Recovery => {
+            for run in 0..runs.min(3) {
+                phase.detail(format_args!("{}/{runs}", run + 1));
+                let times = times(nodes, seed, run);
+                size.recoveries.push(recovery::measure(testbed, times).await?);
+            }
         }
-        Part::Recovery if nodes >= LARGE => {
-            let runs = if nodes >= ONCE { 1 } else { runs.min(3) };
-            progress
-                .phase("recovery", async |phase| {
-                    for run in 0..runs {
-                        phase.detail(format_args!("{}/{runs}", run + 1));
-                        let times = times(nodes, options.seed, run);
-                        size.recoveries.push(recovery::measure(testbed, times).await?);
-                    }
-                    anyhow::Ok(())
-                })
-                .await?;
-        }
-        Part::Rollouts if nodes >= LARGE => {
+        Part::Rollouts => {
             // Fifty of five thousand nodes at a time would take minutes, and show the same.
-            let limits =
-                if nodes >= ONCE { vec![json!("10%")] } else { vec![json!(50), json!("10%")] };
-            progress
-                .phase("rollouts", async |_| {
-                    size.rollouts = rollouts::measure(testbed, &limits).await?;
-                    anyhow::Ok(())
-                })
-                .await?;
+            let limits = if is_huge { &[json!("10%")][..] } else { &[json!(50), json!("10%")] };
+            size.rollouts = rollouts::measure(testbed, limits).await?;
         }
-        Part::Memory | Part::Recovery | Part::Rollouts | Part::Kind => {}
     }
     Ok(())
 }
@@ -248,34 +242,29 @@ fn times(nodes: u32, seed: u64, run: u32) -> Distribution {
 
 /// Writes the report, its tables and its plots.
 pub fn write(report: &Report, folder: &Path) -> Result<()> {
-    let path = folder.join("report.json");
-    std::fs::write(&path, serde_json::to_vec_pretty(report)?)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    let path = folder.join("report.md");
-    std::fs::write(&path, table::markdown(report))
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    fs_err::write(folder.join("report.json"), serde_json::to_vec_pretty(report)?)?;
+    fs_err::write(folder.join("report.md"), table::markdown(report))?;
     plot::write(report, folder)
 }
 
 /// Reads a report that was written before.
 pub fn read(path: &Path) -> Result<Report> {
-    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_slice(&text).with_context(|| format!("{} is no report", path.display()))
+    serde_json::from_slice(&fs_err::read(path)?)
+        .with_context(|| format!("{} is no report", path.display()))
 }
 
 fn machine() -> Result<Machine> {
-    let read = |path: &str| std::fs::read_to_string(path).with_context(|| format!("no {path}"));
     let value = |text: &str, key: &str| {
         let line = text.lines().find(|line| line.starts_with(key))?;
         Some(line.split_once(':')?.1.trim().to_owned())
     };
-    let memory = value(&read("/proc/meminfo")?, "MemTotal").unwrap_or_default();
+    let memory = value(&fs_err::read_to_string("/proc/meminfo")?, "MemTotal").unwrap_or_default();
     let memory: u64 = memory.trim_end_matches(" kB").parse().unwrap_or_default();
-    let load = read("/proc/loadavg")?;
+    let load = fs_err::read_to_string("/proc/loadavg")?;
     Ok(Machine {
         processors: std::thread::available_parallelism()?.get(),
         memory: memory * 1024,
-        model: value(&read("/proc/cpuinfo")?, "model name").unwrap_or_default(),
+        model: value(&fs_err::read_to_string("/proc/cpuinfo")?, "model name").unwrap_or_default(),
         kubernetes: String::new(),
         load: load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default(),
     })

@@ -45,7 +45,7 @@ struct Args {
 
     /// Measure only these parts.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PART,…")]
-    only: Vec<PartName>,
+    only: Vec<Part>,
 
     /// Where all draws begin: the same seed draws the same times.
     #[arg(long, default_value_t = 1, value_name = "SEED")]
@@ -72,35 +72,6 @@ struct Args {
     no_provision: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum PartName {
-    /// Jobs by word: detection, whole Job, requests; floors and polling baseline.
-    Words,
-    /// Jobs by exit codes.
-    ExitCodes,
-    /// Memory and processor time.
-    Memory,
-    /// Processes started again.
-    Recovery,
-    /// Jobs whose nodes take turns, beside a rolling update of a DaemonSet.
-    Rollouts,
-    /// Three real nodes.
-    Kind,
-}
-
-impl PartName {
-    fn part(self) -> Part {
-        match self {
-            Self::Words => Part::Words,
-            Self::ExitCodes => Part::ExitCodes,
-            Self::Memory => Part::Memory,
-            Self::Recovery => Part::Recovery,
-            Self::Rollouts => Part::Rollouts,
-            Self::Kind => Part::Kind,
-        }
-    }
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
@@ -121,7 +92,7 @@ async fn run(args: Args, interrupted: &CancellationToken) -> Result<Verdict> {
         }
     };
     let file = if args.json { "report.json" } else { "report.md" };
-    let figures = std::fs::read_to_string(folder.join(file))?;
+    let figures = fs_err::read_to_string(folder.join(file))?;
     command::print(&format!("{}\n", figures.trim_end()))?;
     // Standard output has the figures alone, for those who pass them on.
     eprintln!("{}", folder.display());
@@ -135,15 +106,11 @@ async fn run(args: Args, interrupted: &CancellationToken) -> Result<Verdict> {
 }
 
 async fn measure(args: &Args, folder: &Path, interrupted: &CancellationToken) -> Result<Report> {
-    let logs = LogDir::create(folder.join("logs"))
-        .with_context(|| format!("cannot make {}", folder.display()))?;
+    let logs = LogDir::create(folder.join("logs"))?;
     let progress = Progress::new();
     let provider = Provider::new(args.no_provision, &logs)?;
     let started = Instant::now();
-    let parts: Vec<Part> = match args.only.as_slice() {
-        [] => PartName::value_variants().iter().map(|name| name.part()).collect(),
-        only => only.iter().map(|name| name.part()).collect(),
-    };
+    let parts = if args.only.is_empty() { Part::value_variants() } else { &args.only }.to_vec();
     // Dropping the work ends all that it has started, but for the kind cluster.
     let simulated = async {
         let options = prepare(args, parts.clone(), folder, &provider, &progress).await?;
@@ -247,8 +214,7 @@ fn renew(report: &Report, folder: &Path) -> Result<()> {
     bench::renew(report, &document)?;
     for plot in PLOTS {
         let to = document.with_file_name(plot.replace("report", "performance"));
-        std::fs::copy(folder.join(plot), &to)
-            .with_context(|| format!("cannot write {}", to.display()))?;
+        fs_err::copy(folder.join(plot), to)?;
     }
     eprintln!("renewed {}", document.display());
     Ok(())

@@ -13,8 +13,7 @@ use super::report::Recovery;
 /// Logs that the terminator follows at the same time, unless an option says otherwise.
 const SLOTS: usize = 500;
 
-/// Kills both processes when half of the nodes are done, starts them again, and takes the time until
-/// they know as much as before. Afterwards the Job ends as any other.
+/// Takes the time that processes killed half-way take to know as much as before.
 pub(super) async fn measure(testbed: &Testbed, times: Distribution) -> Result<Recovery> {
     let mut both = testbed.start_both()?;
     both.ready().await?;

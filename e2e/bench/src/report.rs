@@ -155,8 +155,7 @@ pub struct MemoryRun {
 pub struct Recovery {
     /// From the start of the processes until both are ready.
     pub ready: f64,
-    /// From the start of the processes until every log that matters is open again, as far as there are
-    /// slots for them.
+    /// From the start of the processes until every log that matters is open again.
     pub known: f64,
     /// Pods whose work was recorded before, of all pods.
     pub recorded: u32,

@@ -43,8 +43,7 @@ impl States {
     }
 }
 
-/// Lets a DaemonSet's pods go through their states in a namespace of their own. On simulated nodes `end_init`
-/// ends the init containers, which on real ones end by themselves.
+/// Lets a DaemonSet's pods go through their states; `end_init` ends init containers.
 pub async fn observe(client: &Client, namespace: &str, end_init: impl Fn()) -> Result<States> {
     let daemon_sets: Api<DaemonSet> = Api::namespaced(client.clone(), namespace);
     daemon_sets.create(&PostParams::default(), &daemon_set()?).await?;

@@ -317,12 +317,10 @@ fn rollouts(sizes: &[Size]) -> String {
 
 /// Writes the tables of a report into a document, between its two marks.
 pub fn renew(report: &Report, document: &Path) -> Result<()> {
-    let text = std::fs::read_to_string(document)
-        .with_context(|| format!("cannot read {}", document.display()))?;
+    let text = fs_err::read_to_string(document)?;
     let renewed = replace(&text, &markdown(report))
         .with_context(|| format!("{} has no line {BEGIN:?}", document.display()))?;
-    std::fs::write(document, renewed)
-        .with_context(|| format!("cannot write {}", document.display()))
+    Ok(fs_err::write(document, renewed)?)
 }
 
 fn replace(document: &str, tables: &str) -> Option<String> {

@@ -14,7 +14,9 @@ use crate::{process, progress};
 
 /// A scenario or a test failed.
 const EXIT_FAILED: u8 = 1;
-/// The command line asks for what cannot be done. The parser of command lines has the same code.
+/// The command line asks for what cannot be done.
+///
+/// The parser of command lines has the same code.
 const EXIT_USAGE: u8 = 2;
 /// The work lacks something, or it is broken: Docker, the network, the cluster.
 const EXIT_INFRASTRUCTURE: u8 = 3;

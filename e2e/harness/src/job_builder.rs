@@ -119,7 +119,6 @@ impl JobBuilder {
     }
 
     /// Changes what no other function here sets.
-    #[must_use]
     pub fn set(mut self, change: impl FnOnce(&mut JobSpec)) -> Self {
         change(&mut self.0.spec);
         self

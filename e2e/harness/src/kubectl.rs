@@ -6,8 +6,6 @@ use tokio::sync::mpsc;
 use crate::process::{Cmd, LogDir, Output};
 
 /// Runs a command of kubectl, and fails when it warns.
-///
-/// It warns of a deprecated version, an unknown field, or a pod that violates a profile.
 pub async fn without_warning(kubectl: Cmd, logs: &LogDir) -> Result<Output> {
     let (sender, mut lines) = mpsc::unbounded_channel();
     let output = kubectl.stderr_lines(sender).run(logs).await?;

@@ -71,15 +71,9 @@ fn relative(from: &Path, to: &Path) -> PathBuf {
 
 /// The folders in a folder of the workspace that hold a kustomization or a part of one.
 pub fn folders(parent: &str) -> Result<Vec<PathBuf>> {
-    let entries: Vec<_> =
-        fs_err::read_dir(paths::workspace().join(parent))?.collect::<Result<_, _>>()?;
-    let mut folders: Vec<_> = entries
-        .into_iter()
-        .filter(|entry| entry.path().join(FILE).exists())
-        .map(|entry| Path::new(parent).join(entry.file_name()))
-        .collect();
-    folders.sort();
-    Ok(folders)
+    let entries = paths::entries(paths::workspace().join(parent))?.into_iter();
+    let folders = entries.filter(|entry| entry.join(FILE).exists());
+    Ok(folders.map(|it| Path::new(parent).join(it.file_name().unwrap_or_default())).collect())
 }
 
 #[cfg(test)]

@@ -42,9 +42,7 @@ const FOLDERS: [&str; 3] = ["", "docs", "deploy/kustomize"];
 pub fn all() -> Result<Vec<Page>> {
     let mut pages = Vec::new();
     for folder in FOLDERS {
-        let entries = fs_err::read_dir(paths::workspace().join(folder))?;
-        for entry in entries {
-            let file = entry?.path();
+        for file in paths::entries(paths::workspace().join(folder))? {
             if file.extension().is_some_and(|extension| extension == "md") {
                 let text = fs_err::read_to_string(&file)?;
                 let name = file.file_name().unwrap_or_default();
@@ -224,9 +222,9 @@ mod tests {
     #[test]
     fn paths_that_are_named_exist() {
         let workspace = paths::workspace();
-        let entries = std::fs::read_dir(&workspace).expect("the workspace");
+        let entries = paths::entries(&workspace).expect("the workspace").into_iter();
         let folders: Vec<_> = entries
-            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
             // What is made by running something.
             .filter(|name| name != "target" && name != "dist")
             .collect();

@@ -30,6 +30,14 @@ pub fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
+/// The paths of what is in a folder, by name.
+pub fn entries(folder: impl AsRef<Path>) -> io::Result<Vec<PathBuf>> {
+    let entries = fs_err::read_dir(folder.as_ref())?.map(|entry| Ok(entry?.path()));
+    let mut paths: Vec<_> = entries.collect::<io::Result<_>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
 /// A name for a run that sorts by time (UTC) and differs between processes: `20260131-142536-4711`.
 pub fn run_name() -> String {
     let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");

@@ -150,9 +150,7 @@ impl Progress {
         matches!(self.0.screen, Screen::Relay)
     }
 
-    /// Sets the line below the live ones: how far the whole is. An empty text removes it.
-    ///
-    /// Does nothing where there is no terminal.
+    /// Sets the line below the live ones, if there is a terminal. An empty text ends it.
     pub fn overall(&self, text: &str) {
         let Some(live) = self.live() else { return };
         let mut line = self.0.overall.lock().unwrap_or_else(PoisonError::into_inner);

@@ -178,9 +178,6 @@ impl Provider {
     }
 
     /// Makes a release that is not pushed.
-    ///
-    /// # Errors
-    /// As [`Self::docker`].
     pub async fn release(&self, phase: &Phase) -> Result<Release> {
         self.ask(&["release"], phase).await
     }

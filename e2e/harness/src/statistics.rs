@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-/// The middle of some durations (the mean of the middle two for an even number) and the longest.
-/// `None` when there are none.
+/// The median of some durations and the longest; `None` when there are none.
 pub fn median_and_maximum(durations: &[Duration]) -> Option<(Duration, Duration)> {
     let mut sorted = durations.to_vec();
     sorted.sort();

@@ -53,9 +53,7 @@ impl<K: Resource + Clone + DeserializeOwned + Debug + Send + 'static> Watched fo
 /// The objects that a watch knows of, by namespace and name.
 pub type Objects<K> = BTreeMap<(String, String), K>;
 
-/// How soon a watch that failed tries again.
-///
-/// kube's own interval grows to half a minute when the API server is out for a while.
+/// How soon a watch that failed tries again: kube's own interval grows too long.
 pub struct EverySecond;
 
 impl Iterator for EverySecond {
@@ -91,9 +89,7 @@ pub struct Waiter<'a> {
 }
 
 impl<'a> Waiter<'a> {
-    /// Waits until `deadline`, and shows in `phase` what it waits for.
-    ///
-    /// The error of one that takes too long quotes the events of `namespace`.
+    /// Waits until `deadline`, and quotes the events of `namespace` when that passes.
     pub fn new(client: &Client, phase: &'a Phase, namespace: &str, deadline: Deadline) -> Self {
         Self {
             client: client.clone(),
@@ -165,10 +161,11 @@ impl<'a> Waiter<'a> {
     }
 
     /// Waits until there is no object of this name.
-    pub async fn gone<K: Watched>(&self, api: Api<K>, name: &str) -> Result<()>
-    where
-        K: Resource<DynamicType = ()>,
-    {
+    pub async fn gone<K: Watched + Resource<DynamicType = ()>>(
+        &self,
+        api: Api<K>,
+        name: &str,
+    ) -> Result<()> {
         let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
         let expected = format!("{} {name} gone", K::kind(&()));
         self.watch(api, config, &expected, |found| match found.is_empty() {

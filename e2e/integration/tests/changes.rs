@@ -16,8 +16,7 @@ use crate::test::{Test, settle, shared_test};
 async fn changed_work_starts_anew_everywhere_and_old_results_do_not_count(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let mut manifest = manifest("changed");
-    let job = cx.apply(&manifest).await?;
-    let old = job.pods().await?;
+    let (job, old) = cx.running(&manifest).await?;
     log_done([&old[0], &old[1]])?;
     job.until_completed("2/3").await?;
     manifest = manifest.image("darkowlzz/cleanup:v0.0.3");
@@ -38,8 +37,7 @@ async fn changed_work_starts_anew_everywhere_and_old_results_do_not_count(cx: &T
 async fn results_of_the_old_work_do_not_count_while_its_pods_still_stop(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let mut manifest = manifest("lingering");
-    let job = cx.apply(&manifest).await?;
-    let old = job.pods().await?;
+    let (job, old) = cx.running(&manifest).await?;
     job.until_completed("0/3").await?;
     cx.hold_everywhere(Hold::Stop);
     manifest = manifest.args(["/basetarget/bar"]);
@@ -61,8 +59,7 @@ async fn results_of_the_old_work_do_not_count_while_its_pods_still_stop(cx: &Tes
 async fn change_beside_the_work_restarts_nothing(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let mut manifest = manifest("relabelled");
-    let job = cx.apply(&manifest).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&manifest).await?;
     pods[0].log("done\n")?;
     job.until_completed("1/3").await?;
     manifest = manifest.label("team", "a").annotation("note", "b").ttl(3600);
@@ -82,8 +79,7 @@ async fn change_beside_the_work_restarts_nothing(cx: &Test) -> Result<()> {
 #[apply(shared_test)]
 async fn nothing_is_written_when_nothing_changes(cx: &Test) -> Result<()> {
     let (operator, terminator) = cx.both().await?;
-    let job = cx.apply(&manifest("quiet")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&manifest("quiet")).await?;
     pods[0].log("done\n")?;
     job.until_recorded(&pods[0]).await?;
     job.until_completed("1/3").await?;
@@ -112,8 +108,7 @@ async fn nothing_is_written_when_nothing_changes(cx: &Test) -> Result<()> {
 #[apply(shared_test)]
 async fn job_created_anew_is_not_ended_by_the_pods_of_the_old_one(cx: &Test) -> Result<()> {
     let (_operator, terminator) = cx.both().await?;
-    let job = cx.apply(&manifest("again")).await?;
-    let old = job.pods().await?;
+    let (job, old) = cx.running(&manifest("again")).await?;
     let uid = job.get().await?.uid();
     cx.hold_everywhere(Hold::Stop);
     old[0].log("done\n")?;
@@ -137,9 +132,7 @@ async fn job_created_anew_is_not_ended_by_the_pods_of_the_old_one(cx: &Test) -> 
 const HOLD: &str = "tests.daemonset.darkowlzz.space/hold";
 
 #[apply(shared_test)]
-async fn job_created_anew_waits_while_the_daemon_set_of_the_old_one_is_there(
-    cx: &Test,
-) -> Result<()> {
+async fn job_created_anew_waits_until_the_old_daemon_set_is_gone(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let job = cx.apply(&manifest("held")).await?;
     let old = job.daemon_set().await?;
@@ -171,13 +164,10 @@ async fn job_created_anew_waits_while_the_daemon_set_of_the_old_one_is_there(
 }
 
 #[apply(shared_test)]
-async fn changed_word_and_changed_mode_start_anew_and_the_old_word_counts_no_more(
-    cx: &Test,
-) -> Result<()> {
+async fn changed_word_or_mode_starts_anew_and_the_old_word_counts_no_more(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let mut manifest = manifest("reworded");
-    let job = cx.apply(&manifest).await?;
-    let old = job.pods().await?;
+    let (job, old) = cx.running(&manifest).await?;
     old[0].log("done\n")?;
     job.until_completed("1/3").await?;
     manifest = manifest.word("finished");
@@ -199,8 +189,7 @@ async fn changed_word_and_changed_mode_start_anew_and_the_old_word_counts_no_mor
 async fn changed_work_of_a_failed_job_starts_a_new_run(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let mut manifest = exit_code_manifest("second-go").backoff_limit(0).max_failed_nodes(0);
-    let job = cx.apply(&manifest).await?;
-    let old = job.pods().await?;
+    let (job, old) = cx.running(&manifest).await?;
     old[0].exit(0)?;
     job.until_completed("1/3").await?;
     old[1].exit(1)?;
@@ -226,13 +215,10 @@ async fn changed_work_of_a_failed_job_starts_a_new_run(cx: &Test) -> Result<()> 
 }
 
 #[apply(shared_test)]
-async fn changed_work_of_a_complete_job_starts_a_new_run_and_a_changed_limit_does_not(
-    cx: &Test,
-) -> Result<()> {
+async fn complete_job_runs_anew_for_changed_work_not_for_a_changed_limit(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let mut manifest = exit_code_manifest("rerun");
-    let job = cx.apply(&manifest).await?;
-    let old = job.pods().await?;
+    let (job, old) = cx.running(&manifest).await?;
     exit_well(&old)?;
     job.until_finished().await?;
     job.until_stopped().await?;
@@ -263,8 +249,7 @@ async fn changed_work_of_a_complete_job_starts_a_new_run_and_a_changed_limit_doe
 async fn lowered_backoff_limit_is_heeded_while_the_job_runs(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let mut manifest = exit_code_manifest("strict").max_failed_nodes(0).backoff_limit(5);
-    let job = cx.apply(&manifest).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&manifest).await?;
     pods[1].exit(1)?;
     job.until_node("worker-1", "has exited", |n| n.exit_code == Some(1)).await?;
     manifest = manifest.backoff_limit(0);

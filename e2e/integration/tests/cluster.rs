@@ -38,8 +38,7 @@ pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
 
-/// Held for reading by tests that leave the nodes alone and keep to their namespaces, for writing by
-/// the others.
+/// Held for writing by tests that change nodes or leave their namespaces.
 pub(crate) static ALONE: RwLock<()> = RwLock::const_new(());
 
 /// What the tests run against. It lives as long as the process, and its container no longer.

@@ -16,9 +16,7 @@ use crate::job::{condition, log_done, manifest, phase};
 use crate::test::{Test, settle, shared_test};
 
 #[apply(shared_test)]
-async fn job_is_deleted_with_all_that_belongs_to_it_once_every_node_is_done(
-    cx: &Test,
-) -> Result<()> {
+async fn job_goes_with_all_that_belongs_to_it_once_every_node_is_done(cx: &Test) -> Result<()> {
     let (_operator, terminator) = cx.both().await?;
     let job = cx.apply(&manifest("everywhere")).await?;
     let uid = job.get().await?.uid();
@@ -48,9 +46,7 @@ struct Preconditions {
 }
 
 #[apply(shared_test)]
-async fn status_and_daemon_set_count_the_nodes_done_and_the_last_ends_the_job(
-    cx: &Test,
-) -> Result<()> {
+async fn status_and_daemon_set_count_done_nodes_and_the_last_ends_the_job(cx: &Test) -> Result<()> {
     let (_operator, terminator) = cx.both().await?;
     let job = cx.apply(&manifest("counted")).await?;
     let daemon_set = job.daemon_set_name();
@@ -129,8 +125,7 @@ fn watch(cx: &Test, name: &str) -> Arc<Mutex<Vec<Job>>> {
 #[apply(shared_test)]
 async fn pod_deleted_before_it_is_done_is_replaced_and_waited_for(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&manifest("replaced")).await?;
-    let [first, second, third] = job.pods().await?;
+    let (job, [first, second, third]) = cx.running(&manifest("replaced")).await?;
     cx.api::<Pod>().delete(&third.name(), &DeleteParams::default()).await?;
     let replacement = job.pod_other_than("worker-2", &[third]).await?;
     log_done([&first, &second])?;
@@ -142,8 +137,7 @@ async fn pod_deleted_before_it_is_done_is_replaced_and_waited_for(cx: &Test) -> 
 #[apply(shared_test)]
 async fn container_that_fails_at_first_is_waited_for(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&manifest("second-try")).await?;
-    let [first, second, third] = job.pods().await?;
+    let (job, [first, second, third]) = cx.running(&manifest("second-try")).await?;
     log_done([&first, &second])?;
     third.log("cannot remove /basetarget/foo\n")?;
     third.exit_with(3, "no space left\n")?;
@@ -161,8 +155,7 @@ async fn container_that_fails_at_first_is_waited_for(cx: &Test) -> Result<()> {
 #[apply(shared_test)]
 async fn broken_log_stream_is_taken_up_again(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&manifest("cut")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&manifest("cut")).await?;
     for pod in &pods {
         pod.log("working\n")?;
         pod.until_log_requests(1).await?;
@@ -175,8 +168,7 @@ async fn broken_log_stream_is_taken_up_again(cx: &Test) -> Result<()> {
 #[apply(shared_test)]
 async fn log_is_read_once_and_not_again_and_again(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&manifest("one-request")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&manifest("one-request")).await?;
     for line in 0..20 {
         for pod in &pods {
             pod.log(format!("line {line}\n"))?;

@@ -11,8 +11,7 @@ use testbed::simulation::Hold;
 use crate::job::{condition, exit_code_manifest, exit_well, manifest, phase};
 use crate::test::{Test, settle, shared_test};
 
-/// How much later than its deadline a Job may be failed: times in a status are whole seconds, and
-/// the machine may be busy.
+/// How much later than its deadline a Job may fail: a status has whole seconds.
 const LATE: i64 = 3;
 
 /// Checks that the Job was failed `seconds` after its start, and not much later.
@@ -29,8 +28,7 @@ fn ensure_in_time(job: &Job, seconds: i64) -> Result<()> {
 async fn deadline_ends_a_job_that_runs_and_names_what_is_not_done(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let before = Instant::now();
-    let job = cx.apply(&manifest("late").deadline(5)).await?;
-    let [first, _second, _third] = job.pods().await?;
+    let (job, [first, _second, _third]) = cx.running(&manifest("late").deadline(5)).await?;
     first.log("done\n")?;
     let message =
         "not done within the 5 s of spec.activeDeadlineSeconds; not done: worker-1, worker-2";
@@ -83,9 +81,7 @@ async fn deadline_that_passed_unseen_ends_what_was_not_done_before(cx: &Test) ->
 }
 
 #[apply(shared_test)]
-async fn node_whose_pod_never_starts_is_waited_for_until_the_deadline_and_named(
-    cx: &Test,
-) -> Result<()> {
+async fn node_whose_pod_never_starts_is_named_at_the_deadline(cx: &Test) -> Result<()> {
     let (_operator, terminator) = cx.both().await?;
     cx.sim().hold(Hold::Start, &cx.namespace, "worker-1");
     let job = cx.apply(&manifest("unreachable").deadline(5)).await?;
@@ -100,12 +96,9 @@ async fn node_whose_pod_never_starts_is_waited_for_until_the_deadline_and_named(
 }
 
 #[apply(shared_test)]
-async fn deadline_that_is_set_while_the_job_runs_restarts_nothing_and_ends_it(
-    cx: &Test,
-) -> Result<()> {
+async fn deadline_set_while_the_job_runs_restarts_nothing_and_ends_it(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&manifest("hurried")).await?;
-    let [first, _second, _third] = job.pods().await?;
+    let (job, [first, _second, _third]) = cx.running(&manifest("hurried")).await?;
     first.log("done\n")?;
     job.until_completed("1/3").await?;
     cx.apply(&manifest("hurried").deadline(1)).await?;

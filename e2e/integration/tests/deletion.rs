@@ -37,12 +37,9 @@ async fn f11_deletion_in_the_foreground_ends_when_the_pods_are_gone(cx: &Test) -
 }
 
 #[apply(shared_test)]
-async fn deletion_that_orphans_leaves_the_daemon_set_alone_and_a_new_job_sees_a_foreign_one(
-    cx: &Test,
-) -> Result<()> {
+async fn deletion_that_orphans_leaves_a_daemon_set_foreign_to_a_new_job(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("orphaning")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&exit_code_manifest("orphaning")).await?;
     let uid = job.daemon_set().await?.uid();
     job.api::<api::job::Job>().delete(&job.name, &DeleteParams::orphan()).await?;
     job.waiter().none_left::<api::job::Job>(&cx.namespace, "", |_| true).await?;
@@ -59,9 +56,7 @@ async fn deletion_that_orphans_leaves_the_daemon_set_alone_and_a_new_job_sees_a_
 }
 
 #[apply(shared_test)]
-async fn finalizer_of_somebody_else_holds_a_job_or_daemon_set_and_nothing_is_made_anew(
-    cx: &Test,
-) -> Result<()> {
+async fn while_a_finalizer_of_others_holds_an_object_nothing_is_made(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let job = cx.apply(&exit_code_manifest("held")).await?;
     job.pods().await?;

@@ -116,9 +116,7 @@ async fn allow_leases(cx: &Test) -> Result<()> {
 }
 
 #[apply(shared_test)]
-async fn one_replica_works_and_the_next_takes_over_when_it_is_killed_or_ends(
-    cx: &Test,
-) -> Result<()> {
+async fn next_replica_takes_over_when_the_leader_is_killed_or_ends(cx: &Test) -> Result<()> {
     allow_leases(cx).await?;
     let mut first = Replica::start(cx, "first").await?;
     first.until(HANDED_OVER, true).await?;
@@ -126,8 +124,7 @@ async fn one_replica_works_and_the_next_takes_over_when_it_is_killed_or_ends(
     second.until(HANDED_OVER, false).await?;
     settle().await;
     ensure!(second.health.is_ready(), "it is as ready as it can be");
-    let job = cx.apply(&manifest("led")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&manifest("led")).await?;
 
     let killed = Instant::now();
     drop(first);

@@ -34,8 +34,7 @@ async fn complete_job_with_a_ttl_tells_how_it_went(cx: &Test) -> Result<()> {
 #[apply(shared_test)]
 async fn no_log_is_read_and_no_word_ends_an_exit_code_job(cx: &Test) -> Result<()> {
     let (operator, terminator) = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("silent")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&exit_code_manifest("silent")).await?;
     log_done(&pods)?;
     settle().await;
     job.until_completed("0/3").await?;
@@ -58,8 +57,7 @@ async fn no_log_is_read_and_no_word_ends_an_exit_code_job(cx: &Test) -> Result<(
 #[apply(shared_test)]
 async fn failing_container_is_retried_and_reported_until_it_succeeds(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("retried")).await?;
-    let [first, failing, third] = job.pods().await?;
+    let (job, [first, failing, third]) = cx.running(&exit_code_manifest("retried")).await?;
     failing.exit_with(3, "no space left on device\n")?;
     let node = job.until_node("worker-1", "has exited", |n| n.exit_code.is_some()).await?;
     ensure!((node.restarts, node.exit_code) == (0, Some(3)), "{node:?}");
@@ -82,9 +80,7 @@ async fn failing_container_is_retried_and_reported_until_it_succeeds(cx: &Test) 
 }
 
 #[apply(shared_test)]
-async fn daemon_set_counts_containers_that_exited_and_the_last_ends_the_job(
-    cx: &Test,
-) -> Result<()> {
+async fn daemon_set_counts_exited_containers_and_the_last_ends_the_job(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let job = cx.apply(&exit_code_manifest("ready")).await?;
     let name = job.daemon_set_name();
@@ -102,9 +98,7 @@ async fn daemon_set_counts_containers_that_exited_and_the_last_ends_the_job(
 }
 
 #[apply(shared_test)]
-async fn work_is_an_init_container_and_the_pod_then_idles_on_an_image_of_ours(
-    cx: &Test,
-) -> Result<()> {
+async fn work_is_an_init_container_and_then_an_image_of_ours_idles(cx: &Test) -> Result<()> {
     let _operator = cx.operator().await?;
     let job = cx.apply(&exit_code_manifest("shape")).await?;
     let daemon_set = serde_json::to_value(job.daemon_set().await?)?;

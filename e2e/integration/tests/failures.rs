@@ -24,9 +24,7 @@ fn counts(job: &Job) -> Result<(i32, i32, i32)> {
 }
 
 #[apply(shared_test)]
-async fn failed_node_keeps_no_other_from_running_and_fails_the_job_in_the_end(
-    cx: &Test,
-) -> Result<()> {
+async fn failed_node_stops_no_other_and_fails_the_job_in_the_end(cx: &Test) -> Result<()> {
     let (_operator, terminator) = cx.both().await?;
     let job = cx.apply(&limited("one-fails", 0, Some(1))).await?;
     let uid = job.get().await?.uid();
@@ -64,12 +62,9 @@ async fn failed_node_keeps_no_other_from_running_and_fails_the_job_in_the_end(
 }
 
 #[apply(shared_test)]
-async fn as_many_failed_runs_as_the_limit_are_forgiven_and_the_next_is_not(
-    cx: &Test,
-) -> Result<()> {
+async fn as_many_failed_runs_as_the_limit_are_forgiven_and_no_more(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&limited("second-run", 1, None)).await?;
-    let [first, failing, recovering] = job.pods().await?;
+    let (job, [first, failing, recovering]) = cx.running(&limited("second-run", 1, None)).await?;
     first.exit(0)?;
     for pod in [&failing, &recovering] {
         pod.exit(1)?;
@@ -97,8 +92,7 @@ async fn as_many_failed_runs_as_the_limit_are_forgiven_and_the_next_is_not(
 #[apply(shared_test)]
 async fn first_failed_node_ends_a_job_that_bears_none_at_once(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&limited("bears-none", 0, Some(0))).await?;
-    let [first, failing, _running] = job.pods().await?;
+    let (job, [first, failing, _running]) = cx.running(&limited("bears-none", 0, Some(0))).await?;
     first.exit(0)?;
     job.until_completed("1/3").await?;
     failing.exit(1)?;
@@ -116,8 +110,8 @@ async fn first_failed_node_ends_a_job_that_bears_none_at_once(cx: &Test) -> Resu
 #[apply(shared_test)]
 async fn job_that_bears_one_failed_node_is_ended_by_the_second(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&limited("bears-one", 0, Some(1))).await?;
-    let [running, failing, failing_later] = job.pods().await?;
+    let (job, [running, failing, failing_later]) =
+        cx.running(&limited("bears-one", 0, Some(1))).await?;
     failing.exit(1)?;
     let failed = |node: &api::job::NodeStatus| node.state == NodeState::Failed;
     job.until_node("worker-1", "failed", failed).await?;
@@ -139,12 +133,10 @@ async fn job_that_bears_one_failed_node_is_ended_by_the_second(cx: &Test) -> Res
 }
 
 #[apply(shared_test)]
-async fn container_that_ends_without_its_word_has_failed_whatever_its_exit_code(
-    cx: &Test,
-) -> Result<()> {
+async fn container_that_ends_without_its_word_has_failed_with_any_code(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&manifest("wordless").backoff_limit(0)).await?;
-    let [first, wordless, third] = job.pods().await?;
+    let (job, [first, wordless, third]) =
+        cx.running(&manifest("wordless").backoff_limit(0)).await?;
     wordless.log("finished, but not saying so\n")?;
     wordless.exit(0)?;
     log_done([&first, &third])?;
@@ -154,9 +146,7 @@ async fn container_that_ends_without_its_word_has_failed_whatever_its_exit_code(
 }
 
 #[apply(shared_test)]
-async fn container_that_says_its_word_and_exits_has_not_failed_before_its_log_is_read(
-    cx: &Test,
-) -> Result<()> {
+async fn container_that_exits_has_not_failed_before_its_log_is_read(cx: &Test) -> Result<()> {
     let (_operator, terminator) = cx.both().await?;
     let job = cx.apply(&manifest("brief").backoff_limit(0)).await?;
     let pod = job.pod("worker-1").await?;

@@ -46,9 +46,7 @@ async fn events(cx: &Test, reason: &str) -> Result<Vec<String>> {
 }
 
 #[apply(shared_test)]
-async fn input_01_quota_on_daemon_sets_is_quoted_and_the_job_runs_when_it_is_gone(
-    cx: &Test,
-) -> Result<()> {
+async fn input_01_quota_on_daemon_sets_is_quoted_until_it_is_gone(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     quota(cx, "no-sets", json!({"count/daemonsets.apps": "0"})).await?;
     let started = Instant::now();
@@ -105,8 +103,7 @@ async fn input_05_preparation_that_fails_fails_its_node_in_its_last_words(cx: &T
     let prepare = json!({"name": "prepare", "image": "busybox:1.36"});
     let template = json!({"spec": {"initContainers": [prepare]}});
     let manifest = exit_code_manifest("preparation").backoff_limit(1).template(template);
-    let job = cx.apply(&manifest).await?;
-    let [failing, ..] = job.pods().await?;
+    let (job, [failing, ..]) = cx.running(&manifest).await?;
     failing.exit_with(7, "no disk here\n")?;
     let words = "init container prepare: Error: no disk here";
     let says = |node: &NodeStatus| node.message.as_deref() == Some(words);
@@ -122,9 +119,7 @@ async fn input_05_preparation_that_fails_fails_its_node_in_its_last_words(cx: &T
 
 /// As a kubelet 1.37 reports it.
 #[apply(shared_test)]
-async fn input_06_rejections_by_the_kubelet_are_quoted_and_count_as_failed_runs(
-    cx: &Test,
-) -> Result<()> {
+async fn input_06_rejections_by_the_kubelet_are_quoted_as_failed_runs(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     cx.sim().hold(Hold::Start, &cx.namespace, "worker-1");
     let job = cx.apply(&exit_code_manifest("rejected").backoff_limit(1)).await?;
@@ -189,8 +184,7 @@ async fn input_13_pods_of_limited_work_meet_a_quota(cx: &Test) -> Result<()> {
     let resources = json!({"limits": {"cpu": "100m", "memory": "32Mi"}});
     let container = json!({"name": "job-container", "resources": resources});
     let template = json!({"spec": {"containers": [container]}});
-    let job = cx.apply(&exit_code_manifest("small").template(template)).await?;
-    let [pod, ..] = job.pods().await?;
+    let (job, [pod, ..]) = cx.running(&exit_code_manifest("small").template(template)).await?;
     let class = pod.object().status.and_then(|status| status.qos_class);
     ensure!(class.as_deref() == Some("Guaranteed"), "{class:?}");
     job.complete_by_exit_code().await
@@ -264,9 +258,7 @@ async fn input_17_template_that_means_the_same_runs_nothing_again(cx: &Test) -> 
 }
 
 #[apply(shared_test)]
-async fn input_20_pods_that_are_refused_again_and_again_are_one_event_and_not_active(
-    cx: &Test,
-) -> Result<()> {
+async fn input_20_pods_refused_again_and_again_are_one_event_not_active(cx: &Test) -> Result<()> {
     let (_operator, terminator) = cx.both().await?;
     quota(cx, "none", json!({"pods": "0"})).await?;
     let job = cx.apply(&exit_code_manifest("flood")).await?;
@@ -285,8 +277,8 @@ async fn input_20_pods_that_are_refused_again_and_again_are_one_event_and_not_ac
 #[apply(shared_test)]
 async fn input_22_output_of_a_failed_node_can_be_read_after_the_end(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("evidence").backoff_limit(0)).await?;
-    let [first, failing, third] = job.pods().await?;
+    let (job, [first, failing, third]) =
+        cx.running(&exit_code_manifest("evidence").backoff_limit(0)).await?;
     // What the kubelet keeps of the log: 2048 bytes.
     let lines: String =
         (1..=40).map(|line| format!("line {line} of the evidence, {line:030}\n")).collect();

@@ -25,8 +25,7 @@ pub(crate) fn manifest(name: &str) -> JobBuilder {
     JobBuilder::cleanup(name)
 }
 
-/// A Job whose containers are done when they exit with 0. It stays when it is complete, for tests to
-/// look at.
+/// A Job that is done by exit codes, and stays when it is complete.
 pub(crate) fn exit_code_manifest(name: &str) -> JobBuilder {
     JobBuilder::cleanup(name).exit_code().ttl(3600)
 }
@@ -50,6 +49,16 @@ impl Test {
     /// Applies the manifest of a Job in the test's namespace, as a user does.
     pub(crate) async fn apply(&self, manifest: &impl Serialize) -> Result<TestJob<'_>> {
         self.apply_in(&self.namespace, manifest).await
+    }
+
+    /// Applies the manifest of a Job, and waits until it runs on all nodes, in the order of [`NODES`].
+    pub(crate) async fn running(
+        &self,
+        manifest: &impl Serialize,
+    ) -> Result<(TestJob<'_>, [SimPod; NODES.len()])> {
+        let job = self.apply(manifest).await?;
+        let pods = job.pods().await?;
+        Ok((job, pods))
     }
 
     pub(crate) async fn apply_in(

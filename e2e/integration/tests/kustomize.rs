@@ -36,10 +36,8 @@ pub(crate) async fn render(folder: &Path) -> Result<Vec<DynamicObject>> {
 
 /// The objects of `kubectl apply -f deploy/`.
 fn plain() -> Result<Vec<DynamicObject>> {
-    let folder = paths::workspace().join("deploy");
-    let entries = std::fs::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>()?;
     let mut objects = Vec::new();
-    for path in entries.into_iter().map(|entry| entry.path()) {
+    for path in paths::entries(paths::workspace().join("deploy"))? {
         if path.extension().is_some_and(|extension| extension == "yaml") {
             objects.extend(manifests::objects(&std::fs::read_to_string(path)?)?);
         }
@@ -114,8 +112,8 @@ fn images_of(objects: &[DynamicObject]) -> Result<[String; 3]> {
         .map(|image| image.as_str().unwrap_or_default().to_owned()))
 }
 
-#[apply(shared_test)]
-async fn base_is_what_kubectl_apply_takes_from_deploy(_: &Test) -> Result<()> {
+#[tokio::test]
+async fn base_is_what_kubectl_apply_takes_from_deploy() -> Result<()> {
     let sorted = |objects: Vec<DynamicObject>| -> Result<Vec<Value>> {
         let values = objects.iter().map(|object| Ok(whole(serde_json::to_value(object)?)));
         let mut values = values.collect::<Result<Vec<_>>>()?;
@@ -132,9 +130,7 @@ async fn base_is_what_kubectl_apply_takes_from_deploy(_: &Test) -> Result<()> {
 }
 
 #[apply(shared_test)]
-async fn every_kustomization_is_taken_by_the_api_server_and_has_the_images_of_deploy(
-    cx: &Test,
-) -> Result<()> {
+async fn every_kustomization_is_valid_and_has_the_images_of_deploy(cx: &Test) -> Result<()> {
     let images = images_of(&plain()?)?;
     let name = |image| format!("{}/{image}:{}", images::REGISTRY, images::VERSION);
     let [operator, terminator] = [images::OPERATOR, images::TERMINATOR].map(name);
@@ -189,8 +185,8 @@ fn policy_confines_the_account(objects: &[DynamicObject], suffix: &str) -> Resul
     Ok(())
 }
 
-#[apply(shared_test)]
-async fn policy_for_pods_follows_the_account_through_each_kustomization(_: &Test) -> Result<()> {
+#[tokio::test]
+async fn policy_for_pods_follows_the_account_through_each_kustomization() -> Result<()> {
     for folder in kustomize::folders(READY)? {
         let objects = render(&folder).await?;
         policy_confines_the_account(&objects, "").with_context(|| folder.display().to_string())?;
@@ -209,8 +205,8 @@ async fn policy_for_pods_follows_the_account_through_each_kustomization(_: &Test
     policy_confines_the_account(&render(&renamed).await?, "-team")
 }
 
-#[apply(shared_test)]
-async fn rights_in_a_namespace_are_those_of_deploy_but_to_read_namespaces(_: &Test) -> Result<()> {
+#[tokio::test]
+async fn rights_in_a_namespace_are_those_of_deploy_but_to_read_namespaces() -> Result<()> {
     let objects = render(&Path::new(READY).join("namespaced")).await?;
     let rules = |objects: &[DynamicObject], kind, name| -> Result<Vec<Value>> {
         let rules = the(objects, kind, name)?.data["rules"].as_array().cloned();
@@ -230,8 +226,8 @@ async fn rights_in_a_namespace_are_those_of_deploy_but_to_read_namespaces(_: &Te
     Ok(())
 }
 
-#[apply(shared_test)]
-async fn editors_may_create_jobs_only_by_choice(_: &Test) -> Result<()> {
+#[tokio::test]
+async fn editors_may_create_jobs_only_by_choice() -> Result<()> {
     let label = "rbac.authorization.k8s.io/aggregate-to-edit";
     let is_chosen = |objects: &[DynamicObject]| -> Result<bool> {
         let edit = the(objects, "ClusterRole", "daemonset-job-edit")?;
@@ -252,8 +248,8 @@ async fn editors_may_create_jobs_only_by_choice(_: &Test) -> Result<()> {
     Ok(())
 }
 
-#[apply(shared_test)]
-async fn every_object_has_the_recommended_labels(_: &Test) -> Result<()> {
+#[tokio::test]
+async fn every_object_has_the_recommended_labels() -> Result<()> {
     let mut own = all_parts("team", &[])?;
     own.components.push(PROMETHEUS_OPERATOR.into());
     let mut objects = render_own(&own, "all-labels").await?;
@@ -267,10 +263,8 @@ async fn every_object_has_the_recommended_labels(_: &Test) -> Result<()> {
     Ok(())
 }
 
-#[apply(shared_test)]
-async fn pod_monitor_selects_the_ports_of_our_pods_and_the_rules_are_those_of_the_rule_file(
-    _: &Test,
-) -> Result<()> {
+#[tokio::test]
+async fn pod_monitor_selects_our_ports_and_the_rules_are_of_the_rule_file() -> Result<()> {
     let own = Kustomization {
         resources: vec![Path::new(READY).join("base")],
         components: vec![PROMETHEUS_OPERATOR.into()],

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use harness::process::{Cmd, LogDir};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use runtime::metrics::Registry;
+use serde_json::json;
 
 use self::documentation::Documentation;
 use self::exposition::Exposition;
@@ -17,6 +19,7 @@ use crate::cluster::{NODES, artifacts};
 use crate::job::{exit_code_manifest, exit_well, manifest};
 use crate::program::Program;
 use crate::test::{Test, shared_test};
+use crate::turns::patch;
 
 /// promtool; `cargo xtask test` sets this to the one that it has fetched.
 pub(crate) fn promtool() -> Cmd {
@@ -127,6 +130,33 @@ async fn metrics_tell_of_jobs_that_run_and_of_those_that_have_run(cx: &Test) -> 
         promtool().args(["check", "metrics"]).stdin(text.as_str()).run(&logs).await?;
     }
     Ok(())
+}
+
+#[apply(shared_test)]
+async fn metrics_tell_of_nodes_that_take_turns_and_of_suspended_jobs(cx: &Test) -> Result<()> {
+    let [operator, _terminator] = &cx.programs(&[]).await?;
+    let parallelism = Some(IntOrString::Int(1));
+    let in_turn = exit_code_manifest("told-in-turn").set(|spec| spec.parallelism = parallelism);
+    let job = cx.apply(&in_turn).await?;
+    let first = job.pod(NODES[0]).await?;
+    until(operator, "daemonset_job_nodes", &[("state", "Waiting")], 2.0).await?;
+    until(operator, "daemonset_job_nodes", &[("state", "Active")], 1.0).await?;
+    until(operator, "daemonset_job_places_in_use", &[], 1.0).await?;
+    first.exit(0)?;
+    job.pod(NODES[1]).await?;
+    until(operator, "daemonset_job_nodes", &[("state", "Waiting")], 1.0).await?;
+    until(operator, "daemonset_job_nodes", &[("state", "Missing")], 0.0).await?;
+    until(operator, "daemonset_job_hand_over_latency_seconds_count", &[], 1.0).await?;
+    let (text, reported) = scrape(operator).await?;
+    let latency = reported.value("daemonset_job_hand_over_latency_seconds_sum", &[])?;
+    ensure!((0.001..10.0).contains(&latency), "{latency}");
+    is_as_documented(&Exposition::parse(&text)?)?;
+
+    patch(&job, json!({"suspend": true})).await?;
+    until(operator, "daemonset_job_jobs", &[("phase", "Suspended")], 1.0).await?;
+    until(operator, "daemonset_job_nodes", &[("state", "Succeeded")], 1.0).await?;
+    until(operator, "daemonset_job_nodes", &[("state", "Waiting")], 0.0).await?;
+    until(operator, "daemonset_job_places_in_use", &[], 0.0).await
 }
 
 #[apply(shared_test)]

@@ -24,8 +24,7 @@ const DONE: &str = "done";
 const NEW: &str = "new";
 const JOBS: [&str; 3] = [WORKING, DONE, NEW];
 
-/// The version of the resource that the first implementation registered, as it is served today: three
-/// required fields, a status that nobody wrote, and no subresource for it.
+/// The version that the first implementation registered, as it is served today.
 fn first() -> Value {
     json!({"versions": [{
         "name": "v1beta1",

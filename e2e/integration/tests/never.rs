@@ -29,8 +29,7 @@ async fn until_ready(job: &TestJob<'_>, completed: &str) -> Result<Job> {
 #[apply(alone_test)]
 async fn job_that_never_completes_runs_on_nodes_that_join(cx: &Test) -> Result<()> {
     let (_operator, terminator) = cx.both().await?;
-    let job = cx.apply(&never("for-ever")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&never("for-ever")).await?;
     exit_well(&pods)?;
     until_ready(&job, "3/3").await?;
     settle().await;
@@ -60,8 +59,7 @@ async fn job_that_never_completes_runs_on_nodes_that_join(cx: &Test) -> Result<(
 #[apply(shared_test)]
 async fn failed_node_does_not_end_a_job_that_never_completes(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&never("tolerant").backoff_limit(0)).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&never("tolerant").backoff_limit(0)).await?;
     exit_well(&pods[..2])?;
     pods[2].exit(1)?;
     pods[2].restart()?;

@@ -16,8 +16,7 @@ use crate::test::{Test, alone_test, settle};
 #[apply(alone_test)]
 async fn node_that_joins_is_waited_for(cx: &Test) -> Result<()> {
     let (_operator, terminator) = cx.both().await?;
-    let job = cx.apply(&manifest("joined")).await?;
-    let [first, second, third] = job.pods().await?;
+    let (job, [first, second, third]) = cx.running(&manifest("joined")).await?;
     log_done([&first, &second])?;
     job.until_completed("2/3").await?;
     cx.sim().add_node(&NodeSpec::linux("joining-1")).await?;
@@ -46,8 +45,7 @@ async fn node_that_leaves_no_longer_counts(cx: &Test) -> Result<()> {
 async fn node_that_takes_the_place_of_a_completed_one_is_waited_for(cx: &Test) -> Result<()> {
     let (_operator, terminator) = cx.both().await?;
     cx.sim().add_node(&NodeSpec::linux("old-1")).await?;
-    let job = cx.apply(&manifest("swapped")).await?;
-    let [first, second, third] = job.pods().await?;
+    let (job, [first, second, third]) = cx.running(&manifest("swapped")).await?;
     log_done([&first, &second, &job.pod("old-1").await?])?;
     job.until_completed("3/4").await?;
     cx.sim().remove_node("old-1").await?;
@@ -67,8 +65,7 @@ async fn node_that_takes_the_place_of_a_completed_one_is_waited_for(cx: &Test) -
 async fn cordoning_and_uncordoning_a_node_runs_nothing_again(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     cx.sim().add_node(&NodeSpec::linux("cordoned-1")).await?;
-    let job = cx.apply(&exit_code_manifest("cordon")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&exit_code_manifest("cordon")).await?;
     let cordoned = job.pod("cordoned-1").await?;
     cordoned.exit(0)?;
     job.until_completed("1/4").await?;
@@ -84,13 +81,10 @@ async fn cordoning_and_uncordoning_a_node_runs_nothing_again(cx: &Test) -> Resul
 }
 
 #[apply(alone_test)]
-async fn node_that_the_control_plane_has_lost_is_named_unreachable_and_waited_for(
-    cx: &Test,
-) -> Result<()> {
+async fn node_that_is_lost_is_named_unreachable_and_waited_for(cx: &Test) -> Result<()> {
     let (_operator, terminator) = cx.both().await?;
     cx.sim().add_node(&NodeSpec::linux("lost-1")).await?;
-    let job = cx.apply(&manifest("lost")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&manifest("lost")).await?;
     let lost = job.pod("lost-1").await?;
     log_done(&pods)?;
     job.until_completed("3/4").await?;
@@ -148,8 +142,7 @@ async fn patch_node(cx: &Test, node: &str, spec: Value) -> Result<()> {
 async fn node_that_comes_back_as_another_one_of_its_name_runs(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     cx.sim().add_node(&NodeSpec::linux("reinstalled-1")).await?;
-    let job = cx.apply(&exit_code_manifest("reinstalled")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&exit_code_manifest("reinstalled")).await?;
     let before = job.pod("reinstalled-1").await?;
     before.exit(0)?;
     job.until_completed("1/4").await?;
@@ -170,8 +163,7 @@ async fn node_that_comes_back_as_another_one_of_its_name_runs(cx: &Test) -> Resu
 async fn node_whose_name_is_not_its_host_name_counts_by_its_name(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     cx.sim().add_node(&NodeSpec::linux("node-1.example.com").host_name("worker-1")).await?;
-    let job = cx.apply(&exit_code_manifest("host-names")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&exit_code_manifest("host-names")).await?;
     let named = job.pod("node-1.example.com").await?;
     exit_well(&pods)?;
     job.until_completed("3/4").await?;

@@ -85,9 +85,7 @@ async fn until_tried_again(program: &Program, resources: &[&str]) -> Result<()> 
 }
 
 #[apply(shared_test)]
-async fn outage_of_the_api_server_keeps_both_live_and_ready_and_work_goes_on_after_it(
-    cx: &Test,
-) -> Result<()> {
+async fn both_stay_live_and_ready_in_an_outage_and_then_work_goes_on(cx: &Test) -> Result<()> {
     let mut kubeconfig: Value = serde_json::from_str(&cx.kubeconfig().await?)?;
     let server = &mut kubeconfig["clusters"][0]["cluster"]["server"];
     let host = server.as_str().and_then(|url| url.strip_prefix("https://"));

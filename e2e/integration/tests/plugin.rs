@@ -2,10 +2,12 @@
 
 mod change;
 mod explain;
+mod page;
 mod read;
 mod report;
 mod rights;
 mod run;
+mod terminal;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -31,13 +33,22 @@ struct Dsjob {
     logs: LogDir,
 }
 
+/// A path on which kubectl finds the plugin, and which has these folders.
+pub(crate) fn search_path(kubectl: &Path, folders: &[&Path]) -> Result<OsString> {
+    let plugin = binary("kubectl-dsjob")?;
+    let own = [plugin.as_path(), kubectl].into_iter().filter_map(Path::parent);
+    let inherited = std::env::var_os("PATH").unwrap_or_default();
+    let inherited: Vec<_> = std::env::split_paths(&inherited).collect();
+    let all = own.chain(folders.iter().copied()).chain(inherited.iter().map(PathBuf::as_path));
+    Ok(std::env::join_paths(all)?)
+}
+
 /// How a command has ended.
 #[derive(Debug)]
 struct Ended {
     code: i32,
     stdout: String,
     stderr: String,
-    took: Duration,
 }
 
 impl Dsjob {
@@ -55,22 +66,23 @@ impl Dsjob {
 
     /// The plugin with this kubeconfig, and with these folders on its path as well.
     fn with_config(config: PathBuf, logs: LogDir, folders: &[&Path]) -> Result<Self> {
-        let plugin = binary("kubectl-dsjob")?;
         let kubectl = std::env::var_os("KUBECTL").map_or_else(|| "kubectl".into(), PathBuf::from);
-        let own =
-            [plugin.parent().unwrap_or(Path::new("")), kubectl.parent().unwrap_or(Path::new(""))];
-        let inherited = std::env::var_os("PATH").unwrap_or_default();
-        let inherited: Vec<_> = std::env::split_paths(&inherited).collect();
-        let folders =
-            own.iter().chain(folders).copied().chain(inherited.iter().map(PathBuf::as_path));
-        let path = std::env::join_paths(folders)?;
-        Ok(Self { kubectl, path, config, logs })
+        Ok(Self { path: search_path(&kubectl, folders)?, kubectl, config, logs })
     }
 
     /// `kubectl` with these words, whatever comes of it.
     async fn kubectl(&self, words: &[&str]) -> Result<Ended> {
-        let (sender, mut lines) = mpsc::unbounded_channel();
-        let command = Cmd::new(&self.kubectl)
+        self.end(self.command(words)).await
+    }
+
+    /// The same, printing into a file that can be read meanwhile.
+    async fn print_to(&self, line: &str, file: &Path) -> Result<Ended> {
+        let words: Vec<_> = std::iter::once("dsjob").chain(line.split_whitespace()).collect();
+        self.end(self.command(&words).stdout_file(file)).await
+    }
+
+    fn command(&self, words: &[&str]) -> Cmd {
+        Cmd::new(&self.kubectl)
             .args(words)
             .env("KUBECONFIG", &self.config)
             .env("PATH", &self.path)
@@ -78,12 +90,16 @@ impl Dsjob {
             .cwd(artifacts())
             .timeout(Duration::from_secs(120))
             .name("kubectl-dsjob")
-            .stderr_lines(sender);
-        let (code, stdout, took) = match command.run(&self.logs).await {
-            Ok(output) => (0, output.stdout, output.elapsed),
+    }
+
+    async fn end(&self, command: Cmd) -> Result<Ended> {
+        let (sender, mut lines) = mpsc::unbounded_channel();
+        let command = command.stderr_lines(sender);
+        let (code, stdout) = match command.run(&self.logs).await {
+            Ok(output) => (0, output.stdout),
             Err(error) => {
                 let Some(code) = error.code() else { return Err(error.into()) };
-                (code, error.stdout, error.elapsed)
+                (code, error.stdout)
             }
         };
         let mut stderr = String::new();
@@ -91,7 +107,7 @@ impl Dsjob {
             stderr += &line;
             stderr.push('\n');
         }
-        Ok(Ended { code, stdout: String::from_utf8_lossy(&stdout).into_owned(), stderr, took })
+        Ok(Ended { code, stdout: String::from_utf8_lossy(&stdout).into_owned(), stderr })
     }
 
     /// `kubectl dsjob` with the words of this line.

@@ -167,7 +167,9 @@ async fn operator_may_change_nothing_of_a_pod_but_its_turn_gate(cx: &Test) -> Re
 }
 
 #[apply(shared_test)]
-async fn operator_removes_the_turn_gate_of_that_very_pod_and_leaves_the_others(cx: &Test) -> Result<()> {
+async fn operator_removes_the_turn_gate_of_that_very_pod_and_leaves_the_others(
+    cx: &Test,
+) -> Result<()> {
     let pod = create_pod(cx, "waits", of_a_job()).await?;
     let operator = as_operator(cx).await?;
     let params = PatchParams::default();

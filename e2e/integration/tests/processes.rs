@@ -14,8 +14,7 @@ use crate::test::Test;
 /// How long a process may take until it is ready, and until it has ended.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A running operator or terminator. Dropping it kills it as `kill -9` would: nothing of it is run
-/// to its end.
+/// A running operator or terminator. Dropping it kills it as `kill -9` would.
 pub(crate) struct Process {
     task: JoinHandle<Result<()>>,
     shutdown: CancellationToken,

@@ -63,7 +63,7 @@ pub(crate) fn binary(name: &str) -> Result<PathBuf> {
     let path = test.ancestors().nth(2).unwrap_or(Path::new("")).join(name);
     ensure!(
         path.exists(),
-        "{} is missing: run these tests with `cargo xtask test`, or add `--workspace --test shutdown`",
+        "{} is missing: run these tests with `cargo xtask test`, or add `--workspace --test shutdown --test scale`",
         path.display()
     );
     Ok(path)

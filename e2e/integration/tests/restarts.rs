@@ -8,8 +8,7 @@ use crate::test::{Test, settle, shared_test};
 #[apply(shared_test)]
 async fn terminator_killed_in_the_middle_loses_nothing(cx: &Test) -> Result<()> {
     let (_operator, terminator) = cx.both().await?;
-    let job = cx.apply(&manifest("terminator-killed")).await?;
-    let [before, meanwhile, after] = job.pods().await?;
+    let (job, [before, meanwhile, after]) = cx.running(&manifest("terminator-killed")).await?;
     before.log("done\n")?;
     job.until_recorded(&before).await?;
     let requests = before.log_requests();
@@ -26,8 +25,7 @@ async fn terminator_killed_in_the_middle_loses_nothing(cx: &Test) -> Result<()> 
 #[apply(shared_test)]
 async fn operator_killed_in_the_middle_loses_nothing(cx: &Test) -> Result<()> {
     let (operator, terminator) = cx.both().await?;
-    let job = cx.apply(&manifest("operator-killed")).await?;
-    let [before, meanwhile, after] = job.pods().await?;
+    let (job, [before, meanwhile, after]) = cx.running(&manifest("operator-killed")).await?;
     before.log("done\n")?;
     job.until_completed("1/3").await?;
     operator.kill();
@@ -69,8 +67,7 @@ async fn job_applied_while_no_operator_runs_is_taken_up_by_the_next_one(cx: &Tes
 async fn two_operators_and_two_terminators_at_once_do_no_harm(cx: &Test) -> Result<()> {
     let _first = cx.both().await?;
     let _second = cx.both().await?;
-    let job = cx.apply(&manifest("doubled")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&manifest("doubled")).await?;
     log_done(&pods[1..])?;
     job.until_completed("2/3").await?;
     settle().await;

@@ -14,12 +14,9 @@ use crate::test::{Test, settle, shared_test};
 const LATE: Duration = Duration::from_secs(12);
 
 #[apply(shared_test)]
-async fn log_that_rotated_while_nobody_followed_is_reported_and_completes_nothing(
-    cx: &Test,
-) -> Result<()> {
+async fn log_that_rotated_unfollowed_is_reported_and_completes_nothing(cx: &Test) -> Result<()> {
     let _operator = cx.operator().await?;
-    let job = cx.apply(&manifest("rotated")).await?;
-    let [chatty, silent, whole] = job.pods().await?;
+    let (job, [chatty, silent, whole]) = cx.running(&manifest("rotated")).await?;
     chatty.log("done\n")?;
     whole.log("starting\n")?;
     tokio::time::sleep(LATE).await;
@@ -50,8 +47,7 @@ async fn log_that_rotated_while_nobody_followed_is_reported_and_completes_nothin
 #[apply(shared_test)]
 async fn log_that_is_whole_is_not_suspected_however_late_it_is_opened(cx: &Test) -> Result<()> {
     let _operator = cx.operator().await?;
-    let job = cx.apply(&manifest("late")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&manifest("late")).await?;
     for pod in &pods {
         pod.log("starting\n")?;
     }
@@ -79,8 +75,7 @@ fn flood(pod: &SimPod) -> Result<()> {
 async fn word_in_the_next_file_is_noticed_however_slow_the_reader(cx: &Test) -> Result<()> {
     let _operator = cx.operator().await?;
     let _terminator = cx.terminator().await?;
-    let job = cx.apply(&manifest("lagging")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&manifest("lagging")).await?;
     for pod in &pods {
         pod.until_log_requests(1).await?;
         flood(pod)?;

@@ -152,8 +152,7 @@ async fn lists_of_a_status_from_before_they_had_keys_hold_nothing_back(cx: &Test
     until_keyed(cx, "blocked", true).await?;
 
     // All of it before there is an operator, so that the first thing that it does is to leave something out.
-    let job = cx.apply(&by_code).await?;
-    let [first, ..] = job.pods().await?;
+    let (job, [first, ..]) = cx.running(&by_code).await?;
     first.exit(0)?;
     let repaired = cx.apply(&manifest("blocked")).await?;
     let changed = manifest("finished").exit_code().args(["/basetarget/bar"]);
@@ -180,8 +179,7 @@ fn listed(job: &Job) -> usize {
 #[apply(shared_test)]
 async fn conditions_of_others_stay_and_are_left_alone(cx: &Test) -> Result<()> {
     let (operator, _terminator) = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("audited")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&exit_code_manifest("audited")).await?;
     job.until_completed("0/3").await?;
     let audited = json!({
         "apiVersion": "daemonset.darkowlzz.space/v1beta1",

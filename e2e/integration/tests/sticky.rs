@@ -53,8 +53,7 @@ async fn node_that_was_done_still_is_when_its_pod_is_deleted_and_fails(cx: &Test
 #[apply(shared_test)]
 async fn node_that_was_done_still_is_while_its_pod_is_being_replaced(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&kept("replaced")).await?;
-    let [done, second, third] = job.pods().await?;
+    let (job, [done, second, third]) = cx.running(&kept("replaced")).await?;
     done.log("done\n")?;
     job.until_completed("1/3").await?;
     let node = done.node().context("a node")?;
@@ -73,8 +72,7 @@ async fn node_that_was_done_still_is_while_its_pod_is_being_replaced(cx: &Test) 
 #[apply(shared_test)]
 async fn node_stays_done_when_both_processes_restart_and_its_pod_is_gone(cx: &Test) -> Result<()> {
     let (operator, terminator) = cx.both().await?;
-    let job = cx.apply(&kept("all-restarted")).await?;
-    let [done, second, third] = job.pods().await?;
+    let (job, [done, second, third]) = cx.running(&kept("all-restarted")).await?;
     done.log("done\n")?;
     job.until_completed("1/3").await?;
     operator.kill();
@@ -90,8 +88,7 @@ async fn node_stays_done_when_both_processes_restart_and_its_pod_is_gone(cx: &Te
 #[apply(shared_test)]
 async fn log_that_is_lost_afterwards_takes_nothing_back(cx: &Test) -> Result<()> {
     let (operator, terminator) = cx.both().await?;
-    let job = cx.apply(&kept("rotated").backoff_limit(0)).await?;
-    let [done, second, third] = job.pods().await?;
+    let (job, [done, second, third]) = cx.running(&kept("rotated").backoff_limit(0)).await?;
     done.log("done\n")?;
     job.until_recorded(&done).await?;
     // The log of the run that said it is another's now, and then nobody's.
@@ -109,12 +106,10 @@ async fn log_that_is_lost_afterwards_takes_nothing_back(cx: &Test) -> Result<()>
 }
 
 #[apply(shared_test)]
-async fn node_that_has_failed_stays_failed_when_its_pod_is_replaced_and_succeeds(
-    cx: &Test,
-) -> Result<()> {
+async fn node_that_has_failed_stays_so_when_its_next_pod_succeeds(cx: &Test) -> Result<()> {
     let (operator, _terminator) = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("failed-for-good").backoff_limit(0)).await?;
-    let [first, failing, third] = job.pods().await?;
+    let (job, [first, failing, third]) =
+        cx.running(&exit_code_manifest("failed-for-good").backoff_limit(0)).await?;
     failing.exit(1)?;
     job.until_node("worker-1", "failed", failed).await?;
     let anew = replace(&job, &failing).await?;
@@ -134,8 +129,7 @@ async fn node_that_has_failed_stays_failed_when_its_pod_is_replaced_and_succeeds
 #[apply(shared_test)]
 async fn edits_by_others_in_between_lose_no_completion(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("busy")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&exit_code_manifest("busy")).await?;
     let edits = async {
         for number in 0..60 {
             let patch = json!({"metadata": {"annotations": {"edit": number.to_string()}}});

@@ -64,9 +64,7 @@ async fn succeed_on(job: &TestJob<'_>, pods: &[SimPod]) -> Result<()> {
 }
 
 #[apply(shared_test)]
-async fn f08_selector_that_a_downscaler_patches_in_is_put_back_and_no_job_ends(
-    cx: &Test,
-) -> Result<()> {
+async fn f08_selector_that_a_downscaler_sets_is_put_back_and_no_job_ends(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let job = cx.apply(&exit_code_manifest("asleep")).await?;
     job.pods().await?;
@@ -90,8 +88,7 @@ async fn f08_selector_that_a_downscaler_patches_in_is_put_back_and_no_job_ends(
 async fn f09_work_that_was_rolled_back_is_put_back_and_completes(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let work = |word: &str| exit_code_manifest("rolled-back").command(["echo", word]);
-    let job = cx.apply(&work("one")).await?;
-    let first = job.pods().await?;
+    let (job, first) = cx.running(&work("one")).await?;
     cx.apply(&work("two")).await?;
     let second = job.pods_other_than(&first).await?;
     let revisions = job.api::<ControllerRevision>().list(&ListParams::default()).await?;
@@ -116,8 +113,7 @@ async fn f09_work_that_was_rolled_back_is_put_back_and_completes(cx: &Test) -> R
 #[apply(shared_test)]
 async fn image_that_was_set_while_nobody_looked_counts_for_nothing(cx: &Test) -> Result<()> {
     let (operator, _terminator) = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("other-image")).await?;
-    let ours = job.pods().await?;
+    let (job, ours) = cx.running(&exit_code_manifest("other-image")).await?;
     operator.kill();
     let image = json!({"name": "job-container", "image": "example.org/other:1"});
     let image = json!({"template": {"spec": {"initContainers": [image]}}});
@@ -135,12 +131,9 @@ async fn image_that_was_set_while_nobody_looked_counts_for_nothing(cx: &Test) ->
 }
 
 #[apply(shared_test)]
-async fn environment_command_and_volumes_that_others_add_go_and_done_nodes_stay_done(
-    cx: &Test,
-) -> Result<()> {
+async fn environment_command_and_volumes_of_others_go_and_results_stay(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("more")).await?;
-    let [done, second, third] = job.pods().await?;
+    let (job, [done, second, third]) = cx.running(&exit_code_manifest("more")).await?;
     done.exit(0)?;
     job.until_completed("1/3").await?;
     let container = json!({
@@ -174,8 +167,7 @@ async fn environment_command_and_volumes_that_others_add_go_and_done_nodes_stay_
 #[apply(shared_test)]
 async fn restart_by_kubectl_is_taken_back_and_done_nodes_stay_done(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("restarted")).await?;
-    let [done, second, third] = job.pods().await?;
+    let (job, [done, second, third]) = cx.running(&exit_code_manifest("restarted")).await?;
     done.exit(0)?;
     job.until_completed("1/3").await?;
     let key = "kubectl.kubernetes.io/restartedAt";
@@ -190,15 +182,12 @@ async fn restart_by_kubectl_is_taken_back_and_done_nodes_stay_done(cx: &Test) ->
 }
 
 #[apply(shared_test)]
-async fn deleted_daemon_set_comes_back_and_results_stay_with_and_without_its_pods(
-    cx: &Test,
-) -> Result<()> {
+async fn deleted_daemon_set_comes_back_and_results_stay(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     for (name, params) in
         [("deleted", DeleteParams::background()), ("orphaned", DeleteParams::orphan())]
     {
-        let job = cx.apply(&exit_code_manifest(name)).await?;
-        let [done, second, third] = job.pods().await?;
+        let (job, [done, second, third]) = cx.running(&exit_code_manifest(name)).await?;
         done.exit(0)?;
         job.until_completed("1/3").await?;
         let before = job.daemon_set().await?.uid();
@@ -212,9 +201,7 @@ async fn deleted_daemon_set_comes_back_and_results_stay_with_and_without_its_pod
 }
 
 #[apply(shared_test)]
-async fn labels_owner_and_strategy_of_the_daemon_set_are_put_back_and_other_labels_stay(
-    cx: &Test,
-) -> Result<()> {
+async fn labels_owner_and_strategy_are_put_back_and_other_labels_stay(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let job = cx.apply(&exit_code_manifest("stripped")).await?;
     job.pods().await?;
@@ -281,12 +268,9 @@ async fn controller_that_fights_makes_no_hot_loop_and_is_reported_once(cx: &Test
 }
 
 #[apply(shared_test)]
-async fn label_and_sidecar_that_another_manager_applies_stay_and_the_job_completes(
-    cx: &Test,
-) -> Result<()> {
+async fn label_and_sidecar_of_another_manager_stay_and_the_job_completes(cx: &Test) -> Result<()> {
     let (operator, _terminator) = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("shared-with")).await?;
-    let old = job.pods().await?;
+    let (job, old) = cx.running(&exit_code_manifest("shared-with")).await?;
     let added = json!({
         "apiVersion": "apps/v1", "kind": "DaemonSet",
         "metadata": {"labels": {"team": "b"}},
@@ -311,9 +295,7 @@ async fn label_and_sidecar_that_another_manager_applies_stay_and_the_job_complet
 }
 
 #[apply(shared_test)]
-async fn f21_labels_and_annotations_reach_the_daemon_set_and_follow_and_run_nothing_again(
-    cx: &Test,
-) -> Result<()> {
+async fn f21_labels_and_annotations_reach_the_daemon_set_and_run_nothing(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let labelled = |team: &str| {
         let metadata = json!({"labels": {"of-pods": "yes"}, "annotations": {"also": "pods"}});
@@ -322,8 +304,7 @@ async fn f21_labels_and_annotations_reach_the_daemon_set_and_follow_and_run_noth
             .annotation("downscaler/exclude", "true")
             .template(json!({"metadata": metadata}))
     };
-    let job = cx.apply(&labelled("a")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&labelled("a")).await?;
     let daemon_set = job.daemon_set().await?;
     ensure!(daemon_set.labels().get("team").is_some_and(|team| team == "a"));
     ensure!(daemon_set.annotations().contains_key("downscaler/exclude"));

@@ -67,8 +67,7 @@ async fn count_events(cx: &Test, reason: &str) -> Result<usize> {
 #[apply(shared_test)]
 async fn suspended_job_stops_and_goes_on_where_it_was(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("on-hold")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&exit_code_manifest("on-hold")).await?;
     pods[0].exit(0)?;
     job.until_completed("1/3").await?;
     suspend(&job).await?;
@@ -112,8 +111,7 @@ async fn job_that_is_created_suspended_starts_when_it_is_resumed(cx: &Test) -> R
 #[apply(shared_test)]
 async fn failed_job_is_retried_where_it_failed_and_outlives_its_ttl(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("retried").backoff_limit(0)).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&exit_code_manifest("retried").backoff_limit(0)).await?;
     exit_well(&pods[..2])?;
     job.until_completed("2/3").await?;
     pods[2].exit(1)?;
@@ -140,8 +138,7 @@ async fn failed_job_is_retried_where_it_failed_and_outlives_its_ttl(cx: &Test) -
 #[apply(shared_test)]
 async fn work_that_is_edited_while_it_is_suspended_runs_everywhere(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("edited")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&exit_code_manifest("edited")).await?;
     exit_well(&pods[..2])?;
     job.until_completed("2/3").await?;
     suspend(&job).await?;
@@ -159,8 +156,7 @@ async fn work_that_is_edited_while_it_is_suspended_runs_everywhere(cx: &Test) ->
 #[apply(shared_test)]
 async fn job_waits_for_the_pods_from_before_it_was_suspended(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&manifest("lingering-on").ttl(3600)).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&manifest("lingering-on").ttl(3600)).await?;
     job.until_completed("0/3").await?;
     cx.hold_everywhere(Hold::Stop);
     suspend(&job).await?;
@@ -184,8 +180,7 @@ async fn job_waits_for_the_pods_from_before_it_was_suspended(cx: &Test) -> Resul
 async fn new_operator_goes_on_with_a_suspension_and_a_resumption(cx: &Test) -> Result<()> {
     let _terminator = cx.terminator().await?;
     let operator = cx.operator().await?;
-    let job = cx.apply(&exit_code_manifest("handed-over")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&exit_code_manifest("handed-over")).await?;
     pods[0].exit(0)?;
     job.until_completed("1/3").await?;
     operator.kill();

@@ -6,9 +6,7 @@ use serde_json::Value;
 use crate::job::{TestJob, exit_code_manifest};
 use crate::test::{Test, shared_test};
 
-/// The columns of a Job with this priority in the table that the API server makes for kubectl.
-///
-/// Those of priority 1 are for `--output wide`.
+/// The columns of a Job of this priority in kubectl's table; 1 is `--output wide`.
 async fn row(cx: &Test, job: &TestJob<'_>, priority: i64) -> Result<Vec<(String, Value)>> {
     let path = format!(
         "/apis/daemonset.darkowlzz.space/v1beta1/namespaces/{}/jobs/{}",
@@ -28,8 +26,8 @@ async fn row(cx: &Test, job: &TestJob<'_>, priority: i64) -> Result<Vec<(String,
 #[apply(shared_test)]
 async fn table_shows_phase_completed_failed_duration_and_age(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("shown").backoff_limit(0)).await?;
-    let [first, failing, third] = job.pods().await?;
+    let (job, [first, failing, third]) =
+        cx.running(&exit_code_manifest("shown").backoff_limit(0)).await?;
     first.exit(0)?;
     job.until_completed("1/3").await?;
     let shown = row(cx, &job, 0).await?;

@@ -86,8 +86,7 @@ async fn container_beside_the_working_one_that_logs_the_word_ends_nothing(cx: &T
     let template = json!({"spec": {"containers": [
         {"name": "a-sidecar", "image": "example.com/sidecar:1"},
     ]}});
-    let job = cx.apply(&manifest("accompanied").template(template)).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&manifest("accompanied").template(template)).await?;
     for pod in &pods {
         pod.log_of("a-sidecar", "done\n")?;
     }
@@ -106,8 +105,7 @@ async fn init_container_that_succeeds_beside_the_working_one_ends_nothing(cx: &T
     let template = json!({"spec": {"initContainers": [
         {"name": "prepare", "image": "example.com/prepare:1"},
     ]}});
-    let job = cx.apply(&manifest("prepared").template(template).backoff_limit(0)).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&manifest("prepared").template(template).backoff_limit(0)).await?;
     for pod in &pods {
         pod.log_of("prepare", "done\n")?;
         pod.exit(0)?;
@@ -184,8 +182,7 @@ async fn repaired_template_lifts_the_refusal(cx: &Test) -> Result<()> {
 #[apply(shared_test)]
 async fn refused_edit_of_a_running_job_stops_nothing(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&manifest("goes-on")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&manifest("goes-on")).await?;
     pods[0].log("done\n")?;
     job.until_completed("1/3").await?;
     for bad in [

@@ -9,8 +9,7 @@ use crate::test::{Test, alone_test, settle, shared_test};
 #[apply(shared_test)]
 async fn lines_that_only_contain_the_word_in_another_do_not_end_it(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&manifest("abandoned")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&manifest("abandoned")).await?;
     for (pod, line) in pods.iter().zip(["abandoned\n", "undone\n", "donee\n"]) {
         pod.log(line)?;
     }
@@ -40,8 +39,7 @@ async fn word_is_found_anywhere_in_a_line_of_any_bytes(cx: &Test) -> Result<()> 
         job.until_gone().await.context(format!("{lines:?}"))?;
     }
 
-    let job = cx.apply(&manifest("bytes")).await?;
-    let [binary, long, parts] = job.pods().await?;
+    let (job, [binary, long, parts]) = cx.running(&manifest("bytes")).await?;
     binary.log(&b"\xff\xfe\0 done \xc3\n"[..])?;
     let mut line = vec![b'x'; 1 << 20];
     line.extend_from_slice(b" done\n");
@@ -56,8 +54,7 @@ async fn word_is_found_anywhere_in_a_line_of_any_bytes(cx: &Test) -> Result<()> 
 #[apply(shared_test)]
 async fn word_of_a_run_that_has_crashed_counts_until_the_next_run_starts(cx: &Test) -> Result<()> {
     let _operator = cx.operator().await?;
-    let job = cx.apply(&manifest("crashed")).await?;
-    let [waiting, running, third] = job.pods().await?;
+    let (job, [waiting, running, third]) = cx.running(&manifest("crashed")).await?;
     for pod in [&waiting, &running] {
         pod.log("done\n")?;
         pod.exit(1)?;

@@ -21,8 +21,7 @@ use crate::cluster::{ALONE, Cluster, NODES, RUNTIME, artifacts};
 /// How long a wait may take: long enough for a busy machine with two cores.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Long enough for what must not happen to happen: everything that operator and terminator do is
-/// done within some tens of milliseconds of its cause.
+/// Long enough for what must not happen: what happens takes tens of milliseconds.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// Gives what must not happen the time to happen.
@@ -37,29 +36,28 @@ pub(crate) struct Test {
     pub(crate) cluster: &'static Cluster,
 }
 
-/// Makes a test of an async function: it runs beside others, and leaves nodes and other namespaces alone.
-macro_rules! shared_test {
-    ($(#[$attribute:meta])* async fn $name:ident $($rest:tt)*) => {
+/// Makes a test of an async function, which the function of this path runs.
+macro_rules! test_by {
+    ($run:path; $(#[$attribute:meta])* async fn $name:ident $($rest:tt)*) => {
         $(#[$attribute])*
         #[test]
         fn $name() {
             async fn $name $($rest)*
-            $crate::test::shared($name);
+            $run($name);
         }
     };
 }
+pub(crate) use test_by;
+
+/// A test that runs beside others, and leaves nodes and other namespaces alone.
+macro_rules! shared_test {
+    ($($test:tt)*) => { $crate::test::test_by! { $crate::test::shared; $($test)* } };
+}
 pub(crate) use shared_test;
 
-/// Makes a test of an async function: it runs while no other runs, and may add and remove nodes.
+/// A test that runs while no other runs, and may add and remove nodes.
 macro_rules! alone_test {
-    ($(#[$attribute:meta])* async fn $name:ident $($rest:tt)*) => {
-        $(#[$attribute])*
-        #[test]
-        fn $name() {
-            async fn $name $($rest)*
-            $crate::test::alone($name);
-        }
-    };
+    ($($test:tt)*) => { $crate::test::test_by! { $crate::test::alone; $($test)* } };
 }
 pub(crate) use alone_test;
 

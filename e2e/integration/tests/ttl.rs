@@ -54,12 +54,13 @@ async fn job_that_failed_or_matches_no_node_goes_after_its_ttl(cx: &Test) -> Res
     let _processes = cx.both().await?;
     let bears_none = exit_code_manifest("failed").ttl(2).backoff_limit(0).max_failed_nodes(0);
     let nowhere = manifest("nowhere").ttl(2).node_selector("no-such", "label");
-    let job = cx.apply(&bears_none).await?;
-    job.pod("worker-1").await?.exit(1)?;
-    for (job, type_, reason) in [
-        (job, FAILED, "MaxFailedNodesExceeded"),
-        (cx.apply(&nowhere).await?, COMPLETE, "NoMatchingNodes"),
-    ] {
+    for (manifest, type_, reason) in
+        [(bears_none, FAILED, "MaxFailedNodesExceeded"), (nowhere, COMPLETE, "NoMatchingNodes")]
+    {
+        let job = cx.apply(&manifest).await?;
+        if type_ == FAILED {
+            job.pod("worker-1").await?.exit(1)?;
+        }
         let ended = job.until_finished().await?;
         ensure!(condition(&ended, type_).context("ended")?.reason == reason, "{:?}", ended.status);
         until_gone_after(&job, &ended, 2).await?;
@@ -80,9 +81,7 @@ async fn ttl_counts_from_the_end_whenever_the_terminator_restarts(cx: &Test) -> 
 }
 
 #[apply(shared_test)]
-async fn ttl_that_passed_while_no_terminator_ran_ends_the_job_all_the_same(
-    cx: &Test,
-) -> Result<()> {
+async fn ttl_that_passed_while_no_terminator_ran_ends_the_job(cx: &Test) -> Result<()> {
     let _operator = cx.operator().await?;
     let job = cx.apply(&exit_code_manifest("unattended").ttl(1)).await?;
     exit_well(job.pods().await?)?;

@@ -4,11 +4,12 @@ mod edits;
 mod limit;
 mod places;
 mod rights;
+mod suspension;
 
 use anyhow::{Result, ensure};
 use api::job::conditions::WAITING;
 use api::job::{Job, JobSpec};
-use api::labels::TURN_GATE;
+use api::labels::{self, TURN_GATE};
 use harness::job_builder::JobBuilder;
 use harness::job_handle::{describe, status};
 use k8s_openapi::api::core::v1::Pod;
@@ -27,6 +28,14 @@ use crate::test::{Test, settle, shared_test};
 fn in_turn(name: &str, parallelism: i32) -> JobBuilder {
     let parallelism = Some(IntOrString::Int(parallelism));
     exit_code_manifest(name).set(|spec| spec.parallelism = parallelism)
+}
+
+/// Applies a Job that is paused, and lets so many nodes start at once when all pods are there: by name then.
+async fn apply_in_order(cx: &Test, paused: JobBuilder, parallelism: i32) -> Result<TestJob<'_>> {
+    let job = cx.apply(&paused).await?;
+    until_at_work(&job, 0, 3).await?;
+    patch(&job, json!({"parallelism": parallelism})).await?;
+    Ok(job)
 }
 
 /// Edits the spec of a Job as `kubectl patch` does.
@@ -70,7 +79,7 @@ async fn the_one_at_work(cx: &Test, job: &TestJob<'_>, done: &[SimPod]) -> Resul
 #[apply(shared_test)]
 async fn nodes_take_turns_by_name_and_the_status_says_what_they_wait_for(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&in_turn("one-by-one", 1)).await?;
+    let job = apply_in_order(cx, in_turn("one-by-one", 0), 1).await?;
     let mut done = Vec::new();
     for (number, node) in NODES.into_iter().enumerate() {
         let pod = the_one_at_work(cx, &job, &done).await?;
@@ -132,7 +141,7 @@ async fn done_node_is_never_started_again_whatever_becomes_of_its_pod(cx: &Test)
     let first = the_one_at_work(cx, &job, &[]).await?;
     first.exit(0)?;
     job.until_completed("1/3").await?;
-    let second = the_one_at_work(cx, &job, &[first.clone()]).await?;
+    let second = the_one_at_work(cx, &job, std::slice::from_ref(&first)).await?;
     job.api::<Pod>().delete(&first.name(), &DeleteParams::default()).await?;
     let is_back = async || Ok(gated(&job).await?.len() == 2);
     cx.until("a new pod of the done node, which waits", is_back).await?;
@@ -161,4 +170,34 @@ async fn new_operator_goes_on_where_the_one_before_was_killed(cx: &Test) -> Resu
     job.until_all_done().await?;
     ensure!(places.most() == 1, "{places:?}");
     operator.end().await
+}
+
+/// The operator relies on this before it releases pods of a status that it has not just written.
+#[apply(shared_test)]
+async fn status_that_is_applied_again_changes_nothing_and_only_in_its_own_version(
+    cx: &Test,
+) -> Result<()> {
+    let operator = cx.operator().await?;
+    let job = cx.apply(&in_turn("confirmed", 0)).await?;
+    let before = until_at_work(&job, 0, 3).await?;
+    operator.kill();
+    let params = PatchParams::apply(labels::OPERATOR).force();
+    let confirm = async |of: &Job| {
+        let metadata = json!({
+            "name": job.name, "uid": of.metadata.uid,
+            "resourceVersion": of.metadata.resource_version,
+        });
+        let patch = json!({
+            "apiVersion": "daemonset.darkowlzz.space/v1beta1", "kind": "Job",
+            "metadata": metadata, "status": before.status,
+        });
+        job.api::<Job>().patch_status(&job.name, &params, &Patch::Apply(patch)).await
+    };
+    let label = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
+    let after = job.api::<Job>().patch(&job.name, &PatchParams::default(), &label).await?;
+    let stale = confirm(&before).await.err();
+    ensure!(stale.as_ref().is_some_and(runtime::client::is_conflict), "{stale:?}");
+    let confirmed = confirm(&after).await?;
+    ensure!(confirmed.metadata.resource_version == after.metadata.resource_version);
+    Ok(())
 }

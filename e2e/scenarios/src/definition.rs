@@ -19,8 +19,7 @@ const WHOLE_LIMIT: Duration = Duration::from_secs(180);
 pub struct Scenario {
     /// Its name, and that of its namespace.
     pub name: &'static str,
-    /// Whether nothing else may run beside it, because it disturbs nodes, the control plane, or our
-    /// own processes.
+    /// Whether nothing else may run beside it: it disturbs nodes or our processes.
     pub is_exclusive: bool,
     /// Whether it is part of `cargo xtask test`.
     pub is_ci: bool,
@@ -62,8 +61,7 @@ impl Scenario {
         Self { is_ci: true, ..self }
     }
 
-    /// It needs something in the cluster that enforces NetworkPolicies: where the node image was built here,
-    /// the image of kube-router is loaded.
+    /// It needs something that enforces NetworkPolicies: kube-router, or kind's network.
     pub(crate) const fn needs_network_policies(self) -> Self {
         Self { needs_network_policies: true, ..self }
     }

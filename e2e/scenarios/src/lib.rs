@@ -19,7 +19,7 @@ pub use self::definition::{Neighbours, Scenario};
 pub use self::lifecycle::sample_job;
 use self::lifecycle::{exit_code, explained};
 use self::logs::{content, rotation, volume};
-use self::nodes::{kept_free, lost, missing_image, sandboxes};
+use self::nodes::{kept_free, lost, sandboxes};
 use self::rights::{network_policy, pod_security};
 use self::rollout::{suspension, turns, upgrade};
 pub use self::support::context::Context;
@@ -40,8 +40,6 @@ macro_rules! exclusive {
 
 /// The scenarios beside the main job. They need a cluster of two nodes. Each takes half a minute.
 pub const ALL: &[Scenario] = &[
-    // First of those that run beside one another, for they take the longest.
-    shared!("missing-image-is-told-of-every-node", missing_image::is_told_of_every_node),
     shared!("cordoned-and-tainted-nodes-run-a-job-too", kept_free::run_a_job_too),
     shared!("exit-code-of-an-ordinary-image-completes-the-job", exit_code::completes_the_job).ci(),
     shared!("work-that-cannot-begin-is-explained", explained::by_the_kubelets_words).ci(),

@@ -29,8 +29,7 @@ pub struct Deployed {
     pub name: String,
 }
 
-/// How often each container of the Deployment was restarted, by pod and container. A pod that was
-/// replaced shows as another key.
+/// How often each container of the Deployment was restarted, by pod and container.
 pub type Restarts = BTreeMap<String, i32>;
 
 /// Applies `deploy/`.

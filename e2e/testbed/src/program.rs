@@ -173,8 +173,7 @@ fn usage(status: &str, stat: &str) -> Option<Usage> {
 /// The ports that processes are given, below those that the kernel gives to connections (32768 and up).
 const PORTS: RangeInclusive<u16> = 10_240..=32_767;
 
-/// An address that is free, and that nobody else takes before the process does: neither a connection, nor
-/// another call of this.
+/// An address that is free, and that nobody else takes before the process does.
 fn free_address() -> Result<SocketAddr> {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     let count = u32::from(PORTS.end() - PORTS.start()) + 1;

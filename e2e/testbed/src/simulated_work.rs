@@ -81,8 +81,7 @@ pub struct Counts {
 pub struct Ended {
     /// Name of the pod.
     pub pod: String,
-    /// Just before the word was written, or the container exited: what is measured from here includes
-    /// all that comes after.
+    /// Just before the word was written, or the container exited.
     pub at: Timestamp,
 }
 

@@ -4,7 +4,9 @@
 /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>
 const MAX_NAME: usize = 253;
 
-/// Parses the name of a Job, for clap. `dsjob/NAME` is accepted as in `kubectl get`.
+/// Parses the name of a Job, for clap.
+///
+/// `dsjob/NAME` is accepted as in `kubectl get`.
 pub(crate) fn job(text: &str) -> Result<String, String> {
     let name = ["dsjob/", "jobs.daemonset.darkowlzz.space/", "job.daemonset.darkowlzz.space/"]
         .iter()

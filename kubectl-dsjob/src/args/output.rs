@@ -29,7 +29,7 @@ impl Output {
 /// Whether a change is made, or only shown.
 #[derive(clap::Args, Clone, Copy, Debug, Default)]
 pub(crate) struct DryRun {
-    /// Change nothing: none, client (ask nobody) or server (the API server checks the change).
+    /// Change nothing: client (ask nobody) or server (the API server checks).
     #[arg(
         long, value_name = "STRATEGY", num_args = 0..=1, require_equals = true,
         default_value = "none", default_missing_value = "client", hide_default_value = true,

@@ -25,7 +25,9 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Connects as kubectl does: by flags, $KUBECONFIG, ~/.kube/config, or the service account of a pod.
+    /// Connects as kubectl does.
+    ///
+    /// By flags, $KUBECONFIG, ~/.kube/config, or the service account of a pod.
     pub(crate) async fn connect(flags: &Connection) -> Result<Self> {
         let mut config = config(flags).await?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);

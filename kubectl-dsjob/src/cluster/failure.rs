@@ -93,7 +93,9 @@ fn is_lack_of_rights(said: &str) -> bool {
     said.contains(" cannot ") && said.contains("User ")
 }
 
-/// Whether the API server does not know the resource; an object that is not there is another matter.
+/// Whether the API server does not know the resource.
+///
+/// An object that is not there is another matter.
 pub(crate) fn is_unknown_resource(status: &Status) -> bool {
     let has_name = status.details.as_ref().is_some_and(|details| !details.name.is_empty());
     status.code == 404 && !has_name

@@ -61,14 +61,14 @@ pub(crate) fn run(args: &Args, mut command: clap::Command, cx: &Context) -> Resu
     Ok(Exit::Good)
 }
 
-/// The words that somebody has typed behind `kubectl dsjob`, the last one unfinished.
+/// The words that are typed behind `kubectl dsjob`, the last one unfinished.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Typed {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     words: Vec<String>,
 }
 
-/// Prints proposals in the form that kubectl reads: a line each, and what the shell shall do.
+/// Prints proposals in kubectl's form: a line each, and what the shell shall do.
 pub(crate) async fn complete(typed: &Typed, command: &clap::Command, cx: &Context) -> Result<Exit> {
     let (proposal, connection) = propose(command, &typed.words);
     let found = tokio::time::timeout(PATIENCE, resolve(proposal, &connection)).await;

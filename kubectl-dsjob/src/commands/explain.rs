@@ -28,7 +28,7 @@ use crate::{
 /// Pods whose logs are looked at.
 const LOGS: usize = 3;
 
-/// Say why a Job is not done, with the cure of each cause; exit code 1 if there is one.
+/// Say why a Job is not done, and the cure; exit code 1 if there is a cause.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Name of the Job.
@@ -76,7 +76,7 @@ pub(super) async fn evidence(cluster: &Cluster, snapshot: Snapshot, cx: &Context
     }
 }
 
-/// Some pods that run and have not logged the word, those first that run the longest.
+/// Some pods that run and have not logged the word, the oldest runs first.
 fn running(pods: &[PodFacts]) -> Vec<&PodFacts> {
     let is_running = |pod: &&PodFacts| {
         matches!(pod.container.state, RunState::Running(_)) && !pod.has_logged_word

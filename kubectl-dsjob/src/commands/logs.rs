@@ -244,17 +244,20 @@ impl<'a> Sink<'a> {
         self.take_in(Heard::Closed { node: row.name.clone(), is_final: true, is_whole: true })
     }
 
+    /// Says where the output is, or that there is none.
     fn finish(&self, nodes: usize) -> Result<()> {
-        let nodes = text::count(nodes, "node");
-        Ok(match &self.folder {
+        let line = match &self.folder {
             Some(folder) => {
-                self.cx
-                    .screen
-                    .note(&format!("the output of {nodes} is in {}", folder.path.display()))?;
+                format!(
+                    "the output of {} is in {}",
+                    text::count(nodes, "node"),
+                    folder.path.display()
+                )
             }
-            None if nodes.starts_with("0 ") => self.cx.screen.note("No output yet.")?,
-            None => {}
-        })
+            None if nodes == 0 => "No output yet.".to_owned(),
+            None => return Ok(()),
+        };
+        Ok(self.cx.screen.note(&line)?)
     }
 }
 

@@ -75,7 +75,9 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// Prints help, or what is wrong with the arguments. As kubectl, it ends with 1: 2 is for timeouts.
+/// Prints help, or what is wrong with the arguments.
+///
+/// As kubectl, it ends with 1: 2 is for timeouts.
 fn usage(error: &clap::Error) -> ExitCode {
     // Nobody is left to hear of an error here.
     let _ = error.print();

@@ -22,7 +22,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Seconds for which a Job of this command stays when it has ended, for its results.
+/// Seconds for which a Job of this command stays after its end.
 const TTL: i64 = 3600;
 
 /// Run a command once on every node, or on some.
@@ -88,7 +88,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_seconds, default_value = "1h")]
     ttl: Option<i64>,
 
-    /// Show the output of all nodes as it comes: exit code 0 all done, 1 a node failed, 2 timeout.
+    /// Show all output as it comes; exit code 0 done, 1 a node failed, 2 timeout.
     #[arg(long, short)]
     follow: bool,
 

@@ -31,7 +31,7 @@ use crate::{
 
 /// Shortest time between two screens of `--watch`.
 const REDRAW: Duration = Duration::from_millis(250);
-/// Time after which a screen is drawn again though nothing has changed: for the clock in it.
+/// Time after which an unchanged screen is drawn again, for the clock in it.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Show a Job and its nodes, failed ones first.
@@ -186,7 +186,7 @@ struct Display {
 }
 
 impl Display {
-    /// Draws the screen again on a terminal; elsewhere prints the first line when it has changed.
+    /// Draws the screen again; off a terminal prints the first line if it has changed.
     fn draw(&mut self, model: &JobModel, args: &Args, cx: &Context) -> Result<()> {
         self.last = Some(Instant::now());
         let canvas = cx.screen.canvas();

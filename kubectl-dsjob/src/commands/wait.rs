@@ -123,7 +123,9 @@ async fn gone(cluster: &Cluster, last: &Job) -> (String, Exit) {
     }
 }
 
-/// Whether an event says that the Job completed: the watch may have missed its last status.
+/// Whether an event says that the Job completed.
+///
+/// The watch may have missed its last status.
 async fn has_completed(cluster: &Cluster, job: &Job) -> bool {
     let name = job.metadata.name.as_deref().unwrap_or_default();
     let uid = job.metadata.uid.as_deref().unwrap_or_default();

@@ -28,7 +28,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { name: "Deletion", find: deletion },
 ];
 
-/// Seconds that the operator has to look at a Job, or Kubernetes to delete something.
+/// Seconds for the operator to look at a Job, or for Kubernetes to delete it.
 const PATIENCE: i64 = 5;
 
 fn old_api_server(evidence: &Evidence) -> Option<Finding> {

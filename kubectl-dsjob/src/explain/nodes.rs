@@ -50,7 +50,7 @@ const REJECTED: [&str; 6] = [
 const INIT_CONTAINER: &str = "init container ";
 
 /// The nodes that are not done and of which `is_it` is true.
-fn held<'e>(evidence: &'e Evidence, is_it: impl Fn(&NodeRow) -> bool) -> Vec<&'e NodeRow> {
+fn held(evidence: &Evidence, is_it: impl Fn(&NodeRow) -> bool) -> Vec<&NodeRow> {
     let is_held =
         |node: &&NodeRow| !matches!(node.state, State::Done | State::Waiting) && is_it(node);
     evidence.model.nodes.iter().filter(is_held).collect()

@@ -58,6 +58,8 @@ pub(crate) struct Opening {
 pub(crate) struct Plan {
     wanted: Wanted,
     tails: HashMap<String, Tail>,
+    /// Number of open logs.
+    open: usize,
 }
 
 #[derive(Debug, Default)]
@@ -71,12 +73,12 @@ struct Tail {
 
 impl Plan {
     pub(crate) fn new(wanted: Wanted) -> Self {
-        Self { wanted, tails: HashMap::new() }
+        Self { wanted, tails: HashMap::new(), open: 0 }
     }
 
     /// The log of a pod to open now, if there is one and there is room.
     pub(crate) fn next(&mut self, pod: &PodFacts) -> Option<Opening> {
-        if self.open() >= self.wanted.max_open {
+        if self.is_full() {
             return None;
         }
         let tail = self.tails.entry(pod.name.to_string()).or_default();
@@ -85,6 +87,7 @@ impl Plan {
         }
         let (run, is_previous, has_ended) = next_run(pod, tail, self.wanted.runs)?;
         tail.is_open = true;
+        self.open += 1;
         Some(Opening {
             pod: pod.name.to_string(),
             node: pod.node.as_deref().unwrap_or(&pod.name).to_owned(),
@@ -95,7 +98,9 @@ impl Plan {
         })
     }
 
-    /// Takes in that a log is not read any more. Returns whether it was for the last time.
+    /// Takes in that a log is not read any more.
+    ///
+    /// Returns whether it was for the last time.
     pub(crate) fn closed(
         &mut self,
         opening: &Opening,
@@ -103,7 +108,9 @@ impl Plan {
         closing: Closing,
     ) -> bool {
         let tail = self.tails.entry(opening.pod.clone()).or_default();
-        tail.is_open = false;
+        if std::mem::take(&mut tail.is_open) {
+            self.open -= 1;
+        }
         tail.last = tail.last.max(last);
         tail.failures = if closing == Closing::Broken { tail.failures + 1 } else { 0 };
         let is_final = match closing {
@@ -119,11 +126,18 @@ impl Plan {
 
     /// Number of open logs.
     pub(crate) fn open(&self) -> usize {
-        self.tails.values().filter(|tail| tail.is_open).count()
+        self.open
+    }
+
+    /// Whether there is no room for a further log.
+    pub(crate) fn is_full(&self) -> bool {
+        self.open >= self.wanted.max_open
     }
 }
 
-/// The run of a pod that is to be read next, whether it is the previous one, and whether it has ended.
+/// The run of a pod that is to be read next.
+///
+/// And whether it is the previous one, and whether it has ended.
 fn next_run<'p>(pod: &'p PodFacts, tail: &Tail, runs: Runs) -> Option<(&'p str, bool, bool)> {
     let is_new = |run: &&str| !tail.read.iter().any(|read| **read == **run);
     let current = match &pod.container.state {

@@ -1,6 +1,9 @@
 //! The open logs of a Job's pods, and the tasks that read them.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use api::job::CompletionMode;
 use k8s_openapi::api::core::v1::Pod;
@@ -30,6 +33,8 @@ pub(crate) struct Tails {
     plan: Plan,
     pods: HashMap<String, PodFacts>,
     readers: HashMap<String, Reader>,
+    /// Pods whose logs there was no room for.
+    waiting: BTreeSet<String>,
     told: mpsc::Sender<Told>,
     lines: mpsc::Receiver<Told>,
     /// What keeps logs from being read, each once.
@@ -83,6 +88,7 @@ impl Tails {
             plan: Plan::new(wanted),
             pods: HashMap::new(),
             readers: HashMap::new(),
+            waiting: BTreeSet::new(),
             told,
             lines,
             troubles: Vec::new(),
@@ -116,6 +122,10 @@ impl Tails {
     }
 
     fn open(&mut self, pod: &PodFacts) {
+        if self.plan.is_full() && !self.readers.contains_key(&*pod.name) {
+            self.waiting.insert(pod.name.to_string());
+            return;
+        }
         let Some(opening) = self.plan.next(pod) else { return };
         let (api, told) = (self.api.clone(), self.told.clone());
         let is_word = pod.has_logged_word && self.mode == CompletionMode::TerminationWord;
@@ -126,7 +136,7 @@ impl Tails {
         self.readers.insert(opening.pod.clone(), Reader { task, opening, until: None });
     }
 
-    /// Opens the logs for which there was no room, and closes those of nodes that are done.
+    /// Opens logs for which there was no room, and closes those of done nodes.
     pub(crate) fn tick(&mut self) {
         let now = Instant::now();
         let is_over = |reader: &Reader| reader.until.is_some_and(|until| until <= now);
@@ -138,15 +148,13 @@ impl Tails {
                 self.plan.closed(&reader.opening, None, Closing::Ended);
             }
         }
-        let mut pods = std::mem::take(&mut self.pods);
-        let mut names: Vec<_> = pods.keys().cloned().collect();
-        names.sort_unstable();
-        for name in names {
-            if let Some(pod) = pods.get(&name) {
-                self.open(pod);
+        while !self.plan.is_full()
+            && let Some(name) = self.waiting.pop_first()
+        {
+            if let Some(pod) = self.pods.get(&name).cloned() {
+                self.open(&pod);
             }
         }
-        std::mem::swap(&mut pods, &mut self.pods);
     }
 
     /// The next thing that a log tells.
@@ -189,7 +197,7 @@ impl Tails {
 
     /// Whether no log is open, and none is to be opened.
     pub(crate) fn is_idle(&self) -> bool {
-        self.plan.open() == 0
+        self.plan.open() == 0 && self.waiting.is_empty()
     }
 
     /// What has kept logs from being read, each once.

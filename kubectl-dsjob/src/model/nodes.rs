@@ -135,7 +135,9 @@ fn settled(status: &JobStatus, node: &NodeFacts) -> Option<State> {
     }
 }
 
-/// The pod of each node that counts: of the current work, not deleted if there is another, the newest.
+/// The pod of each node that counts: the newest one of the current work.
+///
+/// One that is being deleted counts only if there is no other.
 fn newest_by_node<'p>(pods: &'p [PodFacts], work: Option<&str>) -> HashMap<&'p str, &'p PodFacts> {
     let mut newest: HashMap<&str, &PodFacts> = HashMap::new();
     for pod in pods.iter().filter(|pod| pod.work_hash.as_deref() == work) {

@@ -14,7 +14,9 @@ const BAR: (usize, usize) = (20, 8);
 /// Blanks between the parts of the line.
 const GAP: &str = "   ";
 
-/// The line: `rotate-ca (default)   Running  ████░░  48/60   failed 2   1m12s of 10m`.
+/// The line about a Job.
+///
+/// `rotate-ca (default)   Running  ████░░  48/60   failed 2   1m12s of 10m`
 ///
 /// The bar takes the room that is left; without enough of it there is none.
 pub(crate) fn line(model: &JobModel, canvas: Canvas, now: Timestamp) -> String {

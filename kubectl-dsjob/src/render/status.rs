@@ -13,7 +13,7 @@ use crate::model::{
     nodes::{NodeRow, State},
 };
 
-/// Lines of the screen that are not nodes: first line, notices, header, rest, prompt.
+/// Lines that are not nodes: first line, notices, header, rest, prompt.
 const AROUND: usize = 6;
 
 /// What of a Job is shown.

@@ -86,7 +86,9 @@ impl Table {
         }
     }
 
-    /// The widths of the columns: the last one gives way first, then the widest of the others.
+    /// The widths of the columns.
+    ///
+    /// The last one gives way first, then the widest of the others.
     fn widths(&self, room: Option<usize>) -> Vec<usize> {
         let mut widths: Vec<_> = self.header.iter().map(|name| measure_text_width(name)).collect();
         for row in &self.rows {

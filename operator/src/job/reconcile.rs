@@ -15,8 +15,10 @@ use super::{
     decide::{
         self,
         actions::{Actions, Decision, Release},
+        daemon_set::DaemonSetAction,
         job_view::JobView,
         observation::Observation,
+        status::ours,
     },
     observe::{Observer, PodEvents, RefusedPods, Throttle},
     policy::Policies,
@@ -147,6 +149,16 @@ impl Reconciler {
     ) -> Result<Written, apply::Error> {
         let Observation { job, now, .. } = observation;
         let client = &self.observer.client;
+        // A cache that is late must not bring back the DaemonSet of a Job that is suspended or finished by now. A
+        // Job that nobody has looked at has neither behind it.
+        if matches!(actions.daemon_set, DaemonSetAction::Create(_))
+            && let Some(known) = job.status.filter(|status| status.work_hash.is_some())
+        {
+            match self.status.confirm(job, &ours(known)).await? {
+                Written::Yes => {}
+                written => return Ok(written),
+            }
+        }
         self.daemon_sets.apply(job, &actions.daemon_set).await?;
         let recorded = pod_conditions::record(client, job.namespace, &actions.tallies, *now).await;
         for event in &actions.events {

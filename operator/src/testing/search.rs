@@ -57,7 +57,10 @@ pub(crate) fn search(start: &World, first: &Left, depth: usize) -> Result<Extent
                 let Entry::Vacant(way) = ways.entry(key) else { continue };
                 way.insert((parent, number));
                 if let Some(broken) = world.violations().first().cloned() {
-                    return Err(Box::new(Found { history: history(start, first, &ways, key), broken }));
+                    return Err(Box::new(Found {
+                        history: history(start, first, &ways, key),
+                        broken,
+                    }));
                 }
                 next.push((key, world, left));
             }

@@ -124,7 +124,7 @@ impl Finisher {
         if let Some(condition) = conditions.and_then(|all| conditions::finished(all)) {
             let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
             let daemon_set = labels::daemon_set(&job.name_any());
-            match condition.reason == Reason::Completed.as_str() {
+            match Reason::of(condition) == Some(Reason::Completed) {
                 true => self.metrics.observe_completion(namespace, &daemon_set),
                 false => self.metrics.forget(namespace, &daemon_set),
             }

@@ -50,7 +50,7 @@ pub(super) fn expiry(job: &Job, now: Timestamp) -> Expiry {
                 remaining => Expiry::After(remaining),
             })
         }
-        None if condition.reason == Reason::Completed.as_str() => Expiry::Now,
+        None if Reason::of(condition) == Some(Reason::Completed) => Expiry::Now,
         None => Expiry::Never,
     }
 }

@@ -36,10 +36,7 @@ pub(super) fn sources(root: &Path, crate_folder: &Path) -> Vec<Source> {
 }
 
 fn collect(root: &Path, folder: &Path, src: &Path, sources: &mut Vec<Source>) {
-    let entries = std::fs::read_dir(root.join(folder)).expect("a folder");
-    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
-    paths.sort();
-    for path in paths {
+    for path in harness::paths::entries(root.join(folder)).expect("a folder") {
         let file = path.strip_prefix(root).expect("inside").to_owned();
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_dir() && !["tests", "testing"].contains(&name.as_str()) {

@@ -1,4 +1,6 @@
-//! The words of the API that are in no schema: conditions, reasons, events, labels, and its promises.
+//! Words of the API that are in no schema, and its promises.
+//!
+//! These are conditions, reasons, events, labels and annotations.
 
 use api::job::conditions::{self, Reason};
 use api::labels;

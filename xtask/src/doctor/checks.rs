@@ -257,8 +257,46 @@ mod tests {
     }
 
     #[test]
-    fn machine_that_has_everything_passes() {
-        assert_eq!(states(&ready()), []);
+    fn each_shortcoming_is_named_and_told_how_bad_it_is() {
+        let lacking = |facts: &mut Facts, shim, root| {
+            facts.host.root = root;
+            facts.docker = Ok(Docker {
+                version: String::new(),
+                unavailable: vec!["CAP_SYS_RESOURCE".to_owned()],
+                shim,
+            });
+        };
+        let scarce = |facts: &mut Facts, memory, disk| {
+            facts.memory = Some(memory);
+            facts.disks[0].free = disk;
+        };
+        let broken = || Some(Tool { path: "/opt/kind".into(), version: None });
+        type Case<'c> = (&'c dyn Fn(&mut Facts), &'c [(&'static str, State)]);
+        let cases: [Case<'_>; 10] = [
+            (&|_| {}, &[]),
+            (&|it| it.go = None, &[("go", State::Doubtful)]),
+            (&|it| it.go = Some("go1.19.8".to_owned()), &[("go", State::Doubtful)]),
+            // Until the shim is in place.
+            (&|it| lacking(it, true, true), &[]),
+            (&|it| lacking(it, false, true), &[("capabilities", State::Provided)]),
+            (&|it| lacking(it, false, false), &[("capabilities", State::Bad)]),
+            (
+                &|it| scarce(it, MEMORY_WANTED - 1, DISK_WANTED - 1),
+                &[("memory", State::Doubtful), ("disk", State::Doubtful)],
+            ),
+            (
+                &|it| scarce(it, MEMORY_NEEDED - 1, DISK_NEEDED - 1),
+                &[("memory", State::Bad), ("disk", State::Bad)],
+            ),
+            (&|it| it.kind = broken(), &[("kind", State::Bad)]),
+            (&|it| it.cgroups = None, &[("cgroups", State::Bad)]),
+        ];
+        for (change, expected) in cases {
+            let mut facts = ready();
+            change(&mut facts);
+            assert_eq!(states(&facts), expected);
+        }
+        assert!(go(&Facts { go: None, ..ready() }).cure.contains("Go 1.26"));
     }
 
     #[test]
@@ -291,69 +329,11 @@ mod tests {
     }
 
     #[test]
-    fn missing_or_old_go_is_said_with_the_cure() {
-        for go in [None, Some("go1.19.8".to_owned())] {
-            let facts = Facts { go, ..ready() };
-            assert_eq!(states(&facts), [("go", State::Doubtful)]);
-            assert!(super::go(&facts).cure.contains("Go 1.26"), "{}", super::go(&facts));
-        }
-    }
-
-    #[test]
-    fn withheld_capability_is_a_problem_until_the_shim_is_in_place() {
-        let with = |shim, root| {
-            let mut facts = ready();
-            facts.host.root = root;
-            facts.docker = Ok(Docker {
-                version: String::new(),
-                unavailable: vec!["CAP_SYS_RESOURCE".to_owned()],
-                shim,
-            });
-            states(&facts)
-        };
-        assert_eq!(with(true, true), []);
-        assert_eq!(with(false, true), [("capabilities", State::Provided)]);
-        assert_eq!(with(false, false), [("capabilities", State::Bad)]);
-    }
-
-    #[test]
-    fn scarce_memory_and_disk_warn_before_they_fail() {
-        let with = |memory, free| {
-            let mut facts = ready();
-            facts.memory = Some(memory);
-            facts.disks[0].free = free;
-            states(&facts)
-        };
-        assert_eq!(
-            with(MEMORY_WANTED - 1, DISK_WANTED - 1),
-            [("memory", State::Doubtful), ("disk", State::Doubtful)]
-        );
-        assert_eq!(
-            with(MEMORY_NEEDED - 1, DISK_NEEDED - 1),
-            [("memory", State::Bad), ("disk", State::Bad)]
-        );
-    }
-
-    #[test]
     fn low_inotify_limit_names_the_setting_to_raise_and_no_other() {
         let mut facts = ready();
         facts.inotify.instances = Some(128);
         let finding = inotify(&facts);
         assert_eq!(finding.state, State::Doubtful);
         assert!(finding.cure.ends_with("sysctl fs.inotify.max_user_instances=512"), "{finding}");
-    }
-
-    #[test]
-    fn program_that_does_not_run_is_not_good_enough() {
-        let mut facts = ready();
-        facts.kind = Some(Tool { path: "/opt/kind".into(), version: None });
-        assert_eq!(states(&facts), [("kind", State::Bad)]);
-    }
-
-    #[test]
-    fn machine_without_cgroups_cannot_run_containers() {
-        let mut facts = ready();
-        facts.cgroups = None;
-        assert_eq!(states(&facts), [("cgroups", State::Bad)]);
     }
 }

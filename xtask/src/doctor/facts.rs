@@ -27,8 +27,7 @@ pub(super) struct Facts {
     pub(super) disks: Vec<Disk>,
     /// The static C library that static binaries are linked with.
     pub(super) static_libc: Option<PathBuf>,
-    /// Packages that building images without a registry would take and that are missing; empty
-    /// where this is not Debian.
+    /// Packages that building images would take and that are missing on this Debian.
     pub(super) missing_packages: Vec<&'static str>,
 }
 

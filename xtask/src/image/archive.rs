@@ -58,7 +58,9 @@ pub(crate) fn write(content: &Content<'_>) -> Result<Archive> {
     Ok(Archive { bytes: archive.finish()?, digest: image.manifest.digest })
 }
 
-/// Puts an image together that has a variant for each processor: an index of the images of [`write`].
+/// Puts an image together that has a variant for each processor.
+///
+/// It is an index of the images of [`write`].
 pub(crate) fn write_index(reference: &str, variants: &[Content<'_>]) -> Result<Archive> {
     let images = variants.iter().map(Image::of).collect::<Result<Vec<_>>>()?;
     let manifests: Vec<_> = images.iter().map(Image::descriptor).collect();

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use clap::ValueEnum;
 use harness::paths;
 use harness::process::{Cmd, LogDir};
 use harness::provide::Profile;
 
+use super::architecture::Architecture;
 use super::cross;
 use super::kept::Build;
 use crate::cargo::cargo;
@@ -28,41 +28,6 @@ const SEPARATOR: &str = "\u{1f}";
 /// linker that does not know how goes on without; the loader is the program itself.
 const FLAGS: [&str; 4] =
     ["-C", "target-feature=+crt-static", "-C", "link-arg=-Wl,-z,pack-relative-relocs"];
-
-/// A processor that images are made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Architecture {
-    /// x86-64.
-    Amd64,
-    /// 64-bit ARM.
-    Arm64,
-}
-
-impl Architecture {
-    /// Its name as Go, and so images, have it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Amd64 => "amd64",
-            Self::Arm64 => "arm64",
-        }
-    }
-
-    /// Its name as Rust, QEMU and Debian's cross compilers have it.
-    pub(crate) fn machine(self) -> &'static str {
-        match self {
-            Self::Amd64 => "x86_64",
-            Self::Arm64 => "aarch64",
-        }
-    }
-
-    /// The target triple of a compiler that builds for this one by default, or of its cross compilation.
-    fn target(self, compiler: &Compiler) -> String {
-        match compiler.architecture() {
-            Ok(host) if host == self => compiler.host.clone(),
-            _ => format!("{}-unknown-linux-gnu", self.machine()),
-        }
-    }
-}
 
 /// Where binaries are, and what they run on.
 #[derive(Debug)]
@@ -81,7 +46,7 @@ pub(crate) async fn build(packages: &[&str], profile: Profile, logs: &LogDir) ->
     let build = Build {
         packages,
         profile: profile.name(),
-        target: &architecture.target(&compiler),
+        target: &target(architecture, &compiler),
         compiler: &compiler.commit,
         flags: &flags,
     };
@@ -93,7 +58,7 @@ pub(crate) async fn build(packages: &[&str], profile: Profile, logs: &LogDir) ->
     Ok(Binaries { folder, architecture })
 }
 
-/// Builds static binaries of workspace packages for a processor, be it that of this machine or another one.
+/// Builds static binaries of workspace packages for any processor.
 pub(crate) async fn build_for(
     architecture: Architecture,
     packages: &[&str],
@@ -102,7 +67,7 @@ pub(crate) async fn build_for(
 ) -> Result<Binaries> {
     let compiler = Compiler::ask(provision.logs()).await?;
     if compiler.architecture()? != architecture {
-        cross::ensure(architecture, &architecture.target(&compiler), &compiler.sysroot, provision)
+        cross::ensure(architecture, &target(architecture, &compiler), &compiler.sysroot, provision)
             .await?;
     }
     compile(packages, profile, architecture, &compiler, provision.logs()).await
@@ -122,7 +87,7 @@ async fn compile(
     compiler: &Compiler,
     logs: &LogDir,
 ) -> Result<Binaries> {
-    let target = architecture.target(compiler);
+    let target = target(architecture, compiler);
     let mut flags = flags();
     flags.extend(remaps(compiler)?);
     // With `--target` the flags reach only what goes into the binaries: procedural macros are
@@ -146,6 +111,14 @@ async fn compile(
     )?;
     let folder = paths::target().join(&target).join(profile.name());
     Ok(Binaries { folder, architecture })
+}
+
+/// The target triple that builds for a processor.
+fn target(architecture: Architecture, compiler: &Compiler) -> String {
+    match compiler.architecture() {
+        Ok(host) if host == architecture => compiler.host.clone(),
+        _ => format!("{}-unknown-linux-gnu", architecture.machine()),
+    }
 }
 
 /// What tells binaries of one compiler from those of another.

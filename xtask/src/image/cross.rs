@@ -1,4 +1,6 @@
-//! What it takes to build for another processor: Rust's library for it, and a compiler of C and linker.
+//! Builds for another processor than that of this machine.
+//!
+//! They take Rust's library for it, and a compiler of C, which links too.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,13 +8,15 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use harness::process::Cmd;
 
-use super::binaries::Architecture;
+use super::architecture::Architecture;
 use crate::offline::provision::{Provision, apt};
 
 /// A library of 30 MB, over a slow connection.
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// Sees that both are there, or gets them: the library by rustup, the compiler from Debian.
+/// Sees that library and compiler are there, or gets them.
+///
+/// The library comes by rustup, the compiler from Debian.
 pub(super) async fn ensure(
     architecture: Architecture,
     target: &str,

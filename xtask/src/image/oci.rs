@@ -46,7 +46,7 @@ pub(super) fn named(mut descriptor: Value, reference: &str) -> Value {
     descriptor
 }
 
-/// A layout: `root`, which has the name `reference`, and all blobs that it leads to.
+/// Puts a layout together of `root`, named `reference`, and its blobs.
 pub(crate) fn layout(
     reference: &str,
     root: &Blob,

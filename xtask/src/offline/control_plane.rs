@@ -1,6 +1,5 @@
 //! The image of the control plane that the integration tests start.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -12,8 +11,7 @@ use crate::digest::Hash;
 /// The environment variable by which the integration tests learn the image.
 pub(crate) const ENVIRONMENT: &str = "CONTROL_PLANE_IMAGE";
 
-/// How many of the integration tests run at the same time. They wait most of the time, and libtest's
-/// own number, one for each core, would have them wait one after another.
+/// How many integration tests run at a time: most of the time they wait.
 pub(crate) const TEST_THREADS: &str = "16";
 
 const REPOSITORY: &str = "daemonset-job/control-plane";
@@ -66,7 +64,7 @@ pub(crate) async fn ensure(sources: &Sources, logs: &LogDir) -> Result<String> {
     let context = paths::workspace().join("images/control-plane");
     let mut inputs = Vec::new();
     for file in ["Dockerfile", "control-plane"] {
-        inputs.push(read(&context.join(file))?);
+        inputs.push(fs_err::read_to_string(context.join(file))?);
     }
     for (_, image) in sources.images() {
         inputs.push(inspect(image, logs).await?);
@@ -86,10 +84,6 @@ pub(crate) async fn ensure(sources: &Sources, logs: &LogDir) -> Result<String> {
         .run(logs)
         .await?;
     Ok(image)
-}
-
-fn read(file: &Path) -> Result<String> {
-    Ok(fs_err::read_to_string(file)?)
 }
 
 /// The content hash of an image.

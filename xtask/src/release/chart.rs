@@ -1,4 +1,4 @@
-//! The chart of a release: a package as helm makes it, and the same as an OCI artifact.
+//! The chart of a release, as helm's package and as an OCI artifact.
 //!
 //! <https://helm.sh/docs/topics/registries/#helm-chart-manifest>
 
@@ -26,7 +26,9 @@ const NAME: &str = "daemonset-job";
 const CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
 const CONTENT: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 
-/// Writes package and OCI layout of the chart, whose values name the images by digest.
+/// Writes package and OCI layout of the chart.
+///
+/// Its values name the images by digest.
 pub(super) async fn write(
     registry: &str,
     images: &[Released],

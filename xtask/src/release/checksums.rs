@@ -4,11 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::folder::Folder;
+use super::folder::{CHECKSUMS, Folder};
 use crate::digest::sha256;
-
-/// The file with the sums.
-pub(super) const FILE: &str = "SHA256SUMS";
 
 /// Writes the sums of all files.
 pub(super) fn write(folder: &Folder) -> Result<()> {
@@ -25,10 +22,10 @@ pub(super) fn write(folder: &Folder) -> Result<()> {
         let bytes = fs_err::read(folder.file(&name))?;
         sums += &format!("{}  {name}\n", sha256(&bytes));
     }
-    folder.write(FILE, sums.as_bytes())
+    folder.write(CHECKSUMS, sums.as_bytes())
 }
 
 /// The sums that were written.
 pub(super) fn read(folder: &Path) -> Result<String> {
-    Ok(fs_err::read_to_string(folder.join(FILE))?)
+    Ok(fs_err::read_to_string(folder.join(CHECKSUMS))?)
 }

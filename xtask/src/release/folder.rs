@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use harness::command::Refusal;
 
-use super::checksums;
+/// The file with the checksums of the others, which is written last.
+pub(super) const CHECKSUMS: &str = "SHA256SUMS";
 
 /// A folder with the files of one release and nothing else.
 pub(super) struct Folder(PathBuf);
@@ -21,8 +22,8 @@ impl Folder {
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error.into()),
         };
-        // The sums are written last; the mark is there from the beginning.
-        let is_ours = names.iter().any(|name| name == checksums::FILE || name == MARK);
+        // The mark is there from the beginning.
+        let is_ours = names.iter().any(|name| name == CHECKSUMS || name == MARK);
         if !names.is_empty() && !is_ours {
             let error = format!(
                 "{} holds something other than a release: name another folder by --output",
@@ -85,7 +86,7 @@ mod tests {
         first.write("old", b"").expect("written");
         let second = Folder::empty(&path).expect("a folder");
         assert!(!second.file("old").exists());
-        second.write(checksums::FILE, b"").expect("written");
+        second.write(CHECKSUMS, b"").expect("written");
         second.write("old", b"").expect("written");
         second.into_path();
         assert!(!Folder::empty(&path).expect("a folder").file("old").exists());

@@ -1,4 +1,4 @@
-//! The images of a release: an archive for each processor, and one with all of them.
+//! The images of a release, for each processor and for all of them.
 
 use anyhow::{Context as _, Result, ensure};
 use harness::images::VERSION;
@@ -11,7 +11,9 @@ use crate::image::archive::{self, Content};
 use crate::image::{self, Architecture, Binaries, Image, Names};
 use crate::offline::provision::Provision;
 
-/// What a release holds beside the sample: its image is built from a Dockerfile, for everyone to change.
+/// The images of a release.
+///
+/// That of the sample is not one: it is built from a Dockerfile, for everyone to change.
 pub(super) const IMAGES: [Image; 2] = [Image::Operator, Image::Terminator];
 
 /// An image of a release.

@@ -11,7 +11,9 @@ use crate::image::Names;
 use crate::offline::node_image;
 use crate::offline::provision::Provision;
 
-/// Writes the resource definition alone, and each kustomization in one file. Returns their names.
+/// Writes the resource definition, and each kustomization in one file.
+///
+/// Returns the names of the files.
 pub(super) async fn write(
     images: &[Released],
     folder: &Folder,
@@ -22,7 +24,7 @@ pub(super) async fn write(
     folder.write("crd.yaml", &crd)?;
 
     let kubectl = node_image::kubectl(provision).await?;
-    let pinned: Vec<_> = images.iter().map(|released| named(released)).collect();
+    let pinned: Vec<_> = images.iter().map(named).collect();
     let work = tempfile::tempdir_in(paths::target()).context("cannot make a temporary folder")?;
     for source in kustomize::folders(kustomize::READY)? {
         let name = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -49,7 +51,7 @@ pub(super) async fn write(
     Ok(names.join(", "))
 }
 
-/// The name of an image in `deploy/`, without its tag, and the one that replaces it.
+/// The name of an image in `deploy/` without its tag, and its pinned name.
 fn named(released: &Released) -> (String, String) {
     let default = Names::default().reference(released.image);
     let name = default.split(':').next().unwrap_or_default().to_owned();

@@ -3,7 +3,7 @@
 /// The file with the notes.
 pub(super) const FILE: &str = "release-notes.md";
 
-/// The section of a version without its heading, unless there is none or it is empty.
+/// The section of a version without its heading, if it is not empty.
 pub(super) fn of(changelog: &str, version: &str) -> Option<String> {
     let heading = format!("## [{version}]");
     let mut lines = changelog.lines().skip_while(|line| !line.starts_with(&heading));

@@ -4,32 +4,36 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use harness::images;
 use harness::process::Cmd;
 use harness::progress::Phase;
 
-use super::{Release, chart};
+use super::chart;
+use super::images::Released;
 use crate::offline::provision::{CRANE, Provision};
 
 /// A push over a slow connection.
 const TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// Pushes images and chart.
-pub(super) async fn push(release: &Release, provision: &Provision, phase: &Phase) -> Result<()> {
+pub(super) async fn push(
+    folder: &Path,
+    images: &[Released],
+    provision: &Provision,
+    phase: &Phase,
+) -> Result<()> {
     let crane = CRANE.ensure(provision).await?;
-    let images = release.images.iter();
     let mut layouts: Vec<_> =
-        images.map(|image| (image.layout.clone(), image.reference.clone())).collect();
-    let chart = release.images.first().map(|image| (chart::layout_name(), chart::reference(image)));
+        images.iter().map(|image| (image.layout.clone(), image.reference.clone())).collect();
+    let chart = images.first().map(|image| (chart::layout_name(), chart::reference(image)));
     layouts.extend(chart);
     for (layout, reference) in layouts {
         phase.detail(&reference);
-        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-        unpack(&release.folder.join(&layout), folder.path())?;
+        let unpacked = tempfile::tempdir().context("cannot make a temporary folder")?;
+        unpack(&folder.join(&layout), unpacked.path())?;
         Cmd::new(&crane)
             .arg("push")
-            .arg(folder.path())
-            .arg(images::full_name(&reference))
+            .arg(unpacked.path())
+            .arg(harness::images::full_name(&reference))
             .timeout(TIMEOUT)
             .name(format!("crane-push-{layout}"))
             .run(provision.logs())

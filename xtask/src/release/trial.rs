@@ -7,7 +7,9 @@ use harness::process::Cmd;
 use crate::image::{Architecture, Binaries};
 use crate::offline::provision::Provision;
 
-/// Has a binary print its version. Says so if this machine can run none for its processor.
+/// Has a binary print its version.
+///
+/// Says so if this machine can run none for its processor.
 pub(super) async fn run(binaries: &Binaries, package: &str, provision: &Provision) -> Result<()> {
     let architecture = binaries.architecture;
     let binary = binaries.folder.join(package);

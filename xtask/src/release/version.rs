@@ -60,8 +60,9 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The versions of ours in a text: of images, as references or as kustomize writes them, of the chart, and
-/// of labels.
+/// Finds our versions in a text.
+///
+/// They are those of images, as references or as kustomize writes them, of the chart, and of labels.
 fn versions(text: &str) -> Result<Vec<&str>> {
     let version = r"(?<v>[0-9][A-Za-z0-9_.-]*)";
     let patterns = [

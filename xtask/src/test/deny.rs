@@ -29,8 +29,7 @@ pub(super) enum Advisories {
     Unreachable(String),
 }
 
-/// Checks the dependencies. Advisories are checked only where their database can be fetched: an old
-/// one would say less than it seems to.
+/// Checks the dependencies; advisories only where their database can be fetched.
 pub(super) async fn check(provision: &Provision, phase: &Phase) -> Result<Advisories> {
     let deny = Deny { program: CARGO_DENY.ensure(provision).await?, logs: provision.logs() };
     phase.detail("fetching the crates that no build here needs");
@@ -46,8 +45,7 @@ pub(super) async fn check(provision: &Provision, phase: &Phase) -> Result<Adviso
     Ok(Advisories::Checked)
 }
 
-/// Fetches every crate of `Cargo.lock`. A build has fetched those of this system alone, and cargo-deny reads
-/// the metadata of all.
+/// Fetches every crate of `Cargo.lock`: cargo-deny reads the metadata of all.
 async fn fetch(logs: &LogDir) -> Result<()> {
     let fetch = cargo().args(["fetch", "--locked"]).timeout(FETCH_TIMEOUT).name("fetch");
     fetch.run(logs).await.context("cannot fetch all crates: get cargo to reach crates.io")?;

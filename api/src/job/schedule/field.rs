@@ -46,7 +46,7 @@ impl Field {
         })
     }
 
-    /// Parses `*`, `2`, `2-6`, `*/2`, `2-6/2`, or `2/2`, which goes on to the last value.
+    /// Parses `*`, `2`, `2-6`, `*/2`, `2-6/2`, or `2/2`, which goes to the last value.
     fn parse_item(&self, item: &str) -> Option<u64> {
         let (range, step) = match item.split_once('/') {
             Some((range, step)) => (range, Some(number(step).filter(|step| *step > 0)?)),

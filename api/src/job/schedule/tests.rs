@@ -3,7 +3,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;
 
-/// Time zones whose clocks do all that clocks do: 30 minutes, two hours, a whole day, south of the equator.
+/// Time zones whose clocks change by 30 minutes, an hour, two hours, or a whole day.
 const ZONES: [&str; 10] = [
     "Africa/Casablanca",
     "America/New_York",
@@ -91,7 +91,7 @@ impl Twin {
         has(minutes, time.minute()) && has(hours, time.hour()) && self.matches_day(time.date())
     }
 
-    /// The firings from `start` on for so many minutes, by looking at the clock every minute.
+    /// The firings within so many minutes, by looking at the clock every minute.
     ///
     /// A minute that the clock shows for the first time fires, and so do those that it has skipped.
     fn firings(&self, zone: &TimeZone, start: Timestamp, minutes: usize) -> Vec<Timestamp> {
@@ -125,7 +125,7 @@ fn twin() -> impl Strategy<Value = Twin> {
     })
 }
 
-/// A time zone, and a time that is at most a day from a change of its clock, if it has any.
+/// A time zone, and a time within a day of a change of its clock, if it has any.
 fn near_a_change() -> impl Strategy<Value = (&'static str, Timestamp)> {
     let start = date(2008, 1, 1).at(0, 0, 0, 0).in_tz("UTC");
     let start = start.unwrap().timestamp();

@@ -8,7 +8,9 @@ use jiff::{
     tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase},
 };
 
-/// The zones that the binary holds: images have none, and tests are the same on every machine.
+/// The zones that the binary holds.
+///
+/// Images have none, and tests are the same on every machine.
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
 /// The time zone of an IANA name; without a name UTC.
@@ -39,7 +41,7 @@ pub(super) fn latest_shown(zone: &TimeZone, at: Timestamp) -> DateTime {
     end.unwrap_or(local)
 }
 
-/// The instant at which the clock of `zone` first shows `local`, or first shows a later time.
+/// The instant at which the clock of `zone` first shows `local`, or passes it.
 pub(super) fn instant(zone: &TimeZone, local: DateTime) -> Option<Timestamp> {
     match zone.to_ambiguous_timestamp(local).offset() {
         AmbiguousOffset::Unambiguous { offset: shown }

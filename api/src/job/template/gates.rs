@@ -3,8 +3,10 @@
 use kube::core::Rule;
 use serde_json::{Value, json};
 
-use super::{belongs_to_operator, forbidden, must_not_be_set};
-use crate::{job::refusal::Refusal, labels};
+use crate::{
+    job::refusal::{Refusal, belongs_to_operator, forbidden, must_not_be_set},
+    labels,
+};
 
 /// The field of a pod's spec.
 const FIELD: &str = "schedulingGates";

@@ -1,10 +1,12 @@
 //! Checks the fields that say which nodes start when, and when the Job completes.
 
-use super::{InvalidField, at_least, optional};
+use super::field::{InvalidField, at_least, optional};
 use crate::job::{
-    CompletionPolicy, JobSpec, Parallelism, Refusal, Window, order,
+    order,
+    parallelism::Parallelism,
+    refusal::Refusal,
     schedule::{Schedule, time_zone},
-    spec::{MAX_ITEMS, NOT_WITH_NEVER},
+    spec::{CompletionPolicy, JobSpec, MAX_WINDOWS, NOT_WITH_NEVER, Window},
 };
 
 /// Adds the invalid ones of these fields.
@@ -39,8 +41,8 @@ pub(super) fn check(spec: &JobSpec, invalid: &mut Vec<InvalidField>) {
 }
 
 fn at_most(items: usize) -> Result<(), String> {
-    if items > MAX_ITEMS {
-        return Err(format!("must have at most {MAX_ITEMS} items: {items}"));
+    if items > MAX_WINDOWS {
+        return Err(format!("must have at most {MAX_WINDOWS} items: {items}"));
     }
     Ok(())
 }

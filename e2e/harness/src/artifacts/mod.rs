@@ -68,9 +68,7 @@ for unit in kubelet containerd; do heading $unit; journalctl -u $unit 2>&1 | tai
 exit 0
 ";
 
-/// Collects into `folder` what a scenario concerns.
-///
-/// That is: the namespaces whose names begin with the scenario's, those named here, and all nodes.
+/// Collects what a scenario concerns: its namespaces, those named, and all nodes.
 pub async fn of_scenario(
     probe: &Probe,
     scenario: &str,

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::probe::Probe;
+use crate::paths;
 use crate::process::LogDir;
 
-/// How many lines at the end of a log are taken, and how many bytes of these at most: some scenarios
-/// log hundreds of megabytes.
+/// How much of the end of a log is taken: some scenarios log hundreds of megabytes.
 const LINES: usize = 5_000;
 const BYTES: usize = 4 << 20;
 
@@ -64,20 +64,14 @@ fn parse(list: &str) -> Vec<Container> {
 
 /// The last lines of each log in `folder` that was taken from the pods of a namespace.
 pub fn tails(folder: &Path, namespace: &str) -> Vec<(PathBuf, Vec<String>)> {
-    let entries = std::fs::read_dir(folder);
-    let mut files: Vec<_> = entries
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let is_log = path.extension().is_some_and(|extension| extension == "log");
-            is_log && name.strip_prefix(namespace).is_some_and(|rest| rest.starts_with('_'))
-        })
-        .collect();
-    files.sort();
+    let files = paths::entries(folder).unwrap_or_default().into_iter();
+    let is_meant = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_log = path.extension().is_some_and(|extension| extension == "log");
+        is_log && name.strip_prefix(namespace).is_some_and(|rest| rest.starts_with('_'))
+    };
     files
-        .into_iter()
+        .filter(is_meant)
         .map(|file| {
             let lines = tail(&file, TAIL_LINES);
             (file, lines)

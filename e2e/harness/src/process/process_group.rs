@@ -20,8 +20,7 @@ pub(super) const TAIL_LINES: usize = 25;
 /// How many bytes of one line are kept for that.
 const TAIL_WIDTH: usize = 2000;
 
-/// How long to wait for the end of the output once the command itself is gone. A daemon that a
-/// command leaves behind can keep the pipe open for ever.
+/// How long a daemon that a command leaves behind may keep its output open.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// The process groups of all commands that run, and the signals that end them.

@@ -195,9 +195,7 @@ impl Report {
         self.results.iter().filter(|entry| entry.state == State::Failed)
     }
 
-    /// How many of the entries ended which way.
-    ///
-    /// What was to run and did not counts as one more failure, unless a failure names it.
+    /// How many entries ended which way; a run that was cut short is one more failure.
     pub fn tally(&self) -> Tally {
         let passed = self.results.iter().filter(|entry| entry.state == State::Passed).count();
         let failed = self.failures().count();

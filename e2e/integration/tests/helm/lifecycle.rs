@@ -18,7 +18,7 @@ use testbed::manifests;
 use super::{CHART, Helm, NAMESPACE, RELEASE};
 use crate::cluster::{RUNTIME, artifacts, control_plane_image};
 use crate::job::manifest;
-use crate::test::TIMEOUT;
+use crate::test::{TIMEOUT, test_by};
 
 /// A control plane without anything of ours, and helm as its administrator.
 struct Installation {
@@ -113,81 +113,84 @@ impl Installation {
     }
 }
 
+/// A test with a control plane of its own.
+macro_rules! installed_test {
+    ($($test:tt)*) => { test_by! { installed; $($test)* } };
+}
+
 fn installed(test: impl AsyncFnOnce(&Installation) -> Result<()>) {
     RUNTIME
         .block_on(async { test(&Installation::start().await?).await })
         .unwrap_or_else(|error| panic!("{error:#}"));
 }
 
-#[test]
-fn release_is_installed_upgraded_rolled_back_and_uninstalled_and_jobs_stay() {
-    installed(async |it| {
-        it.helm("install", &[CHART, "--create-namespace"]).await?;
-        ensure!(it.missing().await?.is_empty(), "missing: {:?}", it.missing().await?);
-        ensure!(it.replicas().await? == Some(1));
-        it.create_job("stays").await?;
+#[apply(installed_test)]
+async fn release_is_installed_upgraded_rolled_back_and_uninstalled_and_jobs_stay(
+    it: &Installation,
+) -> Result<()> {
+    it.helm("install", &[CHART, "--create-namespace"]).await?;
+    ensure!(it.missing().await?.is_empty(), "missing: {:?}", it.missing().await?);
+    ensure!(it.replicas().await? == Some(1));
+    it.create_job("stays").await?;
 
-        let more = ["--set", "replicas=2,metrics.dashboard.enabled=true"];
-        it.helm("upgrade", &[CHART, more[0], more[1]]).await?;
-        ensure!(it.missing().await?.is_empty(), "missing: {:?}", it.missing().await?);
-        ensure!(it.replicas().await? == Some(2) && it.has_dashboard().await?);
+    let more = ["--set", "replicas=2,metrics.dashboard.enabled=true"];
+    it.helm("upgrade", &[CHART, more[0], more[1]]).await?;
+    ensure!(it.missing().await?.is_empty(), "missing: {:?}", it.missing().await?);
+    ensure!(it.replicas().await? == Some(2) && it.has_dashboard().await?);
 
-        it.helm("rollback", &[]).await?;
-        ensure!(it.replicas().await? == Some(1) && !it.has_dashboard().await?);
+    it.helm("rollback", &[]).await?;
+    ensure!(it.replicas().await? == Some(1) && !it.has_dashboard().await?);
 
-        it.helm("uninstall", &[]).await?;
-        ensure!(it.api::<Deployment>().get_opt(RELEASE).await?.is_none());
-        let roles: Api<ClusterRole> = Api::all(it.client.clone());
-        ensure!(roles.get_opt(RELEASE).await?.is_none());
-        it.jobs().get("stays").await.context("the Job is gone")?;
+    it.helm("uninstall", &[]).await?;
+    ensure!(it.api::<Deployment>().get_opt(RELEASE).await?.is_none());
+    let roles: Api<ClusterRole> = Api::all(it.client.clone());
+    ensure!(roles.get_opt(RELEASE).await?.is_none());
+    it.jobs().get("stays").await.context("the Job is gone")?;
 
-        // A later release of the same name continues with them, and deletes them if it is told to.
-        it.helm("install", &[CHART]).await?;
-        it.jobs().get("stays").await.context("the Job is gone")?;
-        it.helm("upgrade", &[CHART, "--set", "crds.keep=false"]).await?;
-        let definition = it.definitions().get(Job::crd_name()).await?;
-        let uid = definition.uid().unwrap_or_default();
-        it.helm("uninstall", &[]).await?;
-        let deleted = conditions::is_deleted(&uid);
-        let deleted = await_condition(it.definitions(), Job::crd_name(), deleted);
-        tokio::time::timeout(TIMEOUT, deleted).await.context("the definition stays")??;
-        Ok(())
-    });
+    // A later release of the same name continues with them, and deletes them if it is told to.
+    it.helm("install", &[CHART]).await?;
+    it.jobs().get("stays").await.context("the Job is gone")?;
+    it.helm("upgrade", &[CHART, "--set", "crds.keep=false"]).await?;
+    let definition = it.definitions().get(Job::crd_name()).await?;
+    let uid = definition.uid().unwrap_or_default();
+    it.helm("uninstall", &[]).await?;
+    let deleted = conditions::is_deleted(&uid);
+    let deleted = await_condition(it.definitions(), Job::crd_name(), deleted);
+    tokio::time::timeout(TIMEOUT, deleted).await.context("the definition stays")??;
+    Ok(())
 }
 
-#[test]
-fn release_takes_over_the_objects_of_kubectl_apply_and_jobs_stay() {
-    installed(async |it| {
-        let deploy = harness::paths::workspace().join("deploy");
-        it.control_plane.apply(&deploy).await?;
-        it.create_job("stays").await?;
-        let error = it.helm("install", &[CHART]).await.err().context("it is taken unasked")?;
-        ensure!(format!("{error:#}").contains("invalid ownership metadata"), "{error:#}");
-        it.helm("install", &[CHART, "--take-ownership", "--force-conflicts"]).await?;
-        ensure!(it.missing().await?.is_empty(), "missing: {:?}", it.missing().await?);
-        it.jobs().get("stays").await.context("the Job is gone")?;
-        Ok(())
-    });
+#[apply(installed_test)]
+async fn release_takes_over_the_objects_of_kubectl_apply_and_jobs_stay(
+    it: &Installation,
+) -> Result<()> {
+    let deploy = harness::paths::workspace().join("deploy");
+    it.control_plane.apply(&deploy).await?;
+    it.create_job("stays").await?;
+    let error = it.helm("install", &[CHART]).await.err().context("it is taken unasked")?;
+    ensure!(format!("{error:#}").contains("invalid ownership metadata"), "{error:#}");
+    it.helm("install", &[CHART, "--take-ownership", "--force-conflicts"]).await?;
+    ensure!(it.missing().await?.is_empty(), "missing: {:?}", it.missing().await?);
+    it.jobs().get("stays").await.context("the Job is gone")?;
+    Ok(())
 }
 
-#[test]
-fn release_of_one_namespace_stands_beside_that_of_another() {
-    installed(async |it| {
-        let deploy = harness::paths::workspace().join("deploy");
-        for file in ["10-crd.yaml", "35-users.yaml"] {
-            it.control_plane.apply(&deploy.join(file)).await?;
-        }
-        for team in ["team-a", "team-b"] {
-            let values = format!("{CHART}/examples/namespaced.yaml");
-            let set = format!("watchNamespace={team}");
-            let options = ["--namespace", team, "--create-namespace", "--values", &values];
-            let install = ["install", team, CHART, "--set", &set];
-            it.helm.run(install.iter().chain(&options)).await?;
-        }
-        it.helm.run(["uninstall", "team-a", "--namespace", "team-a"]).await?;
-        let left: Api<Deployment> = Api::namespaced(it.client.clone(), "team-b");
-        left.get("team-b-daemonset-job").await.context("the other one is gone")?;
-        it.definitions().get(Job::crd_name()).await.context("the definition is gone")?;
-        Ok(())
-    });
+#[apply(installed_test)]
+async fn release_of_one_namespace_stands_beside_that_of_another(it: &Installation) -> Result<()> {
+    let deploy = harness::paths::workspace().join("deploy");
+    for file in ["10-crd.yaml", "35-users.yaml"] {
+        it.control_plane.apply(&deploy.join(file)).await?;
+    }
+    for team in ["team-a", "team-b"] {
+        let values = format!("{CHART}/examples/namespaced.yaml");
+        let set = format!("watchNamespace={team}");
+        let options = ["--namespace", team, "--create-namespace", "--values", &values];
+        let install = ["install", team, CHART, "--set", &set];
+        it.helm.run(install.iter().chain(&options)).await?;
+    }
+    it.helm.run(["uninstall", "team-a", "--namespace", "team-a"]).await?;
+    let left: Api<Deployment> = Api::namespaced(it.client.clone(), "team-b");
+    left.get("team-b-daemonset-job").await.context("the other one is gone")?;
+    it.definitions().get(Job::crd_name()).await.context("the definition is gone")?;
+    Ok(())
 }

@@ -13,8 +13,7 @@ async fn suspended_job_stops_and_a_resumed_one_goes_on_where_it_is_not_done(
     cx: &Test,
 ) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("pausable")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&exit_code_manifest("pausable")).await?;
     pods[0].exit(0)?;
     job.until_completed("1/3").await?;
     as_admin(cx, async |dsjob| {
@@ -39,8 +38,7 @@ async fn suspended_job_stops_and_a_resumed_one_goes_on_where_it_is_not_done(
 #[apply(shared_test)]
 async fn failed_job_runs_again_only_where_it_is_not_done(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("once-more").backoff_limit(0)).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&exit_code_manifest("once-more").backoff_limit(0)).await?;
     pods[1].exit_with(1, "broken\n")?;
     exit_well([&pods[0], &pods[2]])?;
     job.until_finished().await?;
@@ -61,8 +59,7 @@ async fn failed_job_runs_again_only_where_it_is_not_done(cx: &Test) -> Result<()
 #[apply(shared_test)]
 async fn retried_job_runs_again_on_every_node(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("anew")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&exit_code_manifest("anew")).await?;
     exit_well(&pods)?;
     job.until_finished().await?;
     as_admin(cx, async |dsjob| {

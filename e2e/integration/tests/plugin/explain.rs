@@ -3,13 +3,15 @@
 use anyhow::{Context as _, Result, ensure};
 use api::job::Job;
 use harness::job_builder::JobBuilder;
-use k8s_openapi::api::core::v1::ResourceQuota;
+use k8s_openapi::api::core::v1::{Node, Pod, ResourceQuota};
+use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use testbed::simulation::{Hold, NodeSpec};
 
 use super::{Dsjob, as_admin};
 use crate::job::{exit_code_manifest, exit_well, manifest};
-use crate::test::{Test, shared_test};
+use crate::test::{Test, alone_test, shared_test};
 
 /// The finding of a check, which must be there.
 async fn finding(dsjob: &Dsjob, job: &str, check: &str) -> Result<Value> {
@@ -64,8 +66,8 @@ async fn job_that_works_says_what_is_left(cx: &Test) -> Result<()> {
 #[apply(shared_test)]
 async fn failing_and_failed_nodes_are_told_apart(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("fails").backoff_limit(1)).await?;
-    let [first, failing, third] = job.pods().await?;
+    let (job, [first, failing, third]) =
+        cx.running(&exit_code_manifest("fails").backoff_limit(1)).await?;
     failing.exit_with(7, "cannot bind\n")?;
     job.until_node("worker-1", "failed once", |node| node.exit_code == Some(7)).await?;
     as_admin(cx, async |dsjob| {
@@ -183,6 +185,68 @@ async fn job_that_cannot_go_and_one_that_is_gone_are_explained(cx: &Test) -> Res
         jobs.patch("held", &PatchParams::default(), &finalizers(json!([]))).await?;
         let missing = dsjob.fails("explain never-was", 1).await?;
         ensure!(missing.contains("no Job \"never-was\""), "{missing}");
+        Ok(())
+    })
+    .await
+}
+
+#[apply(shared_test)]
+async fn containers_that_cannot_start_are_explained_by_their_reasons(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    cx.hold_everywhere(Hold::Start);
+    cx.apply(&manifest("held-up")).await?;
+    let causes = [
+        ("control-plane", "ErrImagePull", "Image"),
+        ("worker-1", "CreateContainerConfigError", "Volumes"),
+        ("worker-2", "ImagePullBackOff", "Image"),
+    ];
+    for (node, reason, _) in causes {
+        let bound = cx
+            .sim()
+            .wait_for(&cx.namespace, "a bound pod", |pod| pod.node().as_deref() == Some(node));
+        let state =
+            json!({"waiting": {"reason": reason, "message": format!("message of {reason}")}});
+        let container = json!({
+            "name": "job-container", "image": "a", "imageID": "", "ready": false, "restartCount": 0, "state": state,
+        });
+        let status = Patch::Strategic(json!({"status": {"containerStatuses": [container]}}));
+        cx.api::<Pod>()
+            .patch_status(&bound.await?.name(), &PatchParams::default(), &status)
+            .await?;
+    }
+    as_admin(cx, async |dsjob| {
+        for (node, reason, check) in causes {
+            let is_found = async || {
+                let Ok(found) = finding(dsjob, "held-up", check).await else { return Ok(false) };
+                let nodes = found["nodes"].as_array().cloned().unwrap_or_default();
+                Ok(nodes.contains(&json!(node)) && found["quotes"].to_string().contains(reason))
+            };
+            cx.until(reason, is_found).await?;
+        }
+        Ok(())
+    })
+    .await?;
+    cx.release_everywhere(Hold::Start);
+    Ok(())
+}
+
+#[apply(alone_test)]
+async fn lost_node_is_explained_with_how_long_the_job_waits_for_it(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    cx.sim().add_node(&NodeSpec::linux("lost-2")).await?;
+    let job = cx.apply(&manifest("waits-for-it").deadline(3600)).await?;
+    job.pod("lost-2").await?;
+    let taint = json!({"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"});
+    let patch = Patch::Merge(json!({"spec": {"taints": [taint]}}));
+    Api::<Node>::all(cx.client.clone()).patch("lost-2", &PatchParams::default(), &patch).await?;
+    as_admin(cx, async |dsjob| {
+        let found = until_found(cx, dsjob, "waits-for-it", "Unreachable").await?;
+        ensure!(found["nodes"] == json!(["lost-2"]), "{found}");
+        ensure!(
+            found["cure"].as_str().is_some_and(|cure| cure.contains("its deadline of 1h")),
+            "{found}"
+        );
+        ensure!(dsjob.ok("status waits-for-it").await?.contains("Unreachable"));
         Ok(())
     })
     .await

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use testbed::simulation::SimPod;
 
 use super::{Dsjob, as_admin};
 use crate::cluster::artifacts;
@@ -12,8 +13,8 @@ use crate::test::{Test, shared_test};
 
 /// A Job with one failed node, and the others done.
 async fn job_with_a_failed_node(cx: &Test, name: &str) -> Result<()> {
-    let job = cx.apply(&exit_code_manifest(name).backoff_limit(0)).await?;
-    let [first, failing, third] = job.pods().await?;
+    let (job, [first, failing, third]) =
+        cx.running(&exit_code_manifest(name).backoff_limit(0)).await?;
     for pod in [&first, &failing, &third] {
         pod.log(format!("hello from {}\n", pod.node().unwrap_or_default()))?;
     }
@@ -97,16 +98,18 @@ async fn status_lists_failed_nodes_first_and_done_ones_too(cx: &Test) -> Result<
 #[apply(shared_test)]
 async fn watched_status_ends_with_the_job(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("watched")).await?;
-    let pods = job.pods().await?;
+    let (_, pods) = cx.running(&exit_code_manifest("watched")).await?;
     as_admin(cx, async |dsjob| {
+        let file = artifacts().join(&cx.namespace).join("watched.txt");
+        let said = || std::fs::read_to_string(&file).unwrap_or_default();
         let work = async {
-            crate::test::settle().await;
+            cx.until("the first line", async || Ok(said().contains("0/3"))).await?;
             exit_well(&pods)
         };
-        let (text, work) = futures::join!(dsjob.ok("status watched -w"), work);
+        let (ended, work) = futures::join!(dsjob.print_to("status watched -w", &file), work);
         work?;
-        let text = text?;
+        let (ended, text) = (ended?, said());
+        ensure!(ended.code == 0, "{ended:?}");
         ensure!(text.contains("Running") && text.contains("0/3"), "{text}");
         ensure!(text.lines().last().is_some_and(|line| line.contains("Completed")), "{text}");
         Ok(())
@@ -118,8 +121,7 @@ async fn watched_status_ends_with_the_job(cx: &Test) -> Result<()> {
 async fn wait_has_an_exit_code_for_each_end(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     job_with_a_failed_node(cx, "failed").await?;
-    let job = cx.apply(&manifest("deletes-itself")).await?;
-    let pods = job.pods().await?;
+    let (_, pods) = cx.running(&manifest("deletes-itself")).await?;
     as_admin(cx, async |dsjob| {
         let said = dsjob.fails("wait failed", 1).await?;
         ensure!(said.contains("NodesFailed"), "{said}");
@@ -257,6 +259,55 @@ async fn kubectl_completes_commands_names_and_flags_of_the_plugin(cx: &Test) -> 
             let script = dsjob.ok(&format!("completion {shell}")).await?;
             ensure!(script.contains("explain"), "{shell}");
         }
+        Ok(())
+    })
+    .await
+}
+
+#[apply(shared_test)]
+async fn earlier_runs_and_running_ones_have_their_logs(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let (_, [first, failing, third]) = cx.running(&exit_code_manifest("twice")).await?;
+    failing.log("first run\n")?;
+    failing.exit_with(1, "")?;
+    failing.restart()?;
+    failing.log("second run\n")?;
+    as_admin(cx, async |dsjob| {
+        let earlier = async || {
+            let printed = dsjob.run("logs twice --node worker-1 --previous").await?;
+            Ok(printed.stdout == "[worker-1] first run\n")
+        };
+        cx.until("the log of the earlier run", earlier).await?;
+        let current = dsjob.ok("logs twice --node worker-1").await?;
+        ensure!(current == "[worker-1] second run\n", "{current}");
+        let file = artifacts().join(&cx.namespace).join("followed.txt");
+        let said = || std::fs::read_to_string(&file).unwrap_or_default();
+        let work = async {
+            cx.until("the line of before", async || Ok(said().contains("second run"))).await?;
+            failing.log("last words\n")?;
+            exit_well([&first, &failing, &third])
+        };
+        let (ended, work) = futures::join!(dsjob.print_to("logs twice -f", &file), work);
+        work?;
+        ensure!(ended?.code == 0 && said().contains("[worker-1] last words\n"), "{}", said());
+        Ok(())
+    })
+    .await
+}
+
+#[apply(shared_test)]
+async fn check_runs_a_job_on_one_node_and_deletes_it(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    cx.sim().behave(&cx.namespace, |pod: SimPod| async move {
+        // A pod that is gone meanwhile has nothing to do.
+        let _ = pod.exit(0);
+    });
+    as_admin(cx, async |dsjob| {
+        let ended = dsjob.run("check --run-on worker-1").await?;
+        ensure!(ended.stdout.contains("✓ a Job on worker-1 was done after"), "{ended:?}");
+        ensure!(dsjob.run("list").await?.stderr.starts_with("No resources found"));
+        let refused = dsjob.fails("check --image busybox", 1).await?;
+        ensure!(refused.contains("--run-on"), "{refused}");
         Ok(())
     })
     .await

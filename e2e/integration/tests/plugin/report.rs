@@ -78,7 +78,8 @@ impl Browser {
     async fn used(&self, name: &str, page: &str, width: u32) -> Result<Value> {
         let file = self.folder.join(format!("{name}-used.html"));
         std::fs::write(&file, page.replace("</body>", USER))?;
-        let output = self.command(&file, width, 900).arg("--dump-dom").run(&self.logs).await?.text();
+        let output =
+            self.command(&file, width, 900).arg("--dump-dom").run(&self.logs).await?.text();
         let title = output.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>"));
         let title = title.context("a page without a title")?.0;
         let title = title.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
@@ -102,13 +103,14 @@ impl Browser {
     }
 }
 
-/// The report with as many nodes: those that there are, and copies of one that is done.
+/// The report with so many nodes: copies of one that is done are added.
 fn enlarged(page: &str) -> Result<String> {
     let (head, rest) = page.split_once("application/json\">").context("data")?;
     let (data, tail) = rest.split_once("</script>").context("data")?;
     let mut data: Value = serde_json::from_str(data)?;
     let nodes = data["job"]["nodes"].as_array_mut().context("nodes")?;
-    let done = nodes.iter().find(|node| node["state"] == "Done").context("a node that is done")?.clone();
+    let done =
+        nodes.iter().find(|node| node["state"] == "Done").context("a node that is done")?.clone();
     for number in nodes.len()..NODES {
         let mut node = done.clone();
         node["name"] = json!(format!("ip-10-0-{}-{}", number / 256, number % 256));
@@ -123,8 +125,8 @@ fn enlarged(page: &str) -> Result<String> {
 #[apply(shared_test)]
 async fn report_can_be_searched_and_clicked_at_phone_and_desktop_width(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("reported").backoff_limit(0)).await?;
-    let [first, failing, third] = job.pods().await?;
+    let (job, [first, failing, third]) =
+        cx.running(&exit_code_manifest("reported").backoff_limit(0)).await?;
     failing.exit_with(3, "</script><b>no space left</b>\n")?;
     exit_well([&first, &third])?;
     job.until_finished().await?;
@@ -140,10 +142,19 @@ async fn report_can_be_searched_and_clicked_at_phone_and_desktop_width(cx: &Test
             ensure!(seen["squares"] == nodes, "{seen}");
             ensure!(seen["first"] == "worker-1 – Failed", "{seen}");
             ensure!(seen["output"] == "</script><b>no space left</b>", "{seen}");
-            ensure!(seen["detail"].as_str().is_some_and(|text| text.contains("exit code 3")), "{seen}");
+            ensure!(
+                seen["detail"].as_str().is_some_and(|text| text.contains("exit code 3")),
+                "{seen}"
+            );
             ensure!(seen["foundCards"] == json!(["worker-1 – Failed"]), "{seen}");
-            ensure!(seen["nothing"].as_str().is_some_and(|text| text.starts_with("0 of")), "{seen}");
-            ensure!(seen["withoutDone"].as_str().is_some_and(|text| text.starts_with("1 of")), "{seen}");
+            ensure!(
+                seen["nothing"].as_str().is_some_and(|text| text.starts_with("0 of")),
+                "{seen}"
+            );
+            ensure!(
+                seen["withoutDone"].as_str().is_some_and(|text| text.starts_with("1 of")),
+                "{seen}"
+            );
             ensure!(seen["slowest"].as_f64().is_some_and(|millis| millis < 1_000.0), "{seen}");
             browser.picture(&format!("report-{name}-light"), &page, width, false).await?;
             browser.picture(&format!("report-{name}-dark"), &page, width, true).await?;

@@ -45,8 +45,8 @@ async fn each_command_names_the_right_that_its_user_lacks(cx: &Test) -> Result<(
 #[apply(shared_test)]
 async fn viewer_of_jobs_sees_what_the_status_says_and_what_is_missing(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("seen").backoff_limit(0)).await?;
-    let [first, failing, third] = job.pods().await?;
+    let (job, [first, failing, third]) =
+        cx.running(&exit_code_manifest("seen").backoff_limit(0)).await?;
     failing.exit_with(1, "broken\n")?;
     exit_well([&first, &third])?;
     job.until_finished().await?;

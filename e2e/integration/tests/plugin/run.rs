@@ -1,13 +1,13 @@
 //! `kubectl dsjob run`: a Job in one line, its output, its exit code.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use api::job::Job;
 use testbed::simulation::SimPod;
 
 use super::as_admin;
-use crate::cluster::NODES;
+use crate::cluster::{NODES, artifacts};
 use crate::test::{Test, shared_test};
 
 /// Lets each pod of the test say something and exit, with this code on worker-1.
@@ -144,6 +144,45 @@ async fn dry_runs_print_the_manifest_and_make_nothing(cx: &Test) -> Result<()> {
         dsjob.ok("run twice --image busybox -- true").await?;
         let refused = dsjob.fails("run twice --image busybox -- true", 1).await?;
         ensure!(refused.contains("already exists"), "{refused}");
+        Ok(())
+    })
+    .await
+}
+
+/// The most time between a line of a pod and the same line on standard output.
+const PROMPT: Duration = Duration::from_millis(300);
+
+#[apply(shared_test)]
+async fn line_of_a_pod_is_printed_within_300_ms(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let file = artifacts().join(&cx.namespace).join("prompt.txt");
+    as_admin(cx, async |dsjob| {
+        let delays = async {
+            let mut delays = Vec::new();
+            for node in NODES {
+                let running = cx.sim().wait_for(&cx.namespace, "pod", |pod| {
+                    pod.node().as_deref() == Some(node) && pod.is_running()
+                });
+                let pod = running.await?;
+                pod.until_log_requests(1).await?;
+                let spoken = Instant::now();
+                pod.log(format!("word of {node}\n"))?;
+                let word = format!("[{node}] word of {node}");
+                while !std::fs::read_to_string(&file).unwrap_or_default().contains(&word) {
+                    ensure!(spoken.elapsed() < Duration::from_secs(60), "{word} is not printed");
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                delays.push(spoken.elapsed());
+                pod.exit(0)?;
+            }
+            Ok(delays)
+        };
+        let line = "run prompt --image busybox --follow -- work";
+        let (ended, delays) = futures::join!(dsjob.print_to(line, &file), delays);
+        let delays = delays?;
+        ensure!(ended?.code == 0);
+        // Other tests keep the machine busy.
+        ensure!(delays.iter().min().is_some_and(|delay| *delay < PROMPT), "{delays:?}");
         Ok(())
     })
     .await

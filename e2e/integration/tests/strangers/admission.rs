@@ -64,8 +64,7 @@ async fn what_admission_adds_stays_and_makes_no_hot_loop(cx: &Test) -> Result<()
     let expression = format!("Object{{spec: Object.spec{{template: {added}}}}}");
     let apply = json!({"expression": expression});
     mutate(cx, json!({"patchType": "ApplyConfiguration", "applyConfiguration": apply})).await?;
-    let job = cx.apply(&exit_code_manifest("mutated")).await?;
-    let old = job.pods().await?;
+    let (job, old) = cx.running(&exit_code_manifest("mutated")).await?;
     let now = template(&job.daemon_set().await?);
     ensure!(now["spec"]["containers"].as_array().is_some_and(|all| all.len() == 2), "{now}");
     let image = json!({"name": "job-container", "image": "example.org/other:1"});

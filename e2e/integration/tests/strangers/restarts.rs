@@ -3,12 +3,9 @@
 use super::*;
 
 #[apply(shared_test)]
-async fn operator_that_starts_anew_adopts_a_daemon_set_that_nobody_has_edited(
-    cx: &Test,
-) -> Result<()> {
+async fn operator_that_starts_anew_adopts_an_unedited_daemon_set(cx: &Test) -> Result<()> {
     let (operator, _terminator) = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("adopted")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&exit_code_manifest("adopted")).await?;
     pods[0].exit(0)?;
     job.until_completed("1/3").await?;
     operator.end().await?;
@@ -23,8 +20,7 @@ async fn operator_that_starts_anew_adopts_a_daemon_set_that_nobody_has_edited(
 #[apply(shared_test)]
 async fn pods_of_an_equal_template_count_for_an_operator_that_starts_anew(cx: &Test) -> Result<()> {
     let (operator, _terminator) = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("equal-again")).await?;
-    let pods = job.pods().await?;
+    let (job, pods) = cx.running(&exit_code_manifest("equal-again")).await?;
     operator.kill();
     // While the DaemonSet controller replaces nothing, for `OnDelete`.
     let strategy = json!({"type": "OnDelete", "rollingUpdate": null});

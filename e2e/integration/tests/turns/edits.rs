@@ -7,6 +7,7 @@ use harness::job_handle::{describe, status};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
+use testbed::simulation::Hold;
 
 use super::places::Places;
 use super::{gated, in_turn, patch, the_one_at_work, until_at_work};
@@ -86,14 +87,15 @@ async fn work_that_is_edited_waits_for_the_work_before_it(cx: &Test) -> Result<(
     let places = Places::watch(cx).await?;
     let job = cx.apply(&in_turn("edited-work", 1)).await?;
     let old = the_one_at_work(cx, &job, &[]).await?;
-    cx.sim().hold(testbed::simulation::Hold::Stop, &cx.namespace, NODES[0]);
+    let node = old.node().context("a node")?;
+    cx.sim().hold(Hold::Stop, &cx.namespace, &node);
     cx.apply(&in_turn("edited-work", 1).command(["new"])).await?;
     let is_new = async || Ok(gated(&job).await?.len() == 2);
     cx.until("pods of the new work", is_new).await?;
     settle().await;
     // The pod of the old work still runs on its node, and holds the only place.
     ensure!(places.most() == 1 && places.started() == 1, "{places:?}");
-    cx.sim().release(testbed::simulation::Hold::Stop, &cx.namespace, NODES[0]);
+    cx.sim().release(Hold::Stop, &cx.namespace, &node);
     let mut done = vec![old];
     for _ in NODES {
         let next = the_one_at_work(cx, &job, &done).await?;
@@ -108,8 +110,7 @@ async fn work_that_is_edited_waits_for_the_work_before_it(cx: &Test) -> Result<(
 #[apply(shared_test)]
 async fn fields_that_come_too_late_are_told_and_count_from_the_next_work(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("late")).await?;
-    let first = job.pods().await?;
+    let (job, first) = cx.running(&exit_code_manifest("late")).await?;
     patch(&job, json!({"parallelism": 1})).await?;
     let told = |job: &api::job::Job| {
         let conditions = status(job).conditions;

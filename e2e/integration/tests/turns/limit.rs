@@ -10,7 +10,7 @@ use testbed::simulated_work::{Distribution, End, Work};
 use testbed::simulation::NodeSpec;
 
 use super::places::Places;
-use super::{gated, in_turn, patch, until_at_work};
+use super::{apply_in_order, gated, in_turn, patch, until_at_work};
 use crate::cluster::NODES;
 use crate::job::exit_code_manifest;
 use crate::test::{Test, alone_test, shared_test};
@@ -20,13 +20,10 @@ const MORE_NODES: usize = 9;
 
 #[apply(alone_test)]
 async fn limit_is_reached_and_never_exceeded_as_a_number_and_per_cent(cx: &Test) -> Result<()> {
-    let more = (1..=MORE_NODES).map(|number| NodeSpec::linux(&format!("turn-{number}")));
+    let more = (1..=MORE_NODES).map(|number| NodeSpec::linux(format!("turn-{number}")));
     cx.sim().add_nodes(more.collect()).await?;
-    let times = Distribution {
-        mean: Duration::from_millis(30),
-        cap: Duration::from_millis(100),
-        seed: 1,
-    };
+    let times =
+        Distribution { mean: Duration::from_millis(30), cap: Duration::from_millis(100), seed: 1 };
     Work::new(times, |_| End::Exit(0)).assign(cx.sim(), &cx.namespace);
     let _processes = cx.both().await?;
     let places = Places::watch(cx).await?;
@@ -57,7 +54,7 @@ async fn limit_is_reached_and_never_exceeded_as_a_number_and_per_cent(cx: &Test)
 #[apply(shared_test)]
 async fn limit_that_is_edited_counts_from_then_on_and_stops_nobody(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let job = cx.apply(&in_turn("edited", 1)).await?;
+    let job = apply_in_order(cx, in_turn("edited", 0), 1).await?;
     until_at_work(&job, 1, 2).await?;
     patch(&job, json!({"parallelism": 2})).await?;
     until_at_work(&job, 2, 1).await?;
@@ -81,8 +78,8 @@ async fn place_is_free_only_after_the_seconds_for_which_a_node_must_be_ready(
     cx: &Test,
 ) -> Result<()> {
     let _processes = cx.both().await?;
-    let manifest = in_turn("baked", 1).set(|spec| spec.min_ready_seconds = Some(3600));
-    let job = cx.apply(&manifest).await?;
+    let manifest = in_turn("baked", 0).set(|spec| spec.min_ready_seconds = Some(3600));
+    let job = apply_in_order(cx, manifest, 1).await?;
     job.pod(NODES[0]).await?.exit(0)?;
     job.until_completed("1/3").await?;
     until_at_work(&job, 0, 2).await?;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use testbed::control_plane::Request;
 
 use super::places::Places;
-use super::{gated, in_turn, patch, until_at_work};
+use super::{apply_in_order, gated, in_turn, patch, until_at_work};
 use crate::admission::{delete_policy, scope};
 use crate::cluster::NODES;
 use crate::job::{condition, exit_code_manifest};
@@ -73,7 +73,7 @@ async fn without_the_right_nothing_starts_the_job_says_so_and_goes_on_once_it_is
     let operator = cx.operator_as("without").await?;
     let _terminator = cx.terminator().await?;
     let places = Places::watch(cx).await?;
-    let job = cx.apply(&in_turn("refused", 2)).await?;
+    let job = apply_in_order(cx, in_turn("refused", 0), 2).await?;
     let is_told = |job: &api::job::Job| {
         condition(job, WAITING).is_some_and(|waiting| waiting.reason == "ReleaseRefused")
     };
@@ -160,7 +160,7 @@ async fn job_without_turns_sends_what_it_sent_before_there_were_any(cx: &Test) -
 #[apply(shared_test)]
 async fn job_in_turns_sends_one_release_a_node_and_no_doubled_one(cx: &Test) -> Result<()> {
     let (operator, _terminator) = cx.both().await?;
-    let job = cx.apply(&in_turn("counted", 1)).await?;
+    let job = apply_in_order(cx, in_turn("counted", 0), 1).await?;
     for node in NODES {
         job.pod(node).await?.exit(0)?;
     }

@@ -22,8 +22,7 @@ const CONTAINERS: [&str; 2] = ["operator", "terminator"];
 /// The kill with which the first work is released. Before that pods are created.
 const FIRST_RELEASE: usize = 6;
 
-/// The longest time from a release to a kill. In the middle of it the work is done, and the word of it is on
-/// its way.
+/// The longest time from a release to a kill: the word is on its way then.
 const LONGEST_WAY: Duration = Duration::from_millis(600);
 
 /// Kills both containers of our pod while four Jobs are created, work, complete, and go. The pod is replaced

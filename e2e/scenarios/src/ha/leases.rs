@@ -53,8 +53,7 @@ impl<'a> Leases<'a> {
         Self { env, api, seen, _watch: AbortOnDropHandle::new(watch) }
     }
 
-    /// Waits until both Leases are renewed, none by one of these, and returns by whom. One that is
-    /// merely there may be of replicas that are gone.
+    /// Waits until both Leases are renewed by none of these, and returns by whom.
     pub(crate) async fn until_led(&self, not: &Leaders) -> Result<Leaders> {
         let expected = format!("others leading than {not:?}");
         let config = watcher::Config::default();

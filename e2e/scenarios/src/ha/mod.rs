@@ -60,9 +60,7 @@ pub(crate) async fn killed_leaders_are_replaced(env: &ScenarioEnv<'_>) -> Result
     leases.verify()
 }
 
-/// The plain install with a second replica by `kubectl scale` alone.
-///
-/// One of the two works, and hands over when it ends.
+/// The plain install with a second replica: one works, and hands over when it ends.
 pub(crate) async fn scaled_install_has_one_leader(env: &ScenarioEnv<'_>) -> Result<()> {
     let result = scaled(env).await;
     result.and(install::redeploy(env.cx).await)

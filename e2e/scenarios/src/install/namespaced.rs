@@ -20,8 +20,7 @@ const JOB: &str = "done";
 /// The Job elsewhere.
 const LEFT_ALONE: &str = "left-alone";
 
-/// Jobs of the namespace that it is installed in are done, others are left alone, and it has no rights
-/// but to do so.
+/// Jobs of its namespace are done, others left alone; it has no other rights.
 pub(crate) async fn keeps_to_its_namespace(env: &ScenarioEnv<'_>) -> Result<()> {
     let elsewhere = format!("{}-elsewhere", env.namespace());
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;

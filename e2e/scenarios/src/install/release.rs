@@ -1,4 +1,6 @@
-//! Installs of what `cargo xtask release` makes, and the time that they take to the first Job that is done.
+//! Installs of what `cargo xtask release` makes.
+//!
+//! They measure the time to the first Job that is done.
 
 use std::time::{Duration, Instant};
 
@@ -20,13 +22,17 @@ const HELLO: &str = "deploy/samples/hello.yaml";
 /// Name of the release of the chart, and so of the Deployment.
 const NAME: &str = "daemonset-job";
 
-/// How long it may take from the first command to the first Job that is done, with the images present.
+/// Longest time from the first command to the first Job that is done.
+///
+/// The images are on the nodes before.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// How long helm may wait for anything.
 const HELM_LIMIT: &str = "--timeout=3m";
 
-/// The three commands of the README lead to a Job that is done, with images by their digests.
+/// The commands of the README lead to a Job that is done.
+///
+/// The manifests name the images by their digests.
 pub(crate) async fn by_manifests(env: &ScenarioEnv<'_>) -> Result<()> {
     let release = release(env)?;
     let manifest = release.folder.join("install.yaml").display().to_string();
@@ -44,7 +50,7 @@ pub(crate) async fn by_manifests(env: &ScenarioEnv<'_>) -> Result<()> {
     work.await.and(install::redeploy(env.cx).await)
 }
 
-/// The chart is installed, tested, upgraded, rolled back and uninstalled; Jobs stay.
+/// Jobs outlive install, test, upgrade, rollback and uninstall of the chart.
 pub(crate) async fn by_chart(env: &ScenarioEnv<'_>) -> Result<()> {
     let release = release(env)?;
     let helm = Helm { env, release, home: tempfile::tempdir().context("no temporary folder")? };
@@ -111,7 +117,9 @@ fn in_time(env: &ScenarioEnv<'_>, command: &str, taken: Duration) -> Result<()> 
     Ok(())
 }
 
-/// Sees that the Deployment names the images by digest, that of idle pods included, and runs them.
+/// Sees that the Deployment names the images by digest.
+///
+/// That of idle pods is one of them.
 async fn images_are_those_of(env: &ScenarioEnv<'_>, release: &Release) -> Result<()> {
     let deployments: Api<Deployment> =
         Api::namespaced(env.cx.client.clone(), &env.cx.deployed.namespace);

@@ -59,8 +59,7 @@ impl Drop for Counter {
     }
 }
 
-/// Runs as many small Jobs at once as it takes for a process to settle, and waits until they are gone;
-/// their pods may still be leaving.
+/// Runs as many small Jobs as it takes for a process to settle.
 pub async fn the_first(client: &Client, wait: &Waiter<'_>) -> Result<()> {
     remove(client, wait).await?;
     let mut namespace = Namespace::default();

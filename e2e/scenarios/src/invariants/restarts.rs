@@ -3,8 +3,7 @@
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 use kube::ResourceExt as _;
 
-/// The exit codes of a process that was asked to end or was killed, and that of a container whose node
-/// went down.
+/// The exit codes of what was asked to end, was killed, or lost its node.
 const BY_OTHERS: [i32; 4] = [0, 128 + 15, 128 + 9, 255];
 
 /// The containers of these pods that ended without anybody's doing, with how.

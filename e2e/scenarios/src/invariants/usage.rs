@@ -9,8 +9,7 @@ use serde::Serialize;
 use harness::process::LogDir;
 use testbed::kind::{Cluster, Node};
 
-/// Prints `name pid start memory descriptors connections` for each process of these names. Memory is in
-/// KiB; a connection is a TCP socket of the process that is established.
+/// Prints `name pid start memory(KiB) descriptors connections` of these processes.
 const SCRIPT: &str = r#"
 for process in /proc/[0-9]*; do
     read -r name 2>/dev/null <"$process/comm" || continue

@@ -1,15 +1,19 @@
 //! Work that a kubelet cannot begin: the status of the Job has the kubelet's own words.
 
 use anyhow::{Result, ensure};
-use api::job::NodeState;
+use api::job::{NodeState, NodeStatus};
 use harness::images::BUSYBOX;
 use harness::job_builder::JobBuilder;
-use harness::job_handle::{describe, status};
+use harness::job_handle::{describe, finished, status};
 use serde_json::{Value, json};
 
 use crate::support::env::ScenarioEnv;
 
-/// Preparations that fail, and rejections of pods, are failed runs. What the kubelet says only in events is quoted.
+/// Its registry does not exist: <https://www.rfc-editor.org/rfc/rfc6761#section-6.4>.
+const IMAGE: &str = "registry.invalid/none:1";
+
+/// Preparations that fail, and rejections of pods, are failed runs. What is missing is waited for,
+/// in the kubelet's words, even if these are only in events.
 pub(crate) async fn by_the_kubelets_words(env: &ScenarioEnv<'_>) -> Result<()> {
     let script = "echo no disk here >&2; exit 7";
     let prepare = json!({
@@ -28,6 +32,8 @@ pub(crate) async fn by_the_kubelets_words(env: &ScenarioEnv<'_>) -> Result<()> {
     for (name, spec) in jobs {
         env.apply(&unfinished(name, spec)).await?;
     }
+    let pullable = unfinished("image", json!({}));
+    env.apply(&pullable.clone().image(IMAGE)).await?;
     for (name, text) in [("preparation", "no disk here"), ("rejected", "SysctlForbidden")] {
         let failed = env.job(name).until_finished().await?;
         let nodes = status(&failed).nodes;
@@ -38,17 +44,27 @@ pub(crate) async fn by_the_kubelets_words(env: &ScenarioEnv<'_>) -> Result<()> {
             ensure!(node.state == NodeState::Failed && is_told, "{name}: {node:?}");
         }
     }
-    let is_told = |message: &Option<String>| {
-        message.as_ref().is_some_and(|it| it.contains(r#"configmap "missing" not found"#))
-    };
-    let mounts = env.job("mounts");
-    mounts
-        .until("every node with the reason", |job| {
+    for (name, texts) in [
+        ("mounts", &[r#"configmap "missing" not found"#][..]),
+        ("image", &["ErrImagePull", "ImagePullBackOff"]),
+    ] {
+        let is_told = |node: &NodeStatus| {
+            let message = node.message.as_deref().unwrap_or_default();
+            let waits = node.state == NodeState::Pending && node.restarts == 0;
+            waits && texts.iter().any(|text| message.contains(text))
+        };
+        let job = env.job(name);
+        job.until("every node with the reason", |job| {
             let nodes = status(job).nodes;
-            nodes.len() == env.nodes.len() && nodes.iter().all(|node| is_told(&node.message))
+            nodes.len() == env.nodes.len() && nodes.iter().all(is_told)
         })
         .await?;
-    ensure!(status(&mounts.get().await?).failed == 0, "a mount that is missing is waited for");
+        env.settle().await;
+        let now = job.get().await?;
+        let waits = finished(&now).is_none() && status(&now).failed == 0;
+        ensure!(waits, "what is missing is waited for: {}", describe(&now));
+    }
+    env.job("image").until_deleted(env.apply(&pullable)).await?;
     Ok(())
 }
 

@@ -28,8 +28,7 @@ const TARGET: &str = "/tmp/foo";
 /// lost [`TARGET`] too; this file beside it shows the difference.
 const CANARY: &str = "/tmp/daemonset-job-canary";
 
-/// How long the whole scenario may take. The slowest part is the kubelet, which may take a good ten
-/// seconds to remove a pod and twice that on a busy machine.
+/// How long the whole may take. A busy kubelet takes twenty seconds for a pod.
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// What was measured.

@@ -6,8 +6,7 @@ use crate::support::env::ScenarioEnv;
 
 const JOB: &str = "says-odd-things";
 
-/// Bytes of all values stand around words that are not the word, and then around the word, in a line
-/// that has neither a beginning nor an end of its own.
+/// Bytes of all values around it neither make nor hide a word.
 pub(crate) async fn binary_noise_hides_no_word(env: &ScenarioEnv<'_>) -> Result<()> {
     is_done_by_the_last_word(
         env,
@@ -54,8 +53,7 @@ pub(crate) async fn word_in_two_writes_is_one_word(env: &ScenarioEnv<'_>) -> Res
     .await
 }
 
-/// `script` removes the file `silent` when it has said what must not count, and says the word when
-/// `go` is there.
+/// `script` removes `silent` after what must not count; the word follows `go`.
 async fn is_done_by_the_last_word(env: &ScenarioEnv<'_>, script: &str) -> Result<()> {
     let script = format!("trap 'exit 0' TERM\n{script}\nwhile :; do sleep 1; done");
     env.touch(&env.nodes, "silent").await?;

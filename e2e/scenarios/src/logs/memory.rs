@@ -6,8 +6,7 @@ use testbed::kind::Node;
 
 use crate::support::env::ScenarioEnv;
 
-/// How far the memory may rise over its level before: enough for the buffers of a few dozen
-/// connections, and little beside the logs that the scenarios send through.
+/// How far the memory may rise: enough for a few dozen connections' buffers.
 const RISE: u64 = 8 * 1024;
 
 /// Prints `pid level peak`, in KiB, of the process of the name `$1`. With `reset` as `$2` the peak is

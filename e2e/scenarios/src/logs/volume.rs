@@ -7,8 +7,7 @@ use crate::support::env::ScenarioEnv;
 
 const JOB: &str = "says-much";
 
-/// 200 MB in 20 parts. Kubelets look for logs of more than 10 MiB every ten seconds, and rotate them:
-/// this one at least twice while it is followed.
+/// 200 MB in 20 parts, rotated at least twice while they are followed.
 pub(crate) async fn word_is_found_after_200_mb_that_rotate(env: &ScenarioEnv<'_>) -> Result<()> {
     let script = r#"
         for part in $(seq 20); do

@@ -14,8 +14,7 @@ const JOB: &str = "everywhere";
 /// The key of the taints.
 const TAINT: &str = "e2e.daemonset.darkowlzz.space/kept-free";
 
-/// Cordoned and tainted nodes run a Job as all others do, and lifting that while it runs, or beginning
-/// it, changes nothing. Pods of other Jobs tolerate it as well.
+/// Cordoned and tainted nodes run a Job as others do; changing that changes nothing.
 pub(crate) async fn run_a_job_too(env: &ScenarioEnv<'_>) -> Result<()> {
     // An interrupted run may have left some.
     open_all(env).await?;

@@ -2,5 +2,4 @@
 
 pub(crate) mod kept_free;
 pub(crate) mod lost;
-pub(crate) mod missing_image;
 pub(crate) mod sandboxes;

@@ -41,9 +41,7 @@ pub(crate) async fn stopped(env: &ScenarioEnv<'_>) -> Result<()> {
     work.until_gone(&all).await
 }
 
-/// Their own processes die, so that the kubelet asks what runs in them to end.
-///
-/// What ends with 0 then is not done.
+/// Their own processes die: what then ends with 0 is not done.
 pub(crate) async fn dead(env: &ScenarioEnv<'_>) -> Result<()> {
     let work = Work::start_that_ends_with(env, 0).await?;
     let (node, _) = env.special_node()?;
@@ -94,9 +92,7 @@ pub(crate) async fn failed_before(env: &ScenarioEnv<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Waits until a container of each Job runs on the node that is none of these.
-///
-/// If there are none yet, it must be the second.
+/// Waits until another container of each Job runs on the node, at least its second.
 async fn until_second_run(
     env: &ScenarioEnv<'_>,
     node: &Node,

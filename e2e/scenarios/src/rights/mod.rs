@@ -49,8 +49,7 @@ const NEVER: [[&str; 3]; 9] = [
     ["create", "clusterrolebindings.rbac.authorization.k8s.io", ""],
 ];
 
-/// The service account may do what the lists beside this file say, in any namespace and in its own, and no
-/// more; a Secret is kept from it when it asks for one.
+/// The service account may do what the lists beside this file say, and no more.
 pub(crate) async fn are_those_that_are_listed(env: &ScenarioEnv<'_>) -> Result<()> {
     let ours = &env.cx.deployed.namespace;
     let allowed = |namespace: &str| match namespace == ours {
@@ -60,8 +59,7 @@ pub(crate) async fn are_those_that_are_listed(env: &ScenarioEnv<'_>) -> Result<(
     are_listed(env, env.cx.deployed, allowed).await
 }
 
-/// Installed for its own namespace, it may do there what it otherwise may do everywhere, but for what it then
-/// does not ask: what other namespaces allow.
+/// In one namespace it may do what it otherwise may everywhere, but read namespaces.
 pub(crate) async fn of_one_namespace(env: &ScenarioEnv<'_>, deployed: &Deployed) -> Result<()> {
     let here = ALLOWED.lines().filter(|rule| !rule.starts_with("namespaces "));
     let here = here.chain([LEASES_WITHOUT_NAMES]).collect::<Vec<_>>().join("\n");
@@ -165,8 +163,7 @@ async fn ask(env: &ScenarioEnv<'_>, args: &[&str], user: &str, namespace: &str) 
     }
 }
 
-/// The rules of `actual` that are not everyone's, against those that are listed; nothing if they are the
-/// same.
+/// How `actual`, less the rights of everyone, differs from what is listed.
 fn difference(listed: &str, actual: &str, everyone: &str) -> String {
     let everyone = normalized(everyone);
     let listed = normalized(listed);

@@ -10,6 +10,7 @@ use harness::job_builder::JobBuilder;
 use harness::job_handle::{condition, describe, find_node, status};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt as _;
 use testbed::faults::{self, Fault, kill};
 use testbed::kind::Node;
 
@@ -22,8 +23,8 @@ const JOB: &str = "in-turn";
 /// The label by which a node is known to a selector.
 const HOSTNAME: &str = "kubernetes.io/hostname";
 
-/// Time for which the operator may run before it is killed again.
-const LIFE: Duration = Duration::from_secs(1);
+/// The longest time from a write of the status to the kill of the operator. Releases follow at once.
+const LONGEST_LIFE: Duration = Duration::from_millis(600);
 
 /// The window of [`open_only_in_windows`] is open at the beginning of each minute.
 const OPEN: Duration = Duration::from_secs(10);
@@ -225,18 +226,21 @@ async fn worker_without_ours<'a>(env: &'a ScenarioEnv<'_>) -> Result<&'a Node> {
     workers.next().context("our own pod is on every worker: give the cluster three nodes")
 }
 
-/// Kills the operator whenever it has run for a moment, until `work` is over.
+/// Kills the operator soon after each status that it writes, until `work` is over.
 ///
-/// The pod is replaced after every second kill: the kubelet would keep the third one waiting.
+/// Another one leads when the lease of the one before has expired. The pod is replaced after every second kill: the
+/// kubelet would keep the third one waiting.
 async fn while_the_operator_is_killed<T>(
     env: &ScenarioEnv<'_>,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     let kills = async {
-        let mut killed = BTreeSet::new();
+        let (mut killed, mut seen) = (BTreeSet::new(), None);
         for number in 0_u32.. {
+            let is_new = |job: &Job| job.status.is_some() && job.resource_version() != seen;
+            seen = env.job(JOB).until("another status", is_new).await?.resource_version();
+            tokio::time::sleep(LONGEST_LIFE * (number % 4) / 3).await;
             let pod = until_running(env, &killed).await?;
-            tokio::time::sleep(LIFE).await;
             kill::containers(env.cx.cluster, &pod, &["operator"]).await?;
             killed.insert(kill::container_id(&pod, "operator")?.to_owned());
             if number % 2 == 1 {

@@ -44,8 +44,7 @@ pub(super) fn names_of_this_checkout() -> String {
 /// The folders with a record of a cluster.
 pub(super) fn recorded() -> Result<Vec<(PathBuf, Record)>> {
     let mut recorded = Vec::new();
-    for entry in if_there(fs_err::read_dir(runs()))?.into_iter().flatten() {
-        let folder = entry?.path();
+    for folder in if_there(paths::entries(runs()))?.unwrap_or_default() {
         if folder.is_dir()
             && let Some(record) = Record::load(&folder)?
         {

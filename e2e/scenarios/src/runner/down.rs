@@ -14,9 +14,7 @@ use super::cluster_lifecycle::{LOCK, folder_that_stays, recorded};
 use super::context::Context;
 use super::folder::logs_of;
 
-/// Deletes the cluster of this name, or every one with a record under `target/e2e/`.
-///
-/// None that a process uses is deleted.
+/// Deletes the cluster of this name, or all under `target/e2e/` that are not in use.
 pub(super) async fn down(cluster: Option<&str>, cx: &Context) -> Result<Verdict> {
     let only = cluster.map(|name| folder_that_stays(Some(name)));
     let logs = logs_of("e2e-down")?;

@@ -62,8 +62,7 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Collects what a scenario that has just failed concerns: its own namespaces and these. Returns the
-    /// folder, in which something may be missing.
+    /// Collects what a scenario that has just failed concerns, and returns the folder.
     pub(super) async fn collect_scenario(
         &self,
         label: &str,

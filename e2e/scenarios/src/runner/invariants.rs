@@ -20,8 +20,7 @@ use super::selection::MAIN_JOB;
 /// The processes of ours.
 const PROCESSES: [&str; 2] = ["operator", "terminator"];
 
-/// How long the cluster may take to be as it was. Nodes that came back last get ready within seconds, and
-/// namespaces go within as many when their pods have ended.
+/// How long the cluster may take to be as it was, once all has ended.
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// How long connections that nobody uses may stay open: the client keeps them for 90 s.

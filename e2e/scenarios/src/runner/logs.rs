@@ -18,8 +18,7 @@ const SHOWN: [&str; 2] = ["operator", "terminator"];
 /// How many lines of each are shown.
 const LINES: usize = 100;
 
-/// Collects the logs of the cluster that stays and shows those of our processes; without such a cluster
-/// shows what the last run collected.
+/// Shows our processes' logs, of the cluster that stays or as they were collected.
 pub(super) async fn run(options: &Options) -> Result<Verdict> {
     let logs = logs_of("e2e-logs")?;
     let folder = match Cluster::recorded(&folder_that_stays(options.cluster.as_deref()), &logs)? {
@@ -52,26 +51,21 @@ pub(super) async fn run(options: &Options) -> Result<Verdict> {
 
 /// The folder of the last run that wrote a report.
 fn last_run() -> Result<PathBuf> {
-    let folders = std::fs::read_dir(runs()).into_iter().flatten();
-    let runs = folders.filter_map(|entry| Some(entry.ok()?.path()));
-    runs.filter(|folder| folder.join(JSON).exists())
-        .max()
+    let mut runs = paths::entries(runs()).unwrap_or_default().into_iter();
+    runs.rfind(|folder| folder.join(JSON).exists())
         .context("no cluster stays, and no run has written a report: `cargo xtask e2e run` does")
 }
 
 /// The logs of these containers, wherever they lie in the folder.
 fn log_files(folder: &Path, containers: &[&str]) -> Result<Vec<PathBuf>> {
-    let entries = fs_err::read_dir(folder)?;
     let mut files = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
+    for path in paths::entries(folder)? {
         if path.is_dir() {
             files.extend(log_files(&path, containers)?);
         } else if is_log_of(&path, containers) {
             files.push(path);
         }
     }
-    files.sort();
     Ok(files)
 }
 

@@ -12,53 +12,60 @@ use testbed::kind::Provider;
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Options {
     /// Number of nodes: one control plane, the rest workers.
-    #[arg(long, global = true, default_value_t = 3, value_name = "N", value_parser = parse_nodes)]
+    #[arg(long, global = true, help_heading = "Cluster", default_value_t = 3, value_name = "N", value_parser = parse_nodes)]
     pub(super) nodes: usize,
 
     /// Minor version of Kubernetes, for example 1.33. Default: the newest that kind has an image of, or (offline)
     /// the newest that is built here.
-    #[arg(long, global = true, value_name = "MINOR", value_parser = images::parse_minor)]
+    #[arg(long, global = true, help_heading = "Cluster", value_name = "MINOR", value_parser = images::parse_minor)]
     pub(super) kubernetes: Option<String>,
 
     /// Node image to use, instead of kind's or (offline) one built here.
-    #[arg(long, global = true, value_name = "REF", conflicts_with = "kubernetes")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Cluster",
+        value_name = "REF",
+        conflicts_with = "kubernetes"
+    )]
     pub(super) node_image: Option<String>,
 
     /// What runs the nodes: docker or podman. Images are built by Docker either way.
-    #[arg(long, global = true, default_value_t, value_name = "NAME")]
+    #[arg(long, global = true, help_heading = "Cluster", default_value_t, value_name = "NAME")]
     pub(super) provider: Provider,
 
     /// When to keep the cluster after the run.
-    #[arg(long, global = true, value_enum, default_value_t = Keep::Never, value_name = "WHEN")]
+    #[arg(long, global = true, help_heading = "Cluster", value_enum, default_value_t = Keep::Never, value_name = "WHEN")]
     pub(super) keep: Keep,
 
     /// Use the cluster that `up` or an earlier --reuse left, or leave one.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Cluster")]
     pub(super) reuse: bool,
 
     /// How to build the images: release, as users get them, or quick, for a short wait. Default: release for
     /// `run` on a new cluster, otherwise quick.
-    #[arg(long, global = true, value_enum, value_name = "PROFILE")]
+    #[arg(long, global = true, help_heading = "Run", value_enum, value_name = "PROFILE")]
     pub(super) profile: Option<Build>,
 
     /// Which of the clusters that stay `up`, --reuse, `down` and `logs` mean: several can stand side by
     /// side. Without it `down` means all of them.
-    #[arg(long, global = true, value_name = "NAME", value_parser = parse_cluster)]
+    #[arg(long, global = true, help_heading = "Cluster", value_name = "NAME", value_parser = parse_cluster)]
     pub(super) cluster: Option<String>,
 
     /// Run each scenario this often, and report figures over all runs.
-    #[arg(long, global = true, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, global = true, help_heading = "Run", default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) repeat: u32,
 
     /// Folder for the reports and for what is collected at failures, instead of target/e2e/<run>. What
     /// an earlier run left there goes.
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, help_heading = "Run", value_name = "DIR")]
     pub(super) artifacts: Option<PathBuf>,
 
     /// Reports to write: run.json, junit.xml.
     #[arg(
         long,
         global = true,
+        help_heading = "Run",
         value_enum,
         value_delimiter = ',',
         default_value = "json,junit",

@@ -11,8 +11,7 @@ use scenarios::{ALL, Scenario};
 /// The name of the main job among the scenarios.
 pub(super) const MAIN_JOB: &str = "sample-job";
 
-/// How many run at a time unless the user says otherwise. They wait most of the time, for kubelets
-/// that start and remove pods.
+/// How many run at a time by default: most of the time they wait.
 const JOBS: NonZeroUsize = NonZeroUsize::new(6).unwrap();
 
 /// The fewest nodes with which a Job can be done on some and not on others.

@@ -22,8 +22,7 @@ use testbed::kind::Node;
 use crate::support::context::{Context, LABEL_SCENARIO};
 use crate::support::leftovers;
 
-/// How long a scenario may take. Beside a dozen others on two processors, starting a pod takes half
-/// a minute and removing one nearly as long.
+/// How long a scenario may take. On two processors a pod takes half a minute.
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// How long to look for what must not happen. What happens to a Job shows within a second.
@@ -172,8 +171,7 @@ impl<'a> ScenarioEnv<'a> {
         Ok(())
     }
 
-    /// Deletes what is in `deploy/`, as the README says: the Deployment, which is of the namespace, may be gone
-    /// with that before it is its turn.
+    /// Deletes what is in `deploy/`, some of which goes with the namespace before.
     pub(crate) async fn uninstall(&self) -> Result<()> {
         self.kubectl_ours(&["delete", "--ignore-not-found", "--filename", deploy::MANIFESTS]).await
     }

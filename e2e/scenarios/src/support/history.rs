@@ -123,8 +123,7 @@ async fn watch(jobs: Api<Job>, seen: UnboundedSender<Option<Sighting>>) {
     }
 }
 
-/// What must hold for what was seen of a Job that went when it was done on `nodes` nodes, at the times
-/// `proofs`.
+/// What must hold for what was seen of a Job, given when its nodes were done.
 fn verify(life: &[Sighting], nodes: usize, proofs: &[SystemTime]) -> Result<()> {
     let uids: BTreeSet<_> = life.iter().map(|sighting| sighting.job.uid()).collect();
     ensure!(uids.len() == 1, "there was not one Job of the name, but {}: {uids:?}", uids.len());

@@ -23,8 +23,7 @@ pub(crate) async fn until_gone(
     Ok(())
 }
 
-/// Whether an object is of the Job `job`: known by its owner, one of `owners` (UIDs), or by the Job's
-/// name in its labels.
+/// Whether an object is of this Job, by an owner (a UID) or by its labels.
 pub(crate) fn belongs(meta: &ObjectMeta, job: &str, owners: &[String]) -> bool {
     let is_owned = meta.owner_references.iter().flatten().any(|owner| owners.contains(&owner.uid));
     let is_it = meta.uid.as_ref().is_some_and(|uid| owners.contains(uid));

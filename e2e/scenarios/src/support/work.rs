@@ -152,9 +152,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Waits until all Jobs have deleted themselves, and verifies their histories.
-    ///
-    /// Each goes when it is done on these nodes, and breaks no rule on the way.
+    /// Waits until all Jobs, done on these nodes, are gone; verifies their histories.
     pub(crate) async fn until_gone(self, nodes: &[&Node]) -> Result<()> {
         let Self { env, jobs, history } = self;
         env.until_none_of::<Job>().await?;

@@ -1,6 +1,5 @@
 //! The container of a control plane: its files, its ports, and how it is bound to our own life.
 
-use fs_err::File;
 use std::io::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use fs_err::File;
 use harness::paths;
 use serde_json::Value;
 use testcontainers::core::logs::LogFrame;

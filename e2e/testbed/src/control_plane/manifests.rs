@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use harness::paths;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::core::discovery::Scope;
@@ -35,13 +36,11 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
     if path.is_file() {
         return Ok(vec![path.to_owned()]);
     }
-    let entries = fs_err::read_dir(path)?;
-    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    let mut files = paths::entries(path)?;
     files.retain(|file| {
         let extension = file.extension().unwrap_or_default();
         file.is_file() && (extension == "yaml" || extension == "yml")
     });
-    files.sort();
     ensure!(!files.is_empty(), "no YAML file in {}", path.display());
     Ok(files)
 }
@@ -131,10 +130,10 @@ mod tests {
 
     #[test]
     fn the_manifests_use_only_what_every_supported_kubernetes_serves() {
-        let list = harness::paths::workspace().join("hack/served-apis.txt");
+        let list = paths::workspace().join("hack/served-apis.txt");
         let list = std::fs::read_to_string(list).unwrap();
         let served: Vec<&str> = list.lines().filter(|line| !line.starts_with('#')).collect();
-        let files = files(&harness::paths::workspace().join("deploy")).unwrap();
+        let files = files(&paths::workspace().join("deploy")).unwrap();
         assert!(files.len() >= 4, "{files:?}");
         for file in files {
             for object in manifests::objects(&std::fs::read_to_string(&file).unwrap()).unwrap() {

@@ -31,12 +31,10 @@ pub use self::settings::Settings;
 use self::container::Container;
 use self::pki::Pki;
 
-/// How long the API server may take until it is ready. About five seconds on an idle machine; a busy
-/// one with two cores has taken thirty.
+/// How long the API server may take until it is ready: a busy machine takes 30 s.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A running control plane. It ends with this value, or with this process, whichever comes first and
-/// however that happens.
+/// A running control plane. It ends with this value, or with this process.
 pub struct ControlPlane {
     pki: Pki,
     container: Container,
@@ -87,8 +85,7 @@ impl ControlPlane {
         }
     }
 
-    /// Starts the controllers. Call it once all custom resources are defined: the garbage collector
-    /// looks for new kinds only every 30 s.
+    /// Starts the controllers; the collector looks for new kinds only every 30 s.
     pub async fn start_controllers(&self) -> Result<()> {
         self.container.start_controllers().await
     }
@@ -99,8 +96,7 @@ impl ControlPlane {
         manifests::apply(&self.client()?, path).await
     }
 
-    /// Sees by a dry run whether the API server would take objects in the place of what there is, and returns
-    /// the kinds of those that it would not, with why.
+    /// Returns the kinds of objects that the API server would not take, with why.
     pub async fn dry_run(
         &self,
         objects: Vec<DynamicObject>,
@@ -108,15 +104,12 @@ impl ControlPlane {
         Ok(manifests::dry_run(&self.client()?, objects).await)
     }
 
-    /// A client with all rights.
-    ///
-    /// A client belongs to the runtime that it is made in: its connections are served there.
+    /// A client with all rights, for the runtime that it is made in.
     pub fn client(&self) -> Result<Client> {
         Client::try_from(self.config(self.pki.admin.auth_info())?).context("cannot make a client")
     }
 
-    /// A client with the rights of a service account and nothing more, by a token for it. What it
-    /// asks is written down in `requests`.
+    /// A client with a service account's rights; `requests` records what it asks.
     pub async fn service_account_client(
         &self,
         namespace: &str,
@@ -147,8 +140,7 @@ impl ControlPlane {
         Ok(token.to_owned())
     }
 
-    /// A kubeconfig for a process on this machine, with the rights of a service account and nothing
-    /// more. It is good for a day.
+    /// A kubeconfig for a day, with the rights of a service account.
     pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<String> {
         let token = self.service_account_token(namespace, name).await?;
         Ok(self.kubeconfig(&json!({"token": token})))
@@ -218,8 +210,7 @@ impl ControlPlane {
         Ok(config)
     }
 
-    /// What a server needs to be a kubelet to this control plane: it is trusted by the API server,
-    /// and lets nobody in but that.
+    /// What a server needs to be a kubelet: the API server trusts it, and it nobody else.
     pub fn kubelet_tls(&self) -> Result<rustls::ServerConfig> {
         let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = rustls::RootCertStore::empty();

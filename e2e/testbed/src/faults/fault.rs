@@ -24,11 +24,9 @@ const API_SERVER_TIMEOUT: Duration = Duration::from_secs(150);
 pub enum Fault {
     /// Every process of the node stands still. Nothing can be executed in it.
     NodeFrozen,
-    /// The node is switched off. Healed, it boots: `/tmp` and `/run` are empty, its address may be
-    /// another.
+    /// The node is switched off. It boots with an empty `/tmp`, at any address.
     NodeDown,
-    /// Neither do the node and its pods reach the API server, nor the API server the kubelet.
-    /// Connections that were open hang.
+    /// The node and the API server do not reach each other; open connections hang.
     Partition,
     /// There is no API server.
     ApiServerOut,

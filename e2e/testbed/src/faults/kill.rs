@@ -24,9 +24,7 @@ pods=$(crictl --timeout 30s pods --quiet --state ready --namespace "^$1\$")
 test -n "$pods" && crictl --timeout 30s stopp $pods
 "#;
 
-/// Kills their processes, which hold the namespaces of the pods.
-///
-/// What runs in those runs on.
+/// Kills their processes, which hold the namespaces; what runs in those runs on.
 const KILL_SANDBOXES: &str = r#"
 pods=$(crictl --timeout 30s pods --quiet --state ready --namespace "^$1\$")
 test -n "$pods" || exit 1

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use fs_err as fs;
-use harness::paths::if_there;
+use harness::paths::{entries, if_there};
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
@@ -76,8 +76,7 @@ impl fmt::Display for Record {
 
 /// The files of a folder, sorted by number; none if there is no such folder.
 fn paths(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = if_there(fs::read_dir(folder))?.into_iter().flatten();
-    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let mut paths = if_there(entries(folder))?.unwrap_or_default();
     paths.retain(|path| number(path).is_some());
     paths.sort_by_key(|path| number(path));
     Ok(paths)

@@ -17,8 +17,7 @@ use super::node::Node;
 /// How long importing an archive into a node may take.
 const IMPORT_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Where a node keeps note of what it was given: one file an image, holding the image's id. It lives
-/// and dies with the node.
+/// Where a node keeps note of what it was given: a file an image, with its id.
 const NOTES: &str = "/kind/daemonset-job-images";
 
 /// Writes the ids and names of the images that the node both has a note of and still holds.
@@ -132,8 +131,7 @@ async fn lacking(node: &Node, images: &[LocalImage], logs: &LogDir) -> Result<Ve
     Ok(missing.into_iter().cloned().collect())
 }
 
-/// Feeds the archive to the node's containerd, under the names that the cluster uses, and takes a note
-/// of what it holds.
+/// Feeds the archive to the node's containerd, and takes a note of what it holds.
 async fn import(node: &Node, archive: &Path, images: &[&LocalImage], logs: &LogDir) -> Result<()> {
     node.exec(["ctr", "--namespace=k8s.io", "images", "import", "-"])
         .stdin_file(archive)

@@ -212,10 +212,7 @@ impl Cluster {
         load::load(&self.nodes().await?, images, &self.logs).await
     }
 
-    /// Loads an OCI layout into every node; manifests may name the image in it by its digest.
-    ///
-    /// # Errors
-    /// When a node cannot be reached or refuses it.
+    /// Loads an OCI layout into every node; manifests may name the image by its digest.
     pub async fn load_layout(&self, layout: &Path, reference: &str, digest: &str) -> Result<()> {
         load::load_layout(&self.nodes().await?, layout, reference, digest, &self.logs).await
     }

@@ -104,8 +104,7 @@ impl Node {
         }
     }
 
-    /// Waits until a file is gone, and returns when that was, in seconds since 1970 by the clock
-    /// that the node shares with this machine.
+    /// Waits until a file is gone, and returns when that was, in seconds since 1970.
     pub async fn wait_gone(&self, path: &str, deadline: Deadline) -> Result<f64> {
         self.wait(path, "gone", deadline).await
     }

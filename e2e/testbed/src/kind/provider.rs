@@ -58,8 +58,7 @@ impl Provider {
     }
 }
 
-/// The name by which kind asks Podman for an image whose own name tells no registry: Podman itself takes such
-/// for its own.
+/// The name by which kind asks Podman for an image that names no registry.
 fn full_name(image: &str) -> Option<String> {
     let first = image.split_once('/').map_or("", |(first, _)| first);
     let has_registry = first == "localhost" || first.contains(['.', ':']);

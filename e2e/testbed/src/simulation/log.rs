@@ -26,8 +26,7 @@ struct Content {
     cuts: u64,
 }
 
-/// A line, or a part of one: container runtimes write what they have when a line gets long, and mark
-/// it as partial.
+/// A line, or a part of one, as container runtimes write long ones.
 #[derive(Clone, Debug)]
 struct Entry {
     time: Timestamp,
@@ -233,6 +232,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use futures::{FutureExt as _, StreamExt as _};
+    use serde_json::json;
 
     use super::*;
 
@@ -255,35 +255,30 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_read_when_nothing_is_asked_for() {
+    fn as_much_is_read_as_is_asked_for() {
         let log = log(&["one\ntwo\n", "thr", "ee\n"]);
-        assert_eq!(all(&log, serde_json::json!({})), "one\ntwo\nthree\n");
-    }
-
-    #[test]
-    fn tail_counts_lines_from_the_end() {
-        let log = log(&["one\ntwo\nthree\n"]);
-        assert_eq!(all(&log, serde_json::json!({"tailLines": 2})), "two\nthree\n");
-        assert_eq!(all(&log, serde_json::json!({"tailLines": 0})), "");
-        assert_eq!(all(&log, serde_json::json!({"tailLines": 9})), "one\ntwo\nthree\n");
-    }
-
-    #[test]
-    fn limit_cuts_within_a_line() {
-        let log = log(&["one\ntwo\n"]);
-        assert_eq!(all(&log, serde_json::json!({"limitBytes": 6})), "one\ntw");
+        for (query, expected) in [
+            (json!({}), "one\ntwo\nthree\n"),
+            // Parts of lines count, as in the kubelet's own files.
+            (json!({"tailLines": 3}), "two\nthree\n"),
+            (json!({"tailLines": 0}), ""),
+            (json!({"tailLines": 9}), "one\ntwo\nthree\n"),
+            (json!({"limitBytes": 6}), "one\ntw"),
+        ] {
+            assert_eq!(all(&log, query.clone()), expected, "{query}");
+        }
     }
 
     #[test]
     fn entries_at_the_time_itself_are_read_and_older_ones_are_not() {
         let log = log(&["old\n"]);
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(2));
         log.write("new\n".into());
         let since = log.0.borrow().entries[1].time;
-        assert_eq!(all(&log, serde_json::json!({"sinceTime": since})), "new\n");
+        assert_eq!(all(&log, json!({"sinceTime": since})), "new\n");
         let later = since + SignedDuration::from_secs(1);
-        assert_eq!(all(&log, serde_json::json!({"sinceTime": later})), "");
-        assert_eq!(all(&log, serde_json::json!({"sinceSeconds": 60})), "old\nnew\n");
+        assert_eq!(all(&log, json!({"sinceTime": later})), "");
+        assert_eq!(all(&log, json!({"sinceSeconds": 60})), "old\nnew\n");
     }
 
     #[test]
@@ -291,13 +286,13 @@ mod tests {
         let log = log(&["a", "b\n"]);
         let time = format!("{:.9}", log.0.borrow().entries[0].time);
         assert_eq!(time.len(), "2026-01-31T10:00:00.123456789Z".len());
-        assert_eq!(all(&log, serde_json::json!({"timestamps": true})), format!("{time} ab\n"));
+        assert_eq!(all(&log, json!({"timestamps": true})), format!("{time} ab\n"));
     }
 
     #[tokio::test]
     async fn follower_gets_what_comes_and_ends_with_the_log() {
         let log = log(&["one\n"]);
-        let mut stream = Box::pin(log.read(&query(serde_json::json!({"follow": true}))));
+        let mut stream = Box::pin(log.read(&query(json!({"follow": true}))));
         assert_eq!(stream.next().await.expect("a chunk").bytes, "one\n");
         assert!(stream.next().now_or_never().is_none(), "nothing yet");
         log.write("tw".into());
@@ -311,7 +306,7 @@ mod tests {
     #[tokio::test]
     async fn cut_ends_followers_but_not_the_log() {
         let log = log(&["one\n"]);
-        let follow = query(serde_json::json!({"follow": true}));
+        let follow = query(json!({"follow": true}));
         let mut stream = Box::pin(log.read(&follow));
         assert_eq!(stream.next().await.expect("a chunk").bytes, "one\n");
         log.cut();
@@ -334,7 +329,7 @@ mod tests {
     #[tokio::test]
     async fn follower_goes_on_in_the_next_file_only_if_it_has_come_to_the_end() {
         let log = log(&["one\n", "two\n"]);
-        let follow = query(serde_json::json!({"follow": true}));
+        let follow = query(json!({"follow": true}));
         let mut prompt = Box::pin(log.read(&follow));
         assert_eq!(said(&mut prompt).await, "one\ntwo\n");
         let mut slow = Box::pin(log.read(&follow));
@@ -343,7 +338,7 @@ mod tests {
         log.write("three\n".into());
         assert_eq!(said(&mut prompt).await, "three\n");
         assert_eq!(said(&mut slow).await, "two\n", "it waits for the old file");
-        assert_eq!(all(&log, serde_json::json!({})), "three\n");
+        assert_eq!(all(&log, json!({})), "three\n");
         log.rotate();
         log.write("four\n".into());
         assert_eq!(said(&mut prompt).await, "four\n");
@@ -353,7 +348,7 @@ mod tests {
     #[tokio::test]
     async fn follower_that_is_slow_passes_over_files() {
         let log = log(&["one\n"]);
-        let mut stream = Box::pin(log.read(&query(serde_json::json!({"follow": true}))));
+        let mut stream = Box::pin(log.read(&query(json!({"follow": true}))));
         assert_eq!(said(&mut stream).await, "one\n");
         for line in ["two\n", "three\n"] {
             log.rotate();
@@ -368,10 +363,10 @@ mod tests {
         let log = log(&["one\ntwo\n"]);
         log.slow_down(Duration::from_millis(20));
         let began = std::time::Instant::now();
-        let mut stream = Box::pin(log.read(&query(serde_json::json!({"follow": true}))));
+        let mut stream = Box::pin(log.read(&query(json!({"follow": true}))));
         assert_eq!(stream.next().await.expect("a chunk").bytes, "one\n");
         assert_eq!(stream.next().await.expect("a chunk").bytes, "two\n");
         assert!(began.elapsed() >= Duration::from_millis(40));
-        assert_eq!(all(&log, serde_json::json!({})), "one\ntwo\n", "at once");
+        assert_eq!(all(&log, json!({})), "one\ntwo\n", "at once");
     }
 }

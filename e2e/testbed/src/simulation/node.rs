@@ -35,8 +35,7 @@ impl NodeSpec {
         Self { taint: Some((key, effect)), ..self }
     }
 
-    /// Marks the node as `kubectl cordon` does, taint included, as there is no node lifecycle
-    /// controller that would add it.
+    /// Marks the node as `kubectl cordon` does, with the taint of the node lifecycle.
     pub fn cordoned(self) -> Self {
         Self {
             unschedulable: true,
@@ -49,8 +48,7 @@ impl NodeSpec {
         &self.name
     }
 
-    /// The object as a kubelet would register it: with its status, and with the address and the port
-    /// under which the API server asks for logs.
+    /// The object as a kubelet would register it: status, address and port for logs.
     pub(super) fn object(&self, host: &str, port: u16) -> serde_json::Result<Node> {
         let taints: Vec<_> =
             self.taint.iter().map(|(key, effect)| json!({"key": key, "effect": effect})).collect();

@@ -76,8 +76,7 @@ impl SimPod {
         self.0.object.borrow().clone()
     }
 
-    /// Whether its containers have started, its init containers at least, the object says so, and it
-    /// is not being deleted.
+    /// Whether its containers have started, the object says so, and the pod is to stay.
     pub fn is_running(&self) -> bool {
         let object = self.0.object.borrow();
         let status = object.status.as_ref();
@@ -88,10 +87,7 @@ impl SimPod {
         (is_up || initializes) && object.metadata.deletion_timestamp.is_none()
     }
 
-    /// Lets the first container write to its log.
-    ///
-    /// What is written in one call reaches followers as one chunk a line; a line may be written in
-    /// parts.
+    /// Lets the first container write to its log: lines, or parts of them.
     pub fn log(&self, output: impl Into<Bytes>) -> Result<()> {
         let name = self.first_container()?;
         self.log_of(&name, output)
@@ -120,8 +116,7 @@ impl SimPod {
         self.change(|uid, run| run.exit(uid, &name, code, message))
     }
 
-    /// Starts the first container again, after [`SimPod::exit`]. Its log is empty again, and what it
-    /// logged before is the previous container's.
+    /// Starts the first container again, with an empty log, after [`SimPod::exit`].
     pub fn restart(&self) -> Result<()> {
         let name = self.first_container()?;
         self.change(|uid, run| run.restart(uid, &name))
@@ -132,8 +127,7 @@ impl SimPod {
         self.for_each_log(Log::cut);
     }
 
-    /// Rotates the logs of this pod: who comes from now on reads only what is logged from now on. Whoever
-    /// has not come to the end of a log loses his place in it.
+    /// Rotates the logs of this pod. Who has not come to their end loses the place.
     pub fn rotate_logs(&self) {
         self.for_each_log(Log::rotate);
     }

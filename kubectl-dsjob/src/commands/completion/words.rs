@@ -14,7 +14,7 @@ pub(super) enum Proposal {
     Nothing,
 }
 
-/// What may stand for the last word, and the connection that the words before choose.
+/// What may stand for the last word, and the connection that the others choose.
 pub(super) fn propose(root: &Command, words: &[String]) -> (Proposal, Connection) {
     let (last, before) =
         words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));

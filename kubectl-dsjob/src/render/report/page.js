@@ -39,6 +39,7 @@
   }
   const share = (value) => (100 * value) / Math.max(1, job.counts.desired) + "%";
   for (const [name, value] of [["Done", job.counts.done], ["Failed", job.counts.failed], ["Running", job.counts.active]]) {
+    if (!value) continue;
     const part = make("i", undefined, name);
     part.style.width = share(value);
     byId("bar").append(part);

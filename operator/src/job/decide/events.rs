@@ -56,7 +56,9 @@ impl JobEvent {
             Some(Reason::JobSuspended) => (false, "Suspended"),
             Some(Reason::JobResumed) => (false, "Resumed"),
             Some(Reason::PodsStopping) => return None,
-            Some(other) if [conditions::WAITING, conditions::READY].contains(&other.condition()) => {
+            Some(other)
+                if [conditions::WAITING, conditions::READY].contains(&other.condition()) =>
+            {
                 return None;
             }
             _ => (true, condition.reason.as_str()),
@@ -185,9 +187,10 @@ fn nodes_started(observation: &Observation<'_>, next: &JobStatus) -> Option<JobE
     if known.is_some_and(|known| !NodeSet::is_empty(known)) {
         return None;
     }
-    let nodes = observation.nodes.iter().filter(|(_, node)| {
-        node.member().is_some_and(|member| started.contains(member))
-    });
+    let nodes = observation
+        .nodes
+        .iter()
+        .filter(|(_, node)| node.member().is_some_and(|member| started.contains(member)));
     let mut names: Vec<_> = nodes.map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     Some(JobEvent::nodes_started(&names))

@@ -172,7 +172,8 @@ fn decide_running(
         return finish(observation, base, progress, reason, message);
     }
     let base = completion_policy::assessed(observation, &progress, base);
-    go_on(observation, base, progress, daemon_set, restore(observation, daemon_set, comparison, gating))
+    let action = restore(observation, daemon_set, comparison, gating);
+    go_on(observation, base, progress, daemon_set, action)
 }
 
 /// Decides about a Job that has its DaemonSet, and neither ends nor begins.

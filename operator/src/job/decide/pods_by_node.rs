@@ -55,7 +55,13 @@ impl<'o> TurnPods<'o> {
         Self { only_waits: true, ..Self::default() }
     }
 
-    fn add(&mut self, pod: &'o PodView, node: Option<&NodeView>, does_the_work: bool, is_done: bool) {
+    fn add(
+        &mut self,
+        pod: &'o PodView,
+        node: Option<&NodeView>,
+        does_the_work: bool,
+        is_done: bool,
+    ) {
         let is_leaving = pod.metadata.deletion_timestamp.is_some();
         let waits = pod.spec.gates.turn;
         self.only_waits &= waits;

@@ -92,11 +92,12 @@ pub(crate) fn running(mut status: JobStatus, progress: Progress) -> JobStatus {
 
 /// `status` of a Job whose DaemonSet has this gating: nodes are started if they take turns.
 ///
-/// Those that may still be stopping stay, for when nodes take turns again.
+/// Otherwise those that were started may be stopping, for when nodes take turns again.
 pub(crate) fn gated(mut status: JobStatus, gating: Gating) -> JobStatus {
-    match gating {
-        Gating::Turn => _ = status.started_nodes.get_or_insert_default(),
-        Gating::None => status.started_nodes = None,
+    if gating == Gating::Turn {
+        status.started_nodes.get_or_insert_default();
+    } else if let Some(started) = status.started_nodes.take().filter(|nodes| !nodes.is_empty()) {
+        status.stopping_nodes.get_or_insert_default().extend(&started);
     }
     status
 }

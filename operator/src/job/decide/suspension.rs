@@ -56,7 +56,9 @@ impl Stage {
     fn of(status: Option<&JobStatus>) -> Self {
         match status.and_then(|status| conditions::find(&status.conditions, SUSPENDED)) {
             Some(condition) if condition.status == "True" => Self::Suspended,
-            Some(condition) if Reason::of(condition) == Some(Reason::PodsStopping) => Self::Stopping,
+            Some(condition) if Reason::of(condition) == Some(Reason::PodsStopping) => {
+                Self::Stopping
+            }
             _ => Self::Running,
         }
     }

@@ -75,7 +75,7 @@ impl NodeIndex {
         self.synced.wait().await
     }
 
-    /// Returns the nodes that are known now, and whether their labels of these keys are.
+    /// Returns the nodes that are known, and whether their labels of these keys are.
     ///
     /// Labels that are not will be known when the next list of nodes is complete.
     pub(crate) fn known<'k>(&self, keys: impl Iterator<Item = &'k str>) -> (Arc<Nodes>, bool) {
@@ -102,7 +102,7 @@ struct Writer {
 #[derive(Default)]
 struct List {
     nodes: Nodes,
-    /// The keys that were wanted when it began. Its nodes have their labels, and maybe more.
+    /// The keys that were wanted when it began: its nodes have these labels.
     keys: Option<Arc<Keys>>,
 }
 
@@ -195,7 +195,7 @@ mod tests {
         [Event::Init].into_iter().chain(nodes).chain([Event::InitDone]).collect()
     }
 
-    /// An index whose first watch has these events, and whose later ones have the others.
+    /// An index whose first watch has these events, and whose second has the others.
     fn watched(
         first: Vec<Event<NodeView>>,
         later: Vec<Event<NodeView>>,
@@ -261,7 +261,10 @@ mod tests {
         assert_eq!(ready(&mut changes).len(), 2);
         let (nodes, are_known) = index.known([].into_iter());
         assert!(are_known);
-        assert_eq!((nodes.len(), nodes.values().any(|node| node.metadata.labels.is_some())), (2, false));
+        assert_eq!(
+            (nodes.len(), nodes.values().any(|node| node.metadata.labels.is_some())),
+            (2, false)
+        );
     }
 
     #[test]

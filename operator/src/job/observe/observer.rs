@@ -1,6 +1,6 @@
 //! Observes a Job: in the caches of the watches, or at the API server.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use api::{
     job::order,
@@ -8,7 +8,9 @@ use api::{
     views::{self, DaemonSetView, NodeView, PodView, RevisionView},
 };
 use k8s_openapi::{
-    api::core::v1::PodCondition, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp,
+    api::core::v1::PodCondition,
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, Time},
+    jiff::Timestamp,
 };
 use kube::{Api, Client, Resource, api::ListParams, runtime::reflector::ObjectRef};
 use runtime::{
@@ -126,7 +128,7 @@ impl Observer {
         // Where the watch of pods is late, that of nodes may be, and neither may show yet that pods are gone.
         let may_be_late = !are_cached || self.pods.has_lost(&uid);
         if may_be_late || needs_live_nodes(&live) {
-            live.nodes = Arc::new(self.list_nodes().await?);
+            live.nodes = Arc::new(self.list_nodes(&live.job.spec.order).await?);
             live.has_labels = true;
         }
         // Not before: a condition says when the Job ended, and its TTL is counted from there.
@@ -226,9 +228,12 @@ impl Observer {
         Ok(touched.resource_version.unwrap_or_default())
     }
 
-    async fn list_nodes(&self) -> kube::Result<Nodes> {
-        let nodes: Vec<Arc<NodeView>> =
-            self.list(&Api::all(self.client.clone()), ListParams::default()).await?;
+    /// Reads the nodes, with the labels that `order` names.
+    async fn list_nodes(&self, order: &[LabelSelector]) -> kube::Result<Nodes> {
+        let keys: HashSet<_> = order::keys(order).collect();
+        let prune = |node: &mut NodeView| node.prune_labels(|key| keys.contains(key));
+        let api = Api::all(self.client.clone());
+        let nodes = self.list_pruned(&api, ListParams::default(), prune).await?;
         let named =
             nodes.into_iter().map(|node| (node.metadata.name.clone().unwrap_or_default(), node));
         Ok(named.collect())
@@ -238,10 +243,24 @@ impl Observer {
     where
         K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
     {
+        self.list_pruned(api, params, |_| ()).await
+    }
+
+    /// Lists objects, each pruned when its page has come.
+    async fn list_pruned<K>(
+        &self,
+        api: &Api<K>,
+        params: ListParams,
+        prune: impl Fn(&mut K),
+    ) -> kube::Result<Vec<Arc<K>>>
+    where
+        K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
+    {
         let mut objects = Vec::new();
         let mut page = params.limit(PAGE);
         loop {
-            let list = api.list(&page).await?;
+            let mut list = api.list(&page).await?;
+            list.items.iter_mut().for_each(&prune);
             objects.extend(list.items.into_iter().map(Arc::new));
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page = page.continue_token(&token),

@@ -25,8 +25,7 @@ impl World {
         };
         let Objects { nodes: all, pods, .. } = &mut self.now;
         let selected = all.iter().filter(|(_, node)| !node.is_deselected);
-        let mut nodes: BTreeMap<_, _> =
-            selected.map(|(name, node)| (*name, node.uid)).collect();
+        let mut nodes: BTreeMap<_, _> = selected.map(|(name, node)| (*name, node.uid)).collect();
         daemon_set.ought_to_want.clone_from(&nodes);
         nodes.retain(|_, _| !daemon_set.template.is_asleep);
         let current = (daemon_set.template.clone(), daemon_set.template_generation);

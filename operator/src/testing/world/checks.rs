@@ -72,8 +72,10 @@ impl World {
         let Some(condition) = conditions::finished(&act.status.conditions) else {
             let again = act.requeue_after.map(|after| self.time + after);
             // The change of a DaemonSet makes somebody look at once.
-            let changes =
-                matches!(act.daemon_set, DaemonSetAction::Update(..) | DaemonSetAction::Restore(..));
+            let changes = matches!(
+                act.daemon_set,
+                DaemonSetAction::Update(..) | DaemonSetAction::Restore(..)
+            );
             let is_looked_after =
                 deadline.is_none() || changes || again.is_some() && again <= deadline;
             assert!(is_looked_after, "{again:?} is not by {deadline:?}");
@@ -121,7 +123,8 @@ impl World {
             let is_kept =
                 !has(old.completed_nodes.as_ref(), uid) || has(new.completed_nodes.as_ref(), uid);
             assert!(is_kept || is_forgotten, "node {uid} was done");
-            let is_kept = !has(old.failed_nodes.as_ref(), uid) || has(new.failed_nodes.as_ref(), uid);
+            let is_kept =
+                !has(old.failed_nodes.as_ref(), uid) || has(new.failed_nodes.as_ref(), uid);
             assert!(is_kept || is_resumed, "{uid} failed");
         }
     }

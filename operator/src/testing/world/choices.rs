@@ -140,6 +140,7 @@ fn subsets(of: Kinds) -> impl Iterator<Item = Kinds> {
 }
 
 fn singles(of: Kinds) -> impl Iterator<Item = Kinds> {
-    let count = |it: &Kinds| [it.job, it.daemon_set, it.pods, it.nodes].iter().filter(|is| **is).count();
+    let count =
+        |it: &Kinds| [it.job, it.daemon_set, it.pods, it.nodes].iter().filter(|is| **is).count();
     subsets(of).filter(move |kinds| count(kinds) == 1)
 }

@@ -52,7 +52,9 @@ impl Fault {
     pub(super) fn mislead(self, job: &Job, seen: &Seen) -> Option<Job> {
         let mut job = job.clone();
         match self {
-            Self::ForgetsMinReady => job.spec.min_ready_seconds = job.spec.min_ready_seconds.map(|_| 0),
+            Self::ForgetsMinReady => {
+                job.spec.min_ready_seconds = job.spec.min_ready_seconds.map(|_| 0)
+            }
             Self::IgnoresSuspension => job.spec.suspend = None,
             Self::IgnoresWindows => job.spec.windows.clear(),
             Self::IgnoresOrder => job.spec.order.clear(),
@@ -67,7 +69,8 @@ impl Fault {
                     seen.objects.pods.values().any(|pod| pod.node_uid == node.uid)
                 };
                 let lost = seen.objects.nodes.values().filter(|node| !is_held(node));
-                let ledger = job.status.as_mut().and_then(|status| status.started_nodes.as_mut())?;
+                let ledger =
+                    job.status.as_mut().and_then(|status| status.started_nodes.as_mut())?;
                 lost.for_each(|node| ledger.remove(member(node.uid)));
             }
             _ => return None,

@@ -109,9 +109,8 @@ impl World {
         if let Some(node) = entered.iter().find(|node| ended(node) || !is_reachable(node)) {
             self.violated(Check::Growth, || format!("node {node}: {}", who()));
         }
-        let later = |(name, it): (&Name, &super::NodeState)| {
-            entered.contains(&it.uid) && !is_canary(*name)
-        };
+        let later =
+            |(name, it): (&Name, &super::NodeState)| entered.contains(&it.uid) && !is_canary(*name);
         let goes_ahead = !spec.order.is_empty() && seen.objects.nodes.iter().any(later);
         if goes_ahead && !are_canaries_through(spec, seen, status) {
             self.violated(Check::Order, who);
@@ -144,7 +143,8 @@ fn are_canaries_through(spec: &JobSpec, seen: &Seen, status: &JobStatus) -> bool
 
 /// What was seen and what follows, for messages.
 pub(super) fn describe(seen: &Seen, status: &JobStatus, last: Uid) -> String {
-    let set = |set: &Option<NodeSet>| (0..=last).filter(|it| has(set.as_ref(), *it)).collect::<Vec<_>>();
+    let set =
+        |set: &Option<NodeSet>| (0..=last).filter(|it| has(set.as_ref(), *it)).collect::<Vec<_>>();
     let pod = |(uid, pod): (&Uid, &PodState)| {
         let is = [
             (pod.is_gated, "gated"),

@@ -65,7 +65,14 @@ pub(super) fn of_decision(seen: &Seen, now: Timestamp) -> u64 {
 /// What differs from one memory of a DaemonSet of one Job to the next.
 fn memory(applied: &Applied) -> impl Hash {
     let Applied { generation, version, desired, template_generations, revision, .. } = applied;
-    (*generation, *version, *desired, template_generations.clone(), revision.clone(), applied.gating)
+    (
+        *generation,
+        *version,
+        *desired,
+        template_generations.clone(),
+        revision.clone(),
+        applied.gating,
+    )
 }
 
 impl World {
@@ -90,7 +97,8 @@ impl World {
         }
         versions.sort_unstable();
         versions.dedup();
-        let rank = |of: Option<super::Uid>| versions.iter().position(|version| Some(*version) == of);
+        let rank =
+            |of: Option<super::Uid>| versions.iter().position(|version| Some(*version) == of);
         let of = |process: &Process| {
             let Process { caches, applied, written, losses } = process;
             let applied = applied.as_ref().map(|(uid, applied)| (uid, memory(applied)));
@@ -101,7 +109,8 @@ impl World {
         processes.sort_unstable();
         let mut in_flight = self.in_flight.clone();
         in_flight.sort_unstable();
-        let now = (self.now.job.is_some(), self.now.digests, rank(version_in(&self.now)), self.time);
+        let now =
+            (self.now.job.is_some(), self.now.digests, rank(version_in(&self.now)), self.time);
         let truth = (&self.done, &self.failed, &self.truth.since, &self.truth.limits);
         digest(&(now, processes, in_flight, truth, self.last_uid, &self.complete))
     }

@@ -8,8 +8,7 @@ use api::{
 };
 
 use super::{
-    Kinds, Lags, Look, World,
-    key,
+    Kinds, Lags, Look, World, key,
     objects::{DaemonSetState, Objects, Template, nodes, pods, view},
 };
 use crate::job::decide::{
@@ -84,7 +83,8 @@ impl World {
             return;
         };
         let applied = self.applied(look.process, caches.daemon_set.as_deref());
-        let mut seen = Seen { objects: self.indexed(caches), applied, source: Source::Caches };
+        let objects = self.indexed(caches);
+        let mut seen = Seen { objects, applied, source: Source::Caches };
         let mut outcome = self.outcome(&job, &seen);
         if outcome.decision == Decision::ObserveLive {
             let (daemon_set, digests) = (self.now.daemon_set.clone(), self.now.digests);
@@ -95,7 +95,12 @@ impl World {
             let pods = Kinds { pods: true, ..Kinds::default() };
             seen.objects.digests.take(&self.now.digests, pods);
             let pods = Arc::clone(&self.now.pods);
-            seen.objects = self.indexed(Objects { daemon_set, pods, ..seen.objects });
+            // Without a DaemonSet of the Job's own its pods are listed, and show those without an owner.
+            let is_own = daemon_set.as_deref().is_some_and(|daemon_set| {
+                Some(&daemon_set.owner) == job.metadata.uid.as_ref() && !daemon_set.is_going
+            });
+            let objects = Objects { daemon_set, pods, ..seen.objects };
+            seen.objects = if is_own { self.indexed(objects) } else { objects };
             seen.source = Source::Live;
             outcome = self.outcome(&job, &seen);
             if outcome.needs_revision {
@@ -117,7 +122,10 @@ impl World {
         }
         if let Decision::Act(act) = &outcome.decision {
             let JobStatus { completed, succeeded, desired, .. } = &act.status;
-            assert_eq!(*completed, Some(format!("{succeeded}/{desired}")), "counts add up");
+            // A Job that was suspended before it began has counted nothing.
+            let is_counted = completed.is_some() || *desired + *succeeded > 0;
+            let counts = is_counted.then(|| format!("{succeeded}/{desired}"));
+            assert_eq!(*completed, counts, "counts add up");
             self.check_deadline(&job, act);
             let corrupted = self.fault.map(|fault| fault.corrupt(&job, &seen, act));
             self.status_digest = match &corrupted {

@@ -14,7 +14,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{
     PodState, World,
-    objects::{Result, Uid, node_uid},
+    objects::{Leave, Result, Uid, node_uid},
     operator::Seen,
 };
 use crate::job::decide::{actions::Actions, observation::Source};
@@ -82,6 +82,14 @@ fn holds_place(status: Option<&JobStatus>, node: Uid) -> bool {
     })
 }
 
+/// Whether nodes hold places. Where a stranger has gated the pods of a Job that does not take turns, they did for
+/// a while.
+fn has_ledger(job: &Job, status: Option<&JobStatus>) -> bool {
+    job.spec.takes_turns()
+        || job.spec.is_suspended()
+        || status.is_some_and(|status| status.started_nodes.is_some())
+}
+
 pub(super) fn is_suspended(status: Option<&JobStatus>) -> bool {
     status.is_some_and(|status| conditions::find_true(&status.conditions, SUSPENDED).is_some())
 }
@@ -100,25 +108,34 @@ impl World {
         self.now.job.as_deref().and_then(|job| job.metadata.uid.as_deref()) == Some(job)
     }
 
-    /// Pods that the operator has released on nodes that are not done, of nodes that are still there.
+    /// Pods that the operator has released on nodes that are not done, of names of nodes that are still there.
     ///
-    /// A node that is registered anew under its name is another one. Pods that somebody else has released are
-    /// beyond the operator's power.
-    fn at_work(&self) -> impl Iterator<Item = (&PodState, usize)> {
+    /// Pods that somebody else has released are beyond the operator's power.
+    fn at_work(&self) -> impl Iterator<Item = (&PodState, Leave)> {
         self.now.pods.values().filter_map(|pod| {
-            let leave = pod.leave?;
-            let is_there = self.now.node_uid(pod.node) == Some(leave.node);
+            let is_there = self.now.nodes.contains_key(&pod.node);
             let is_at_work = !pod.is_done() && !self.done.contains(&pod.result());
-            (is_there && is_at_work && self.is_of_this_job(&pod.job)).then_some((pod, leave.limit))
+            let leave = pod.leave.filter(|_| is_there && is_at_work)?;
+            self.is_of_this_job(&pod.job).then_some((pod, leave))
         })
     }
 
     /// Limit: every node at work holds a place, and there are no more of them than were allowed.
+    ///
+    /// A node that is registered anew under its name is another one, which holds no place while its pods go on: by
+    /// their names they count all the same.
     pub(super) fn check_places(&mut self) {
-        let nodes: BTreeSet<_> = self.at_work().map(|(pod, _)| pod.node_uid).collect();
-        let allowed = self.at_work().map(|(_, limit)| limit).max().unwrap_or(usize::MAX);
+        let nodes: BTreeSet<_> = self.at_work().map(|(pod, _)| pod.node).collect();
+        let allowed = self.at_work().map(|(_, leave)| leave.limit).max().unwrap_or(usize::MAX);
         let status = self.stored();
-        let without = nodes.iter().find(|node| !holds_place(status, **node)).copied();
+        let is_same = |(pod, leave): &(&PodState, Leave)| {
+            self.now.node_uid(pod.node) == Some(leave.node) && pod.node_uid == leave.node
+        };
+        let same = self.at_work().filter(is_same).map(|(_, leave)| leave.node);
+        // Without a limit the ledger bounds nothing.
+        let bounds = |job: &Job| has_ledger(job, status);
+        let has_ledger = self.now.job.as_deref().is_some_and(bounds) && allowed < usize::MAX;
+        let without = same.filter(|node| has_ledger && !holds_place(status, *node)).min();
         if nodes.len() > allowed {
             self.violated(Check::Limit, || format!("{nodes:?} are at work, of {allowed}"));
         }
@@ -142,21 +159,21 @@ impl World {
     }
 
     /// Write-ahead, edits, suspended: what holds whenever a release is sent.
-    pub(super) fn check_release(&mut self, job: &Job, pod: Uid) {
+    pub(super) fn check_release(&mut self, job: &Job, seen: &Seen, pod: Uid) {
         let Some(pod) = self.now.pods.get(&pod).filter(|_| self.takes_turns).cloned() else {
             return;
         };
-        let is_same = self.now.job.as_deref().map(|now| &now.metadata.uid) == Some(&job.metadata.uid);
+        let is_same =
+            self.now.job.as_deref().map(|now| &now.metadata.uid) == Some(&job.metadata.uid);
         let status = self.stored().filter(|_| is_same);
-        // A node that was registered anew meanwhile is in no status yet.
-        let is_known = self.now.node_uid(pod.node) == Some(pod.node_uid);
+        // The cache of nodes may show an earlier one of that name.
+        let node = seen.objects.node_uid(pod.node).unwrap_or(pod.node_uid);
         let is_started = status.is_some_and(|status| {
-            has(status.started_nodes.as_ref(), pod.node_uid)
+            has(status.started_nodes.as_ref(), node)
                 && status.work_hash.as_ref() == Some(&pod.template.work_hash)
         });
         let is_suspended = is_suspended(status);
-        let node = pod.node_uid;
-        if is_same && is_known && !is_started && !pod.is_leaving {
+        if is_same && !is_started {
             self.violated(Check::WriteAhead, || format!("node {node} is released"));
         }
         if is_suspended {
@@ -166,8 +183,10 @@ impl World {
 
     /// Suspended: no DaemonSet is created.
     pub(super) fn check_creation(&mut self, job: &Job) {
-        let is_same = self.now.job.as_deref().map(|now| &now.metadata.uid) == Some(&job.metadata.uid);
-        if is_same && is_suspended(self.stored()) {
+        let is_same =
+            self.now.job.as_deref().map(|now| &now.metadata.uid) == Some(&job.metadata.uid);
+        // Nobody knows of a Job that it has never looked at that it is suspended by now.
+        if is_same && job.status.is_some() && is_suspended(self.stored()) {
             self.violated(Check::Suspended, || "a DaemonSet is created".to_owned());
         }
     }
@@ -200,11 +219,17 @@ impl World {
 
     /// Shrinkage: a node that gives up its place is settled or gone.
     fn check_left(&mut self, job: &Job, seen: &Seen, new: &JobStatus, result: &Result) {
+        if !has_ledger(job, Some(new)) {
+            return;
+        }
         let node = result.1;
         let name = seen.objects.nodes.iter().find(|(_, it)| it.uid == node).map(|(name, _)| *name);
         let last = self.last_uid;
         let what = || super::growth::describe(seen, new, last);
-        if self.at_work().any(|(pod, _)| pod.node_uid == node) {
+        // A late cache of nodes may have given leave to an earlier node of that name.
+        let has_leave =
+            |(pod, leave): (&PodState, Leave)| pod.node_uid == node && leave.node == node;
+        if self.at_work().any(has_leave) {
             self.violated(Check::Shrinkage, || format!("node {node} is at work: {}", what()));
         }
         let is_there = self.now.nodes.values().any(|it| it.uid == node);
@@ -237,10 +262,13 @@ impl World {
 
     /// Failures: a Job that takes turns ends for them when nobody is at work any more.
     fn check_failed_end(&mut self, old: Option<&JobStatus>, new: &JobStatus) {
-        let end = |status: &JobStatus| conditions::finished(&status.conditions).and_then(Reason::of);
-        let is_new = end(new) == Some(Reason::MaxFailedNodesExceeded) && old.and_then(end) != end(new);
+        let end =
+            |status: &JobStatus| conditions::finished(&status.conditions).and_then(Reason::of);
+        let is_new =
+            end(new) == Some(Reason::MaxFailedNodesExceeded) && old.and_then(end) != end(new);
         let busy = self.at_work().find(|(pod, _)| !self.failed.contains(&pod.result()));
-        let busy = busy.map(|(pod, _)| pod.node_uid).filter(|_| is_new && new.started_nodes.is_some());
+        let busy =
+            busy.map(|(pod, _)| pod.node_uid).filter(|_| is_new && new.started_nodes.is_some());
         if let Some(node) = busy {
             self.violated(Check::Failures, || format!("node {node} is at work, and is stopped"));
         }

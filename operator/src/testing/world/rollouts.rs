@@ -143,14 +143,20 @@ impl World {
         self.happen(&Event::Terminate(0));
     }
 
-    /// Whether the Job is over, or every node of one that never completes is done.
+    /// Whether the Job is over, or every node of one that never completes is done or has failed.
     pub(crate) fn is_through(&self) -> bool {
-        let ready = self.now.job.as_deref().and_then(|job| {
-            let status = job.status.as_ref()?;
+        let stays = self.now.job.as_deref().and_then(|job| {
             let is_never = job.spec.completion_policy == CompletionPolicy::Never;
-            let ready = conditions::find_true(&status.conditions, conditions::READY);
-            ready.filter(|_| is_never && status.waiting == 0)
+            let status = job.status.as_ref().filter(|_| is_never)?;
+            let ready = conditions::find(&status.conditions, conditions::READY)?;
+            // The status may be from before the nodes of today.
+            let wanted = self.now.nodes.values().filter(|node| !node.is_deselected).count();
+            let has_ended = (status.active, status.waiting) == (0, 0)
+                && (wanted == 0 || usize::try_from(status.desired) == Ok(wanted))
+                && status.succeeded + status.failed >= status.desired;
+            let is_ready = status.failed == 0 && wanted > 0;
+            Some(has_ended && ((ready.status == "True") == is_ready || wanted == 0))
         });
-        self.is_over() || ready.is_some()
+        self.is_over() || stays == Some(true)
     }
 }

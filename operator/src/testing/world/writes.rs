@@ -45,7 +45,7 @@ impl World {
         let mut budget = Budget { look, left: look.cut.unwrap_or(usize::MAX) };
         self.releases = act.releases.len();
         if self.fault == Some(Fault::ReleasesFirst) {
-            self.release(look, &mut budget, job, act);
+            self.release(look, &mut budget, (job, seen), act);
         }
         let is_through = self.write_all(&mut budget, job, seen, act).is_some();
         self.writes = look.cut.unwrap_or(usize::MAX) - budget.left;
@@ -78,7 +78,7 @@ impl World {
         self.check_failures(job, &act.status);
         if self.write_status(budget, job, seen, act)? && self.fault != Some(Fault::ReleasesFirst) {
             let look = budget.look;
-            self.release(look, budget, job, act)?;
+            self.release(look, budget, (job, seen), act)?;
         }
         Some(())
     }
@@ -93,8 +93,7 @@ impl World {
     ) -> bool {
         let work_hash = work_hash::hash(&job.spec);
         let owner = job.metadata.uid.clone().unwrap_or_default();
-        let template =
-            |gating: &Gating| Template::of(&work_hash, &owner, *gating == Gating::Turn);
+        let template = |gating: &Gating| Template::of(&work_hash, &owner, *gating == Gating::Turn);
         let written = match (&act.daemon_set, self.now.daemon_set.as_deref().cloned()) {
             // A status that is known is acknowledged before anything is created for it.
             (DaemonSetAction::Create(_), None) if !self.is_acknowledged(job) => return false,
@@ -124,7 +123,8 @@ impl World {
                 let pods = self.pods().values_mut();
                 let own = pods.filter(|pod| pod.owner == daemon_set.uid);
                 own.for_each(|pod| pod.is_leaving = true);
-                self.now.daemon_set = Some(Arc::new(DaemonSetState { is_going: true, ..daemon_set }));
+                self.now.daemon_set =
+                    Some(Arc::new(DaemonSetState { is_going: true, ..daemon_set }));
                 return true;
             }
             _ => return true,
@@ -205,12 +205,12 @@ impl World {
         &mut self,
         look: &Look,
         budget: &mut Budget<'_>,
-        job: &Job,
+        (job, seen): (&Job, &Seen),
         act: &Actions,
     ) -> Option<()> {
         for release in &act.releases {
             budget.take()?;
-            let Some(sent) = self.send(job, release) else { continue };
+            let Some(sent) = self.send(job, seen, release) else { continue };
             if look.are_late {
                 self.in_flight.push(sent);
             } else {
@@ -221,11 +221,13 @@ impl World {
     }
 
     /// Sends a release. None: its pod is gone.
-    fn send(&mut self, job: &Job, release: &Release) -> Option<InFlight> {
+    fn send(&mut self, job: &Job, seen: &Seen, release: &Release) -> Option<InFlight> {
         let uid: Uid = release.uid.parse().ok()?;
-        self.check_release(job, uid);
+        self.check_release(job, seen, uid);
         let pod = self.now.pods.get(&uid)?;
-        let (node, limit) = (pod.node_uid, self.truth.granted(&pod.result()));
+        let node = seen.objects.node_uid(pod.node).unwrap_or(pod.node_uid);
+        let (owner, _, work) = pod.result();
+        let limit = self.truth.granted(&(owner, node, work));
         Some(InFlight { pod: uid, node, limit, sent: self.time })
     }
 
@@ -233,7 +235,8 @@ impl World {
     pub(super) fn land(&mut self, release: InFlight) {
         let is_late = self.time.duration_since(release.sent) > LONGEST_FLIGHT;
         let release = self.by_node(release);
-        let Some(pod) = self.now.pods.get(&release.pod).filter(|pod| pod.is_gated && !is_late) else {
+        let Some(pod) = self.now.pods.get(&release.pod).filter(|pod| pod.is_gated && !is_late)
+        else {
             return;
         };
         let (starts, result) = (!pod.is_leaving, pod.result());

@@ -70,32 +70,14 @@ impl<'a> Builder<'a> {
         Ok(self.node_image())
     }
 
-    /// The images of a control plane, if all were built before.
-    pub(super) async fn existing_control_plane(&self) -> Option<Sources> {
-        let sources = self.control_plane_sources();
-        for reference in sources.references() {
-            if !docker::has(reference, self.provision).await {
-                return None;
-            }
-        }
-        Some(sources)
-    }
-
     /// Builds the images of a control plane.
-    pub(super) async fn control_plane(&self) -> Result<Sources> {
+    pub(super) async fn control_plane(&self) -> Result<()> {
         self.busybox().await?;
-        self.components().await?;
-        Ok(self.control_plane_sources())
-    }
-
-    /// The base with a shell, if it was built before.
-    pub(super) async fn existing_busybox(&self) -> Option<String> {
-        let present = docker::has(&self.recipe.busybox, self.provision).await;
-        present.then(|| self.recipe.busybox.clone())
+        self.components().await
     }
 
     /// Builds the base with a shell.
-    pub(super) async fn busybox(&self) -> Result<String> {
+    pub(super) async fn busybox(&self) -> Result<()> {
         self.once(&self.recipe.busybox, async || {
             self.debian().await?;
             self.phase.detail("building busybox");
@@ -105,8 +87,7 @@ impl<'a> Builder<'a> {
                 .await
                 .context(PACKAGES)
         })
-        .await?;
-        Ok(self.recipe.busybox.clone())
+        .await
     }
 
     /// Builds what enforces NetworkPolicies.
@@ -229,7 +210,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn control_plane_sources(&self) -> Sources {
+    /// The images of a control plane, whether they are built yet or not.
+    pub(super) fn control_plane_sources(&self) -> Sources {
         Sources {
             etcd: self.recipe.component(&ETCD),
             kube_apiserver: self.recipe.component(&APISERVER),

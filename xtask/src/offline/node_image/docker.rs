@@ -9,8 +9,7 @@ use harness::progress::Phase;
 
 use crate::offline::provision::Provision;
 
-/// A node image has a gigabyte. A registry that does not answer at all is given up by Docker
-/// itself, after seconds.
+/// A node image has a gigabyte. Docker itself gives up a silent registry.
 const PULL_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// What takes longest is fetching packages.
@@ -80,8 +79,7 @@ impl Build {
         self
     }
 
-    /// Runs the build, and gives the result a name if one is wanted: without, it only fills Docker's
-    /// cache for later builds.
+    /// Runs the build, and names the result; without a name it fills Docker's cache.
     pub(super) async fn run(self, reference: Option<&str>, provision: &Provision) -> Result<()> {
         let name =
             reference.or(self.target).unwrap_or("stage").rsplit('/').next().unwrap_or_default();

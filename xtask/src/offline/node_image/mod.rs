@@ -36,8 +36,7 @@ use crate::context::Context;
 use crate::offline::control_plane::Sources;
 use crate::offline::provision::{self, Provision};
 
-/// The minor version of Kubernetes that is built unless another is asked for, and that the control plane of the
-/// integration tests has.
+/// The Kubernetes that is built by default, and runs the integration tests.
 const NEWEST: &str = MINORS[0];
 
 #[derive(clap::Args, Debug)]
@@ -73,8 +72,7 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
     Ok(Verdict::Passed)
 }
 
-/// Provides the image of a kind node, of the minor version of Kubernetes that is asked for or the newest, and the
-/// programs that fit it: the official one and what this machine has, or all of it built here.
+/// Provides a kind node's image and the programs that fit it, pulled or built here.
 pub(crate) async fn ensure(
     kubernetes: Option<&str>,
     provision: &Provision,
@@ -158,36 +156,48 @@ async fn version_in(reference: &str, provision: &Provision) -> Result<String> {
 /// Provides the images that a control plane in a container is made of, see `images/control-plane`.
 pub(crate) async fn control_plane_sources(provision: &Provision, phase: &Phase) -> Result<Sources> {
     let builder = Builder::new(NEWEST, provision, phase)?;
-    if let Some(sources) = builder.existing_control_plane().await {
-        return Ok(sources);
+    let (built, official) = (builder.control_plane_sources(), Sources::official());
+    let build = async || builder.control_plane().await;
+    let images = (&built.references()[..], &official.references()[..]);
+    match built_or_pulled(images, build, provision, phase).await? {
+        Origin::Built => Ok(built),
+        Origin::Pulled => Ok(official),
     }
-    let official = Sources::official();
-    for reference in official.references() {
+}
+
+/// Takes images that were built here, or pulls the official ones, or builds them.
+async fn built_or_pulled(
+    (built, official): (&[&str], &[&str]),
+    build: impl AsyncFnOnce() -> Result<()>,
+    provision: &Provision,
+    phase: &Phase,
+) -> Result<Origin> {
+    let mut is_built = true;
+    for reference in built {
+        is_built &= docker::has(reference, provision).await;
+    }
+    if is_built {
+        return Ok(Origin::Built);
+    }
+    for reference in official {
         if let Err(error) = docker::pull_if_absent(reference, provision, phase).await {
             report_unpullable(reference, &error, provision);
-            return builder
-                .control_plane()
-                .await
-                .with_context(|| instead(reference, &error, "pull it by hand"));
+            let context = || instead(reference, &error, "pull it by hand");
+            build().await.with_context(context)?;
+            return Ok(Origin::Built);
         }
     }
-    Ok(official)
+    Ok(Origin::Pulled)
 }
 
 /// Provides a base image with a shell and the usual small programs, all of them `/bin/busybox`.
 pub(crate) async fn busybox(provision: &Provision, phase: &Phase) -> Result<String> {
     let builder = Builder::new(NEWEST, provision, phase)?;
-    if let Some(reference) = builder.existing_busybox().await {
-        return Ok(reference);
-    }
-    let official = Sources::official().busybox;
-    match docker::pull_if_absent(&official, provision, phase).await {
-        Ok(()) => Ok(official),
-        Err(error) => {
-            report_unpullable(&official, &error, provision);
-            builder.busybox().await.with_context(|| instead(&official, &error, "pull it by hand"))
-        }
-    }
+    let [built, official] =
+        [builder.control_plane_sources(), Sources::official()].map(|it| it.busybox);
+    let build = async || builder.busybox().await;
+    let origin = built_or_pulled((&[&built], &[&official]), build, provision, phase).await?;
+    Ok(if matches!(origin, Origin::Built) { built } else { official })
 }
 
 /// Builds the image of kube-router, which enforces NetworkPolicies on nodes whose image was built here.

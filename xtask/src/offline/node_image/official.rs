@@ -7,8 +7,7 @@ use harness::process::Cmd;
 
 use crate::offline::provision::Provision;
 
-/// A node image, by the digest that the release notes of kind give it: the same tag can be built
-/// again for another release.
+/// A node image by the digest in kind's release notes: its tag may be built again.
 struct Published {
     /// The minor version of Kubernetes.
     minor: &'static str,

@@ -3,10 +3,10 @@
 //! A tag ends in a hash of everything that went into the image, what it is built on included: a
 //! change of any of it makes another name, and what did not change is found under its old one.
 
-use fs_err as fs;
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use fs_err as fs;
 
 use crate::digest::Hash;
 use crate::offline::provision::go::Module;
@@ -14,8 +14,7 @@ use crate::offline::provision::go::Module;
 /// The Debian release whose packages the images are made of.
 pub(super) const DEBIAN: &str = "bookworm";
 
-/// The minor versions of Kubernetes that can be built, newest first: each has a folder of that name with the
-/// modules `kubernetes` and `etcd`.
+/// The Kubernetes that can be built, newest first: each has a folder with modules.
 pub(super) const MINORS: [&str; 2] = ["1.37", "1.33"];
 
 /// Goes into every hash. Raise it when a change outside the files must make new images.
@@ -41,8 +40,7 @@ pub(super) struct Component {
 pub(super) enum Content {
     /// One static program of a Go module, by the name that `go build` gives it.
     Program(Source, &'static str),
-    /// Programs of Debian, and of Kubernetes where the target copies one: a target of
-    /// `components.Dockerfile`.
+    /// Programs of Debian, and one of Kubernetes: a target of `components.Dockerfile`.
     Target,
 }
 
@@ -223,8 +221,7 @@ mod tests {
     /// The files of a folder and of those in it, by their paths there.
     fn files(folder: &Path) -> BTreeSet<PathBuf> {
         let mut found = BTreeSet::new();
-        for entry in fs::read_dir(folder).expect("listed") {
-            let path = entry.expect("an entry").path();
+        for path in paths::entries(folder).expect("listed") {
             if path.is_dir() {
                 found.extend(files(&path));
             } else {

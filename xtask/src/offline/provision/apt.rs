@@ -71,8 +71,7 @@ pub(crate) async fn missing<'p>(logs: &LogDir, packages: &[&'p str]) -> Vec<&'p 
     missing
 }
 
-/// Downloads a package of another release into a folder, with an apt configuration of our own, which
-/// knows one source only and leaves the machine's as they are. This needs no root.
+/// Downloads a package of another release, by an apt configuration of our own.
 pub(super) async fn download(
     provision: &Provision,
     package: &str,
@@ -140,8 +139,7 @@ fn main_archive(targets: &str, codename: &str) -> Option<String> {
     Some(uri.trim_end_matches('/').to_owned())
 }
 
-/// The settings of this machine that reaching a mirror may take, as lines of an apt configuration
-/// file for use elsewhere.
+/// The machine's settings for reaching a mirror, as lines of an apt configuration.
 pub(crate) async fn transport_settings(provision: &Provision) -> Result<String> {
     let dump = Cmd::new("apt-config").args(["dump", "--no-empty"]).run(provision.logs()).await?;
     Ok(transport_lines(&dump.text()))

@@ -18,9 +18,7 @@ pub(crate) const DENY: CargoTool = CargoTool { name: "cargo-deny", version: "0.2
 /// Lists what a binary is made of.
 pub(crate) const CYCLONEDX: CargoTool = CargoTool { name: "cargo-cyclonedx", version: "0.5.9" };
 
-/// A crate whose binary has its name.
-///
-/// In one fixed version, whatever `PATH` holds: what a check says should not depend on the machine.
+/// A crate whose binary has its name, in one version: checks are to be the same.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CargoTool {
     name: &'static str,

@@ -83,6 +83,8 @@ pub(crate) fn cure(host: &Host, silence: &Silence) -> Option<&'static str> {
 
 async fn start(provision: &Provision) -> Result<()> {
     if daemon().is_none() {
+        let cure = "install and start Docker yourself, and run this again";
+        provision.confirm("install Docker on this machine", cure)?;
         apt::install(provision, &["docker.io"], "for Docker").await?;
     }
     if which::which("docker").is_err() {

@@ -78,8 +78,7 @@ impl Module {
         self.output().ok().filter(|folder| folder.is_dir())
     }
 
-    /// Builds the programs unless that was done before, and returns their folder. `phase`, if any, shows how far
-    /// the build is.
+    /// Builds the programs unless that was done before, and returns their folder.
     pub(crate) async fn build(
         &self,
         provision: &Provision,

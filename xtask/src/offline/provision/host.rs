@@ -38,8 +38,7 @@ impl Host {
         }
     }
 
-    /// Whether Debian's packages fit this machine. Derivatives do not count: their archives lack
-    /// the releases that we fetch from.
+    /// Whether Debian's packages fit this machine: derivatives lack its other releases.
     pub(crate) fn is_debian(&self) -> bool {
         self.id == "debian"
     }

@@ -1,5 +1,7 @@
 //! The permission to change this machine.
 
+use std::io::IsTerminal as _;
+
 use anyhow::{Result, bail};
 use harness::process::LogDir;
 use harness::progress::Progress;
@@ -38,5 +40,41 @@ impl Provision {
         }
         self.progress.say(format_args!("provision: {change}"));
         Ok(())
+    }
+
+    /// Asks before a change that a person may not expect.
+    ///
+    /// Where nobody sits at the terminal, and in CI, [`Self::announce`] is all.
+    pub(super) fn confirm(&self, change: &str, cure: &str) -> Result<()> {
+        let is_attended = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        if !self.allow || !is_attended || std::env::var_os("CI").is_some() {
+            return Ok(());
+        }
+        self.progress.say(format_args!("{change}? [y/N]"));
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer)?;
+        if !is_yes(&answer) {
+            bail!("{change} was declined; {cure}");
+        }
+        Ok(())
+    }
+}
+
+fn is_yes(answer: &str) -> bool {
+    ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_clear_yes_is_one() {
+        for yes in ["y\n", "Yes\n", " YES "] {
+            assert!(is_yes(yes), "{yes:?}");
+        }
+        for no in ["", "\n", "n\n", "yn\n", "no\n", "sure\n"] {
+            assert!(!is_yes(no), "{no:?}");
+        }
     }
 }

@@ -13,8 +13,7 @@ use super::go::{self, Module};
 use super::host::Host;
 use super::permission::Provision;
 
-/// The release of Debian whose packages are used, for the one of this machine may have none or an
-/// old one. Go programs as these run on any Debian.
+/// The release of Debian whose packages are used: Go programs run on any Debian.
 const RELEASE: &str = "trixie";
 
 /// Makes clusters of containers.
@@ -73,8 +72,7 @@ impl Program {
             .or_else(|| fetched().filter(|path| path.exists()))
     }
 
-    /// The path of one that works here. What is built or fetched goes into the cache; nothing is installed,
-    /// so that this needs no root.
+    /// The path of one that works here. What is fetched goes into the cache.
     pub(crate) async fn ensure(self, provision: &Provision) -> Result<PathBuf> {
         if let Some(path) = self.find() {
             return Ok(path);

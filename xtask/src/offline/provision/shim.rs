@@ -30,8 +30,7 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) const CURE: &str =
     "use a machine whose root has every capability: `docker run --privileged` fails here";
 
-/// Registers the shim as Docker's default runtime where privileged containers could not start
-/// without it, and does nothing elsewhere.
+/// Makes the shim Docker's default runtime where it takes one to run privileged.
 pub(crate) async fn ensure(provision: &Provision) -> Result<()> {
     let unavailable = unavailable().await?;
     if unavailable.is_empty() {
@@ -61,8 +60,7 @@ pub(crate) async fn ensure(provision: &Provision) -> Result<()> {
     }
 }
 
-/// The capabilities that the kernel knows and this machine's daemon can never have. None when the
-/// daemon is not on this machine.
+/// The capabilities that a daemon on this machine can never have.
 pub(crate) async fn unavailable() -> Result<Vec<String>> {
     match local_daemon().await {
         None => Ok(Vec::new()),

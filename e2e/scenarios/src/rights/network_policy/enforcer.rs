@@ -13,8 +13,7 @@ use crate::support::env::ScenarioEnv;
 /// The name of all that it is made of.
 const NAME: &str = "kube-router";
 
-/// Runs kube-router with the arguments `$@`, and takes back what it has done when the pod is to end. What it
-/// offers for that (`--cleanup-config`) leaves the rules.
+/// Runs kube-router; `--cleanup-config` leaves its rules, so they are taken back.
 const RUN: &str = r#"
 clean() {
     iptables-save --table filter | awk '

@@ -48,22 +48,19 @@ const STRANGER: &str = "stranger";
 /// The container that is added to our pods.
 const LOOKOUT: &str = "lookout";
 
-/// How soon a pod gets unready that its kubelet does not reach: three times in two seconds each, and a second
-/// for each of them to give up.
+/// How soon a pod that its kubelet does not reach gets unready.
 const UNREADY: Duration = Duration::from_secs(9);
 
 /// How often a connection is tried while others than expected get through.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// Says whether somebody answers at the address `$1` and port `$2`, as to a Prometheus that scrapes; by whatever
-/// words, for some listen for HTTPS.
+/// Says whether somebody answers at the address `$1` and port `$2`, in any words.
 const REACH: &str = r#"
 answer=$(printf 'GET /metrics HTTP/1.0\r\n\r\n' | nc -w 3 "$1" "$2" 2>/dev/null | head -n 1)
 case $answer in HTTP/*) echo yes ;; *) echo no ;; esac
 "#;
 
-/// Operator and terminator work, serve their health and are scraped as the policy has it; nothing else reaches
-/// their pods, and these reach nothing else.
+/// Both work and are scraped as the policy has it; nothing else is let through.
 pub(crate) async fn lets_through_what_is_needed(env: &ScenarioEnv<'_>) -> Result<()> {
     let enforcer = Enforcer::start(env).await?;
     let result = install::with(env.cx, Path::new(PRODUCTION), async |deployed| {
@@ -247,8 +244,7 @@ fn is_ready(pod: &Pod) -> bool {
     ready.any(|condition| condition.status == "True")
 }
 
-/// Waits until an address is reached from a container, or is not any more: networks learn of a policy within
-/// seconds.
+/// Waits until an address is reached from a container, or is not any more.
 async fn until(
     env: &ScenarioEnv<'_>,
     from: &Place<'_>,

@@ -36,7 +36,10 @@ fn refused(code: u16, message: &str) -> (u16, Value) {
 }
 
 fn forbidden(pod: &str) -> (u16, Value) {
-    refused(403, &format!("pods \"sample-daemonset-job-{pod}\" is forbidden: User \"u\" cannot patch"))
+    refused(
+        403,
+        &format!("pods \"sample-daemonset-job-{pod}\" is forbidden: User \"u\" cannot patch"),
+    )
 }
 
 fn releases(pods: impl IntoIterator<Item = String>) -> Vec<Release> {
@@ -88,7 +91,7 @@ async fn a_pod_that_is_gone_or_another_by_now_is_no_failure_and_is_looked_at_aga
 #[tokio::test]
 async fn a_refusal_is_told_in_the_api_servers_words_and_tried_again_after_a_rest() {
     let (writer, asked) = writer(forbidden);
-    let failure = send(&writer, &two()).await.err().expect("a failure");
+    let failure = send(&writer, &two()).await.expect_err("a failure");
     let event = failure.event.expect("an event");
     assert_eq!(event.reason, "WriteRefused");
     let refusal = writer.refusal("job-1").expect("a refusal");
@@ -141,7 +144,7 @@ async fn a_success_ends_a_refusal() {
     assert!(writer.send(&job, vec![first.clone()], &|_| {}).await.is_err());
     assert!(writer.refusal(job.uid).is_some());
     // That of another pod does not.
-    assert_eq!(writer.due(job.uid, &all), [second.clone()]);
+    assert_eq!(writer.due(job.uid, &all), std::slice::from_ref(&second));
     assert!(writer.send(&job, vec![second], &|_| {}).await.is_ok());
     assert!(writer.refusal(job.uid).is_some());
     assert!(writer.send(&job, vec![first], &|_| {}).await.is_ok());
@@ -151,7 +154,7 @@ async fn a_success_ends_a_refusal() {
 #[tokio::test]
 async fn a_fault_of_the_api_server_is_tried_again_and_is_no_refusal() {
     let (writer, _) = writer(|_| refused(503, "leader changed"));
-    let failure = send(&writer, &two()).await.err().expect("a failure");
+    let failure = send(&writer, &two()).await.expect_err("a failure");
     assert!(failure.event.is_none());
     assert_eq!((writer.refusal("job-1"), writer.due("job-1", &two()).len()), (None, 2));
 }

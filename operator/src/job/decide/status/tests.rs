@@ -57,13 +57,10 @@ fn conditions_of_others_are_neither_taken_over_nor_a_change() {
 #[test]
 fn a_job_that_nobody_has_looked_at_is_written_to_at_once() {
     let never = JobStatus { observed_generation: Some(-1), ..JobStatus::default() };
-    let job =
-        Job { status: Some(never.clone()), ..Job::new("j", api::job::JobSpec::default()) };
+    let job = Job { status: Some(never.clone()), ..Job::new("j", api::job::JobSpec::default()) };
     let job = JobView::new(&job);
     for next in [base(&job, NOW), kept(&job, NOW)] {
-        assert!(
-            next.start_time.is_some() && next.observed_generation == job.metadata.generation
-        );
+        assert!(next.start_time.is_some() && next.observed_generation == job.metadata.generation);
         let next = running(next, Progress::default());
         let write = when_to_write(Some(&never), &next, Some(Duration::ZERO), NOW);
         assert_eq!(write, Write::Now);
@@ -138,6 +135,9 @@ fn places_of_other_work_are_kept_until_that_has_stopped() {
     let without = gated(base.clone(), Gating::None);
     assert_eq!((without.started_nodes, without.stopping_nodes), (None, nodes(&["a", "b"])));
     assert_eq!(gated(base, Gating::Turn).started_nodes, nodes(&[]));
+    let started = JobStatus { started_nodes: nodes(&["a"]), ..JobStatus::default() };
+    let without = gated(started, Gating::None);
+    assert_eq!((without.started_nodes, without.stopping_nodes), (None, nodes(&["a"])));
 }
 
 #[test]

@@ -102,7 +102,10 @@ fn a_daemon_set_that_is_refused_is_tried_again_ever_less_often_and_reported_once
     }
     assert_eq!(waits, [1, 1, 10, 60].map(|seconds| Some(Duration::from_secs(seconds))));
     let act = act_on(&job, None, &[]);
-    assert_eq!((act.daemon_set, act.status.conditions), (DaemonSetAction::Create(Gating::None), vec![]));
+    assert_eq!(
+        (act.daemon_set, act.status.conditions),
+        (DaemonSetAction::Create(Gating::None), vec![])
+    );
 }
 
 #[test]

@@ -7,7 +7,10 @@ use serde_json::json;
 use super::{act_on, observed, reasons};
 use crate::{
     job::decide::{
-        actions::Decision, daemon_set::{DaemonSetAction, Gating}, decide, events::JobEvent,
+        actions::Decision,
+        daemon_set::{DaemonSetAction, Gating},
+        decide,
+        events::JobEvent,
         observation::Source,
     },
     testing::fixtures::{DAEMON_SET_UID, daemon_set, job, pod},

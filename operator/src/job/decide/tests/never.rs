@@ -73,7 +73,10 @@ fn a_job_that_never_completes_is_ready_while_every_wanted_node_is_done() {
     let two = wanting(&job, 2);
     assert_eq!(decide(&observed(&job, Some(&two), &pods, Source::Caches)), Decision::ObserveLive);
     let act = look(&mut job, Some(&two), &pods);
-    assert_eq!((ready(&act.status), act.daemon_set), ((Reason::AllNodesDone, true), DaemonSetAction::Keep));
+    assert_eq!(
+        (ready(&act.status), act.daemon_set),
+        ((Reason::AllNodesDone, true), DaemonSetAction::Keep)
+    );
     assert_eq!((act.status.phase, act.status.completion_time), (Some(Phase::Running), None));
     assert_eq!(act.status.completed.as_deref(), Some("2/2"));
     assert!(conditions::finished(&act.status.conditions).is_none());

@@ -80,8 +80,7 @@ fn look() -> impl Strategy<Value = Event> {
     let how = (cut, any::<bool>(), seldom(), seldom(), seldom());
     (process, kinds(), how, between).prop_map(|(process, fresh, how, between)| {
         let (cut, lives_on, are_late, puts_off, forgets) = how;
-        let look =
-            Look { process, fresh, cut, lives_on, are_late, puts_off, forgets, between };
+        let look = Look { process, fresh, cut, lives_on, are_late, puts_off, forgets, between };
         Event::Rollout(Rollout::Look(look))
     })
 }
@@ -93,8 +92,13 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// Number of histories: `PROPTEST_CASES=100000 cargo test rollouts` runs more.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(8_000)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn never_more_than_the_limit_never_twice_and_always_in_the_end(

@@ -79,9 +79,7 @@ fn is_candidate(look: &Look<'_>, node: &NodeWork<'_>, ledger: &Ledger) -> bool {
 /// Whether later groups need not wait for `node`.
 fn is_through(spec: &JobSpec, node: &NodeWork<'_>, ledger: &Ledger) -> bool {
     match node.state {
-        WorkState::Completed => {
-            !node.member.is_some_and(|member| ledger.started.contains(member))
-        }
+        WorkState::Completed => !node.member.is_some_and(|member| ledger.started.contains(member)),
         WorkState::Failed => spec.max_failed_nodes.is_some(),
         WorkState::Active(_) | WorkState::Waiting => false,
         WorkState::Gone => true,

@@ -115,10 +115,14 @@ impl Ledger {
                     Place::Free => self.started.remove(member),
                 }
             }
-            // The DaemonSet controller has created the next pod when the one before was gone, and the same cache
-            // shows both.
-            if may_have_stopped && !node.is_leaving && !look.has_earlier(node) {
-                self.stopping.remove(member);
+            // The DaemonSet controller has created the next pod when the one before was gone. Caches may show a
+            // DaemonSet that somebody has deleted since, and the pods that are stopping as those that do the work.
+            let has_stopped = may_have_stopped && !node.is_leaving && !look.has_earlier(node);
+            if has_stopped && self.stopping.contains(member) {
+                match look.is_live() {
+                    true => self.stopping.remove(member),
+                    false => open.needs_live = true,
+                }
             }
         }
         let mut without_pods = Self::default();
@@ -141,10 +145,11 @@ impl Ledger {
             let Some(member) = node.member().filter(|member| self.holds(*member)) else {
                 continue;
             };
-            if is_complete && self.started.contains(member) {
+            let has_earlier = look.earlier.contains(&**name);
+            if is_complete && self.started.contains(member) && !has_earlier {
                 gone.started.insert(member);
             }
-            if is_up_to_date && self.stopping.contains(member) && !look.earlier.contains(&**name) {
+            if is_up_to_date && self.stopping.contains(member) && !has_earlier {
                 gone.stopping.insert(member);
             }
             self.started.remove(member);
@@ -156,9 +161,11 @@ impl Ledger {
         if look.earlier.is_empty() && !older().any(|node| node.turn.has_earlier) {
             gone.stopping.extend(&self.stopping);
         }
-        let until = older().filter(|node| node.turn.waiting.is_some());
-        let until = until.map(|node| node.node.and_then(forgotten_at).unwrap_or(Timestamp::MAX));
-        match until.filter(|until| *until > look.now()).max() {
+        // Nor is the age of a pod that waits: a process whose cache of nodes was late may have released it for the
+        // node before, so that the age of its node decides.
+        let waiting = look.nodes.iter().filter(|node| node.turn.waiting.is_some());
+        let until = waiting.filter_map(|node| node.node.map_or(Some(Timestamp::MAX), forgotten_at));
+        match until.filter(|until| *until > look.observation.now).max() {
             Some(until) if !self.started.is_empty() => open.look_at(until),
             _ => gone.started.extend(&self.started),
         }
@@ -191,7 +198,7 @@ fn place(look: &Look<'_>, node: &NodeWork<'_>, member: Member) -> Place {
     let delay = SignedDuration::from_secs(seconds.into());
     let until = done_at.and_then(|time| time.checked_add(delay).ok());
     match until {
-        Some(until) if until <= look.now() => match node.node {
+        Some(until) if until <= look.observation.now => match node.node {
             Some(node) if node.is_ready() => Place::Free,
             _ => Place::Done(None),
         },

@@ -6,7 +6,6 @@ use api::{
     job::{JobSpec, node_set::NodeSet},
     views::DaemonSetView,
 };
-use k8s_openapi::jiff::Timestamp;
 
 use crate::job::decide::{
     nodes::{NodeWork, WorkState, count, is_caught_up, wanted},
@@ -32,10 +31,6 @@ pub(crate) struct Look<'l> {
 impl<'l> Look<'l> {
     pub(super) fn spec(&self) -> &'l JobSpec {
         self.observation.job.spec
-    }
-
-    pub(super) fn now(&self) -> Timestamp {
-        self.observation.now
     }
 
     pub(super) fn is_live(&self) -> bool {

@@ -63,9 +63,8 @@ pub(crate) fn turns(look: &Look<'_>) -> Turns {
     taken.iter().filter_map(|node| node.member).for_each(|node| ledger.started.insert(node));
 
     let waiting = look.nodes.iter().filter(|node| node.state == WorkState::Waiting);
-    let is_started = |node: &&NodeWork<'_>| {
-        node.member.is_some_and(|member| ledger.started.contains(member))
-    };
+    let is_started =
+        |node: &&NodeWork<'_>| node.member.is_some_and(|member| ledger.started.contains(member));
     let (mut starting, waiting): (Vec<_>, Vec<_>) = waiting.partition(is_started);
     starting.sort_unstable_by_key(|node| node.name);
     let places = Places { limit, in_use: before + taken.len(), done: open.done };
@@ -89,7 +88,7 @@ pub(crate) fn turns(look: &Look<'_>) -> Turns {
 /// When time alone may let nodes start, or keep them from it.
 fn look_at(look: &Look<'_>, hold: &Option<Hold>, place: Option<Timestamp>) -> Option<Timestamp> {
     let hold = hold.as_ref()?;
-    let closes = match windows(&look.spec().windows, look.now()) {
+    let closes = match windows(&look.spec().windows, look.observation.now) {
         Windows::Open { until } => until,
         Windows::Closed { .. } => None,
     };

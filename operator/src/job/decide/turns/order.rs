@@ -21,7 +21,7 @@ impl Order {
         self.0.len()
     }
 
-    /// The number of the first group that `node` matches; nodes that match none come last.
+    /// The number of the first group that `node` matches; others come last.
     pub(crate) fn group(&self, node: &NodeView) -> usize {
         let labels = node.labels();
         let matches = |selector: &Option<Selector>| {

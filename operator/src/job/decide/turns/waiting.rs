@@ -71,7 +71,7 @@ fn withheld(look: &Look<'_>) -> Option<Hold> {
     if is_paused(look) {
         return Some(Hold::new(Reason::Paused, "spec.parallelism is 0"));
     }
-    if let Windows::Closed { until } = windows(&spec.windows, look.now()) {
+    if let Windows::Closed { until } = windows(&spec.windows, look.observation.now) {
         let message = match until {
             Some(until) => format!("next window opens at {until}"),
             None => "no window opens any more".to_owned(),

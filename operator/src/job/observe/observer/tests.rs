@@ -37,7 +37,7 @@ async fn observer_of(daemon_set: Value, touched: (u16, Value)) -> (Observer, Wat
         let what = format!("{} {}", request.method(), request.uri().path());
         let (code, answer) = match what.rsplit('/').next() {
             Some("status") => touched.clone(),
-            Some("nodes") => (200, json!({"metadata": {}, "items": []})),
+            Some("nodes") => (200, json!({"metadata": {}, "items": [node()]})),
             Some("pods") => (200, json!({"metadata": {}, "items": [object("listed", "9")]})),
             _ => (200, daemon_set.clone()),
         };
@@ -75,6 +75,11 @@ fn daemon_set() -> Value {
             "numberReady": 1, "observedGeneration": 1,
         },
     })
+}
+
+/// The node `a`, with labels.
+fn node() -> Value {
+    json!({"metadata": {"name": "a", "uid": "uid-of-a", "labels": {"zone": "z1", "arch": "arm64"}}})
 }
 
 /// A pod on the node `a` that is done.
@@ -202,4 +207,17 @@ async fn pods_of_a_daemon_set_that_is_going_are_listed_where_they_matter() {
     job.spec.suspend = Some(true);
     let live = observer.live(JobView::new(&job), |_| None).await.unwrap();
     assert_eq!((uids(&live), live.nodes.len()), (vec!["listed".to_owned()], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn live_nodes_have_the_labels_that_the_job_names_and_no_others() {
+    let (observer, _watch, _) = observer(refusal(404)).await;
+    let mut job = fixtures::job();
+    job.spec.order = serde_json::from_value(json!([{"matchLabels": {"zone": "z1"}}])).unwrap();
+    let cached = observer.cached(JobView::new(&job), |_| None, Timestamp::UNIX_EPOCH);
+    assert!(!cached.has_labels, "the watch has not brought them yet");
+    let live = observer.live(JobView::new(&job), |_| None).await.unwrap();
+    assert!(live.has_labels);
+    let labels: Vec<_> = live.nodes["a"].labels().iter().collect();
+    assert_eq!(labels, [(&"zone".to_owned(), &"z1".to_owned())]);
 }

@@ -1,5 +1,6 @@
 //! Promises about one look at a Job whose nodes take turns.
 
+mod cases;
 mod gating;
 mod growth;
 mod places;
@@ -144,7 +145,8 @@ impl Scene {
     }
 
     fn decide(&self) -> Decision {
-        let mut daemon_set = fixtures::daemon_set().of(&self.job).scheduled(self.wanted, self.wanted);
+        let mut daemon_set =
+            fixtures::daemon_set().of(&self.job).scheduled(self.wanted, self.wanted);
         if self.gating == Gating::Turn {
             daemon_set = daemon_set.gated();
         }
@@ -202,7 +204,8 @@ fn set(nodes: &[&str]) -> NodeSet {
 /// A node that was created at this second, with its UID derived from both.
 fn node_of(name: &str, created: i64) -> Arc<NodeView> {
     let mut node = (*fixtures::node(name)).clone();
-    node.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(created)));
+    node.metadata.creation_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(created)));
     node.metadata.uid = Some(format!("uid-of-{name}-of-{created}"));
     Arc::new(NodeView::new(node.metadata, node.spec))
 }

@@ -80,7 +80,8 @@ fn after_too_many_failures_those_at_work_finish_and_nobody_starts() {
     let mut scene = scene.only("a", [failed("a")]).only("b", [pod("b")]);
     let act = scene.look();
     assert_eq!((started(&act), released(&act)), (&set(&["a", "b"]), vec![]));
-    let message = "more nodes failed than the 0 of spec.maxFailedNodes; those at work run to their end";
+    let message =
+        "more nodes failed than the 0 of spec.maxFailedNodes; those at work run to their end";
     assert_eq!(why(&act), Some((Reason::TooManyFailed, message)));
     // It has leave to start, and may have done so.
     let act = scene.clone().only("b", [pod("b").gated()]).look();

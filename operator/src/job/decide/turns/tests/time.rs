@@ -93,7 +93,8 @@ fn in_exit_code_mode_a_node_is_done_when_its_container_ended() {
 
 #[test]
 fn nodes_start_only_while_a_window_is_open_and_nothing_is_stopped() {
-    let mut scene = Scene::waiting(&["a", "b"]).parallelism(2).started(&["a"]).only("a", [pod("a")]);
+    let mut scene =
+        Scene::waiting(&["a", "b"]).parallelism(2).started(&["a"]).only("a", [pod("a")]);
     let schedule = "0 6 * * *".to_owned();
     scene.job.spec.windows = vec![Window { schedule, duration_seconds: 3600, time_zone: None }];
     scene.now = at(5 * 3600);

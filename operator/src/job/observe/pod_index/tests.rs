@@ -1,0 +1,155 @@
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt, stream};
+
+use super::*;
+use crate::testing::fixtures;
+
+fn pod(uid: &str, version: &str) -> PodView {
+    fixtures::pod("a").identity(uid, version).build().as_ref().clone()
+}
+
+/// Returns the index after these events.
+fn after(events: Vec<Event<PodView>>) -> PodIndex {
+    let (pods, events) = pod_index(stream::iter(events.into_iter().map(Ok)));
+    events.for_each(|_| std::future::ready(())).now_or_never().unwrap();
+    pods
+}
+
+fn uids(pods: &PodIndex, daemon_set: &str) -> Vec<String> {
+    let mut uids: Vec<_> =
+        pods.of(daemon_set).iter().map(|pod| super::uid(pod).to_owned()).collect();
+    uids.sort();
+    uids
+}
+
+#[test]
+fn pods_are_known_by_their_daemon_set_until_they_are_gone() {
+    let other = fixtures::pod("a").owner("ds-2").identity("c", "3").build();
+    let pods = after(vec![
+        Event::Init,
+        Event::InitApply(pod("a", "1")),
+        Event::InitDone,
+        Event::Apply(pod("b", "2")),
+        Event::Apply((*other).clone()),
+        Event::Delete(pod("a", "4")),
+    ]);
+    assert_eq!(uids(&pods, fixtures::DAEMON_SET_UID), ["b"]);
+    assert_eq!(uids(&pods, "ds-2"), ["c"]);
+    assert_eq!(pods.on("a").len(), 2);
+}
+
+#[test]
+fn pods_of_earlier_daemon_sets_of_a_name_are_found_in_their_namespace() {
+    let pod = |namespace: &str, owner: &str, uid: &str| {
+        let pod = fixtures::pod("a").owner(owner).identity(uid, "1").build();
+        let mut pod = Arc::unwrap_or_clone(pod);
+        pod.metadata.namespace = Some(namespace.to_owned());
+        Event::Apply(pod)
+    };
+    let pods = after(vec![pod("n", "ds-1", "a"), pod("n", "ds-2", "b"), pod("m", "ds-3", "c")]);
+    let uids = |name: &str| {
+        let pods = pods.of_all("n", name).into_iter();
+        let mut uids: Vec<_> = pods.filter_map(|pod| pod.metadata.uid.clone()).collect();
+        uids.sort_unstable();
+        uids
+    };
+    assert_eq!(uids(&api::labels::daemon_set("sample")), ["a", "b"]);
+    assert_eq!(uids("other"), [""; 0]);
+}
+
+#[test]
+fn what_changes_nothing_but_the_version_is_known_and_not_passed_on() {
+    let done = fixtures::pod("a").identity("a", "3").done().build();
+    let events = [
+        Event::Init,
+        Event::InitApply(pod("a", "1")),
+        Event::InitDone,
+        Event::Apply(pod("a", "2")),
+        Event::Apply((*done).clone()),
+        Event::Apply((*done).clone()),
+        Event::Delete((*done).clone()),
+    ];
+    let (pods, events) = pod_index(stream::iter(events.map(Ok)));
+    let changes = events.map(|change| (change, pods.version())).collect::<Vec<_>>();
+    let done = (*done).clone();
+    let expected =
+        [(Change::Listed, 1), (Change::Applied(done.clone()), 3), (Change::Deleted(done), 3)];
+    assert_eq!(changes.now_or_never().unwrap(), expected);
+}
+
+#[test]
+fn a_daemon_set_has_lost_a_pod_when_one_is_gone() {
+    let mine = fixtures::DAEMON_SET_UID;
+    let listed = |uids: &[&str]| {
+        let listed = uids.iter().map(|uid| Event::InitApply(pod(uid, "1")));
+        [Event::Init].into_iter().chain(listed).chain([Event::InitDone]).collect::<Vec<_>>()
+    };
+    let has_lost = |events: [Vec<Event<PodView>>; 2]| after(events.concat()).has_lost(mine);
+    assert!(!has_lost([listed(&["a"]), listed(&["a", "b"])]));
+    assert!(has_lost([listed(&["a", "b"]), listed(&["a"])]), "during a gap in the watch");
+    assert!(has_lost([listed(&["a"]), vec![Event::Delete(pod("a", "2"))]]));
+    let other = fixtures::pod("a").owner("ds-2").identity("c", "3").build();
+    assert!(!has_lost([listed(&["a"]), vec![Event::Delete((*other).clone())]]));
+}
+
+#[test]
+fn what_is_not_in_a_later_list_is_gone() {
+    let listed = |uid| [Event::Init, Event::InitApply(pod(uid, "1")), Event::InitDone];
+    let pods = after(listed("a").into_iter().chain(listed("b")).collect());
+    assert_eq!(uids(&pods, fixtures::DAEMON_SET_UID), ["b"]);
+}
+
+#[test]
+fn half_a_list_is_not_known() {
+    let pods = after(vec![Event::Init, Event::InitApply(pod("a", "1"))]);
+    assert_eq!(uids(&pods, fixtures::DAEMON_SET_UID), [""; 0]);
+    assert_eq!(pods.until(0, "1").now_or_never(), Some(false));
+}
+
+#[test]
+fn pod_that_its_daemon_set_has_left_behind_is_nobodys() {
+    let mut orphan = pod("a", "2");
+    orphan.metadata.owner_references = None;
+    let pods = after(vec![Event::Apply(pod("a", "1")), Event::Apply(orphan)]);
+    assert_eq!(uids(&pods, fixtures::DAEMON_SET_UID), [""; 0]);
+    assert_eq!(pods.pods.borrow().by_daemon_set.len(), 0, "nothing is left of it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_has_come_when_it_or_a_later_one_was_told() {
+    let (pods, events) = pod_index(stream::iter([
+        Ok(Event::Init),
+        Ok(Event::InitApply(pod("a", "8"))),
+        Ok(Event::InitDone),
+        Ok(Event::Apply(pod("b", "12"))),
+        Ok(Event::Delete(pod("a", "15"))),
+    ]));
+    let mut events = std::pin::pin!(events);
+    let mut known = Vec::new();
+    loop {
+        let until = |version: &'static str| pods.until(0, version).now_or_never() == Some(true);
+        known.push(["8", "9", "12", "15"].map(until));
+        if events.next().await.is_none() {
+            break;
+        }
+    }
+    let (no, listed, applied) =
+        ([false; 4], [true, false, false, false], [true, true, true, false]);
+    assert_eq!(known, [no, listed, applied, [true; 4]]);
+}
+
+#[test]
+fn a_version_that_is_no_later_one_tells_nothing() {
+    let pods = after(vec![Event::Apply(pod("a", "5"))]);
+    let comes = |before| pods.until(before, "5").now_or_never();
+    assert_eq!((comes(4), comes(5)), (Some(true), Some(false)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_number_never_comes() {
+    let (pods, _events) = pod_index(stream::pending());
+    assert!(!pods.until(0, "opaque").await);
+    let waits = tokio::time::timeout(Duration::from_secs(60), pods.until(0, "1")).await;
+    assert!(waits.is_err());
+}
