@@ -113,7 +113,10 @@ impl World {
         let Some(old) = current.status.as_ref().filter(|old| old.work_hash == new.work_hash) else {
             return;
         };
-        let is_resumed = is_suspended(Some(old)) && !is_suspended(Some(new));
+        let reason = |status: &JobStatus| {
+            conditions::find(&status.conditions, conditions::SUSPENDED).and_then(Reason::of)
+        };
+        let is_resumed = reason(new) == Some(Reason::JobResumed) && reason(old) != reason(new);
         let is_stopped = current.spec.is_suspended() || is_suspended(Some(new));
         let is_start_kept = old.start_time == new.start_time || is_resumed || is_stopped;
         assert!(is_start_kept || old.start_time.is_none(), "the deadline is counted from there");

@@ -82,12 +82,9 @@ fn holds_place(status: Option<&JobStatus>, node: Uid) -> bool {
     })
 }
 
-/// Whether nodes hold places. Where a stranger has gated the pods of a Job that does not take turns, they did for
-/// a while.
-fn has_ledger(job: &Job, status: Option<&JobStatus>) -> bool {
-    job.spec.takes_turns()
-        || job.spec.is_suspended()
-        || status.is_some_and(|status| status.started_nodes.is_some())
+/// Whether places bound anything: the pods of a Job that takes no turns any more may all start.
+fn has_ledger(job: &Job) -> bool {
+    job.spec.takes_turns() || job.spec.is_suspended()
 }
 
 pub(super) fn is_suspended(status: Option<&JobStatus>) -> bool {
@@ -113,7 +110,8 @@ impl World {
     /// Pods that somebody else has released are beyond the operator's power.
     fn at_work(&self) -> impl Iterator<Item = (&PodState, Leave)> {
         self.now.pods.values().filter_map(|pod| {
-            let is_there = self.now.nodes.contains_key(&pod.node);
+            // A stranger has taken a pod without an owner from its DaemonSet: no watch shows it as the Job's.
+            let is_there = self.now.nodes.contains_key(&pod.node) && !pod.owner.is_empty();
             let is_at_work = !pod.is_done() && !self.done.contains(&pod.result());
             let leave = pod.leave.filter(|_| is_there && is_at_work)?;
             self.is_of_this_job(&pod.job).then_some((pod, leave))
@@ -133,8 +131,7 @@ impl World {
         };
         let same = self.at_work().filter(is_same).map(|(_, leave)| leave.node);
         // Without a limit the ledger bounds nothing.
-        let bounds = |job: &Job| has_ledger(job, status);
-        let has_ledger = self.now.job.as_deref().is_some_and(bounds) && allowed < usize::MAX;
+        let has_ledger = self.now.job.as_deref().is_some_and(has_ledger) && allowed < usize::MAX;
         let without = same.filter(|node| has_ledger && !holds_place(status, *node)).min();
         if nodes.len() > allowed {
             self.violated(Check::Limit, || format!("{nodes:?} are at work, of {allowed}"));
@@ -219,7 +216,7 @@ impl World {
 
     /// Shrinkage: a node that gives up its place is settled or gone.
     fn check_left(&mut self, job: &Job, seen: &Seen, new: &JobStatus, result: &Result) {
-        if !has_ledger(job, Some(new)) {
+        if !has_ledger(job) {
             return;
         }
         let node = result.1;
@@ -240,6 +237,12 @@ impl World {
         if !is_there || !was_started || !is_same_work {
             return;
         }
+        let holds_pod =
+            |name| seen.objects.pods.values().any(|pod| pod.node == name && !pod.is_leaving);
+        let is_gone = seen.source == Source::Live && !name.is_none_or(holds_pod);
+        if is_gone {
+            return;
+        }
         if has(new.completed_nodes.as_ref(), node) || self.done.contains(result) {
             let wait = job.spec.min_ready_seconds.unwrap_or_default().into();
             let since = self.truth.since.get(result).copied();
@@ -251,13 +254,9 @@ impl World {
             }
             return;
         }
-        let holds_pod =
-            |name| seen.objects.pods.values().any(|pod| pod.node == name && !pod.is_leaving);
-        if seen.source == Source::Caches || name.is_none_or(holds_pod) {
-            self.violated(Check::Shrinkage, || {
-                format!("node {node} is neither done nor gone: {}", what())
-            });
-        }
+        self.violated(Check::Shrinkage, || {
+            format!("node {node} is neither done nor gone: {}", what())
+        });
     }
 
     /// Failures: a Job that takes turns ends for them when nobody is at work any more.

@@ -117,7 +117,11 @@ impl Ledger {
             }
             // The DaemonSet controller has created the next pod when the one before was gone. Caches may show a
             // DaemonSet that somebody has deleted since, and the pods that are stopping as those that do the work.
-            let has_stopped = may_have_stopped && !node.is_leaving && !look.has_earlier(node);
+            // Work that was changed and changed back before that controller looked goes on.
+            let has_stopped = may_have_stopped
+                && !node.is_leaving
+                && !node.turn.is_at_work
+                && !look.has_earlier(node);
             if has_stopped && self.stopping.contains(member) {
                 match look.is_live() {
                     true => self.stopping.remove(member),
