@@ -24,10 +24,19 @@ const TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Between the flags in `CARGO_ENCODED_RUSTFLAGS`, which may hold blanks.
 const SEPARATOR: &str = "\u{1f}";
 
-/// Static, with the relocations of a position independent program as bits, a twentieth of the operator. A
-/// linker that does not know how goes on without; the loader is the program itself.
-const FLAGS: [&str; 4] =
-    ["-C", "target-feature=+crt-static", "-C", "link-arg=-Wl,-z,pack-relative-relocs"];
+/// Static, and small: with the relocations of a position independent program as bits, which a linker that does not
+/// know how leaves as they are; with strings that end alike written once; and without the index for unwinding, for a
+/// panic aborts, and there are no symbols.
+const FLAGS: [&str; 4] = [
+    "-C",
+    "target-feature=+crt-static",
+    "-C",
+    "link-arg=-Wl,-z,pack-relative-relocs,--no-eh-frame-hdr,-O2",
+];
+
+/// Functions with the same code are one, where the linker is that of the Rust toolchain: on x86-64.
+/// <https://blog.rust-lang.org/2025/09/01/rust-lld-on-1.90.0-stable/>
+const FOLDED: [&str; 2] = ["-C", "link-arg=-Wl,--icf=all"];
 
 /// Where binaries are, and what they run on.
 #[derive(Debug)]
@@ -42,7 +51,7 @@ pub(crate) struct Binaries {
 pub(crate) async fn build(packages: &[&str], profile: Profile, logs: &LogDir) -> Result<Binaries> {
     let compiler = Compiler::ask(logs).await?;
     let architecture = compiler.architecture()?;
-    let flags = flags();
+    let flags = flags(architecture);
     let build = Build {
         packages,
         profile: profile.name(),
@@ -74,10 +83,11 @@ pub(crate) async fn build_for(
 }
 
 /// The user's flags of the compiler, and ours.
-fn flags() -> Vec<String> {
+fn flags(architecture: Architecture) -> Vec<String> {
     let user = std::env::var("RUSTFLAGS").unwrap_or_default();
-    let flags = user.split_whitespace().map(str::to_owned);
-    flags.chain(FLAGS.map(str::to_owned)).collect()
+    let folded = FOLDED.iter().filter(|_| architecture == Architecture::Amd64);
+    let ours = FLAGS.iter().chain(folded).map(|flag| (*flag).to_owned());
+    user.split_whitespace().map(str::to_owned).chain(ours).collect()
 }
 
 async fn compile(
@@ -88,7 +98,7 @@ async fn compile(
     logs: &LogDir,
 ) -> Result<Binaries> {
     let target = target(architecture, compiler);
-    let mut flags = flags();
+    let mut flags = flags(architecture);
     flags.extend(remaps(compiler)?);
     // With `--target` the flags reach only what goes into the binaries: procedural macros are
     // shared libraries and cannot be static.
