@@ -28,7 +28,6 @@ pub(crate) async fn goes_on_where_it_was(env: &ScenarioEnv<'_>) -> Result<()> {
     suspend(env, true).await?;
     let suspended = until_suspended(env).await?;
     ensure!(status(&suspended).completed == Some(env.of_all(1)), "{}", describe(&suspended));
-    env.stays_when_stopped(&job).await?;
     env.touch(others, "go").await?;
     env.settle().await;
     env.only_these_have("runs", [first]).await?;
