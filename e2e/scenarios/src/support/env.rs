@@ -247,18 +247,6 @@ impl<'a> ScenarioEnv<'a> {
         self.wait.none_left::<K>(self.namespace, "", |_| true).await
     }
 
-    /// Waits until the Job's pods are gone, and sees that the Job itself stays as it was.
-    pub(crate) async fn stays_when_stopped(&self, job: &JobHandle<'_>) -> Result<()> {
-        let before = job.get().await?.status;
-        self.until_stopped().await?;
-        let after = job.get().await?.status;
-        ensure!(
-            before == after,
-            "the status changed as the pods went: {before:?} became {after:?}"
-        );
-        Ok(())
-    }
-
     /// Sees that a Job says of no node that it is done.
     pub(crate) fn none_is_done(&self, job: &Job) -> Result<()> {
         let none = self.of_all(0);
