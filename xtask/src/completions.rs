@@ -1,10 +1,14 @@
 //! `cargo xtask completions`: scripts by which shells complete the command line.
 //!
-//! Shells complete programs, and `cargo xtask` is none: the scripts are for an alias of that name.
+//! Shells complete programs, and `cargo xtask` is none: the scripts are for an alias of that name. The runners of
+//! scenarios and benchmarks are asked for their own options.
 
 use anyhow::Result;
 use clap_complete::Shell;
 use harness::command::{self, Verdict};
+use harness::command_line::CommandLine;
+
+use crate::runner;
 
 /// The name of the alias.
 const ALIAS: &str = "xtask";
@@ -16,9 +20,22 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &Args, cli: clap::Command) -> Result<Verdict> {
+pub(crate) async fn run(args: &Args, cli: clap::Command) -> Result<Verdict> {
+    let scenarios = runner::SCENARIOS.command_line().await?;
+    let bench = runner::BENCH.command_line().await?;
+    let cli = with_runners(cli, [("e2e", scenarios), ("bench", bench)]);
     command::print(&script(args.shell, cli))?;
     Ok(Verdict::Passed)
+}
+
+/// Puts the command lines of the runners in the place of what leaves all words to them.
+fn with_runners<const N: usize>(
+    cli: clap::Command,
+    runners: [(&str, CommandLine); N],
+) -> clap::Command {
+    runners
+        .into_iter()
+        .fold(cli, |cli, (name, line)| cli.mut_subcommand(name, |_| line.into_command(name)))
 }
 
 fn script(shell: Shell, mut cli: clap::Command) -> String {
@@ -51,6 +68,40 @@ mod tests {
         let lines: Vec<_> = printed.lines().collect();
         assert_eq!(lines.first(), Some(&"release"), "{output:?}");
         assert!(lines.get(1).is_some_and(|line| line.contains("--no-push")), "{output:?}");
+    }
+
+    /// A runner with a command and options.
+    fn runner() -> CommandLine {
+        let option = |name: &'static str| clap::Arg::new(name).long(name);
+        let filter = option("filter").help("Only some");
+        let keep = option("keep").value_parser(["never", "always"]);
+        let run = clap::Command::new("run").args([filter, keep]);
+        // As the runners have it, beside the one of `cargo xtask` itself.
+        let no_provision = clap::Arg::new("no_provision").long("no-provision").global(true);
+        let no_provision = no_provision.action(clap::ArgAction::SetTrue);
+        CommandLine::of(&clap::Command::new("runner").arg(no_provision).subcommand(run))
+    }
+
+    #[test]
+    fn bash_completes_commands_options_and_values_of_the_runners() {
+        let cli = with_runners(Cli::command(), [("e2e", runner()), ("bench", runner())]);
+        let complete = |words: &str, count: usize| {
+            format!(
+                "COMP_WORDS=({words}); COMP_CWORD={count}; _xtask xtask \
+                 \"${{COMP_WORDS[$COMP_CWORD]}}\" \"${{COMP_WORDS[$COMP_CWORD-1]}}\"; echo \"${{COMPREPLY[@]}}\"\n"
+            )
+        };
+        let test = [
+            script(Shell::Bash, cli),
+            complete("xtask e2e ru", 2),
+            complete("xtask e2e run --fil", 3),
+            complete("xtask e2e run --keep al", 4),
+            complete("xtask bench run --fil", 3),
+        ];
+        let output = Command::new("bash").args(["-c", &test.join("\n")]).output().expect("bash");
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines: Vec<_> = printed.lines().collect();
+        assert_eq!(lines, ["run", "--filter", "always", "--filter"], "{output:?}");
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Command {
             Self::E2e(args) => runner::SCENARIOS.exec(&args, cx).await,
             Self::Bench(args) => runner::BENCH.exec(&args, cx).await,
             Self::Test(args) => test::run(args, cx).await,
-            Self::Completions(args) => completions::run(&args, Cli::command()),
+            Self::Completions(args) => completions::run(&args, Cli::command()).await,
             Self::Provide(args) => provide::run(args, cx).await,
         }
     }
@@ -125,9 +125,21 @@ mod tests {
     }
 
     #[test]
+    fn every_command_has_a_row_in_the_table_of_the_page() {
+        let page = std::fs::read_to_string(harness::paths::workspace().join("docs/development.md"));
+        let page = page.expect("the page");
+        let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+            let name = format!("`{}`", command.get_name());
+            let is_its = |row: &&str| row.split(" | ").next().is_some_and(|it| it.contains(&name));
+            assert!(rows.iter().any(|row| is_its(row)), "{name} is in no row");
+        }
+    }
+
+    #[test]
     fn options_of_the_runners_are_left_to_them() {
         let parse = |line: &str| Cli::try_parse_from(line.split(' ')).expect("parsed");
-        for line in ["xtask e2e --help", "xtask e2e run --filter x", "xtask e2e --nodes 1 up"] {
+        for line in ["xtask e2e --help", "xtask e2e run --filter x", "xtask e2e --nodes 1"] {
             let Command::E2e(args) = parse(line).command else { panic!("{line}") };
             assert_eq!(args.words(), line.split(' ').skip(2).collect::<Vec<_>>());
         }

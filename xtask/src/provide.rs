@@ -15,6 +15,9 @@ use crate::offline::provision::{self, Provision};
 use crate::offline::{control_plane, node_image};
 use crate::release;
 
+/// The crate of the kubectl plugin, and its program.
+const PLUGIN: &str = "kubectl-dsjob";
+
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -43,12 +46,19 @@ enum What {
     },
     /// The image that enforces NetworkPolicies.
     KubeRouter,
+    /// The image that scrapes metrics.
+    Prometheus,
     /// The path of kind.
     Kind,
     /// The image of a control plane.
     ControlPlane,
     /// The folder of operator and terminator.
     Binaries,
+    /// The path of the kubectl plugin.
+    Plugin {
+        #[arg(long)]
+        profile: String,
+    },
     /// What `release --no-push` makes.
     Release,
 }
@@ -85,8 +95,7 @@ impl What {
                 json(&provision::docker::server(provision.logs()).await.unwrap_or_default())
             }
             Self::Images { profile } => {
-                let profile = if profile == "quick" { Profile::Quick } else { Profile::Release };
-                let all = Image::value_variants();
+                let (all, profile) = (Image::value_variants(), profile_of(&profile));
                 let built = image::build(all, &Names::default(), profile, provision, phase).await?;
                 let busybox = node_image::busybox(provision, phase).await?;
                 let named = built.into_iter().map(|image| Source::named(image.reference));
@@ -104,6 +113,10 @@ impl What {
             Self::KubeRouter => {
                 let local = node_image::kube_router(provision, phase).await?;
                 json(&Source { local, name: images::KUBE_ROUTER.to_owned() })
+            }
+            Self::Prometheus => {
+                let local = node_image::prometheus(provision, phase).await?;
+                json(&Source { local, name: images::PROMETHEUS.to_owned() })
             }
             Self::Kind => json(&provision::KIND.ensure(provision).await?),
             Self::Release => {
@@ -128,8 +141,18 @@ impl What {
                 let binaries = image::build_binaries(&packages, Profile::Release, provision.logs());
                 json(&binaries.await?.folder)
             }
+            Self::Plugin { profile } => {
+                let profile = profile_of(&profile);
+                let built = image::build_binaries(&[PLUGIN], profile, provision.logs()).await?;
+                json(&built.folder.join(PLUGIN))
+            }
         }
     }
+}
+
+/// The profile of this name.
+fn profile_of(name: &str) -> Profile {
+    if name == "quick" { Profile::Quick } else { Profile::Release }
 }
 
 fn json(answer: &impl Serialize) -> Result<Value> {

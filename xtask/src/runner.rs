@@ -7,6 +7,7 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
 use harness::command::Verdict;
+use harness::command_line::{self, CommandLine};
 use harness::paths;
 use harness::provide::XTASK;
 use serde::Deserialize;
@@ -43,6 +44,21 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
+    /// The same program, built quickly: for questions that are not about speed.
+    const fn unoptimized(self) -> Self {
+        Self { profile: "dev", ..self }
+    }
+
+    /// Asks the runner for its commands and options.
+    pub(crate) async fn command_line(self) -> Result<CommandLine> {
+        let program = self.unoptimized().build().await?;
+        let mut ask = tokio::process::Command::new(&program);
+        let output = ask.arg(command_line::ASK).stdin(Stdio::null()).output().await;
+        let output = output.with_context(|| format!("cannot start {}", program.display()))?;
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("{} does not print its command line", program.display()))
+    }
+
     /// Becomes the runner, and returns only if that is not possible.
     pub(crate) async fn exec(self, args: &Args, cx: &Context) -> Result<Verdict> {
         let program = self.build().await?;

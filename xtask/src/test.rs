@@ -225,6 +225,8 @@ impl Run {
                 let promtool = provision::PROMTOOL.ensure(&provision).await?;
                 // Pages name flags of Helm 4, which the one on PATH may not have.
                 let helm = provision::HELM.build(&provision).await?;
+                let gitops = provision::go::Module::read("hack/tools/gitops")?;
+                let gitops = gitops.build(&provision, None).await?.join("gitops");
                 for (program, purpose) in
                     [("chromium", "to look at reports"), ("tmux", "to look at live output")]
                 {
@@ -232,11 +234,11 @@ impl Run {
                         provision::apt::install(&provision, &[program], purpose).await?;
                     }
                 }
-                anyhow::Ok((image, kubectl, promtool, helm))
+                anyhow::Ok((image, kubectl, promtool, helm, gitops))
             })
             .await;
         match image {
-            Ok((image, kubectl, promtool, helm)) => {
+            Ok((image, kubectl, promtool, helm, gitops)) => {
                 let integration = cargo()
                     .args(["test", "--workspace", "--no-fail-fast"])
                     // The others make cargo build the binaries, which the first starts.
@@ -246,6 +248,7 @@ impl Run {
                     .env("KUBECTL", kubectl)
                     .env("PROMTOOL", promtool)
                     .env("HELM", helm)
+                    .env("GITOPS", gitops)
                     .env("RUST_TEST_THREADS", control_plane::TEST_THREADS);
                 self.tests("integration", integration).await;
             }

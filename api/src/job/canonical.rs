@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     quantity,
+    template::METADATA,
     values::{MAPS, is_quantity},
 };
 use crate::labels;
@@ -62,6 +63,9 @@ const EMPTY: [&str; 38] = [
 /// `image` is that of the job container.
 pub(super) fn canonical(template: &Value, image: &str) -> Option<Value> {
     let mut template = template.clone();
+    if let Some(metadata) = template.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|name, _| METADATA.contains(&name.as_str()));
+    }
     if let Some(fields) = template.as_object_mut() {
         tidy(fields, "", image);
     }
@@ -196,6 +200,7 @@ mod tests {
             json!({}),
             json!({"metadata": null, "spec": null}),
             json!({"metadata": {"creationTimestamp": null, "labels": {}}, "spec": {}}),
+            json!({"metadata": {"name": "work", "creationTimestamp": "2026-01-01T00:00:00Z"}}),
             json!({"status": {}}),
             json!({"spec": {
                 "tolerations": [{"operator": "Exists"}],

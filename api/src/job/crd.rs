@@ -138,6 +138,7 @@ mod tests {
         }
         assert_eq!(with["completionMode"], "TerminationWord");
         assert_eq!(with["backoffLimitPerNode"], 6);
+        assert_eq!(with["deletionPolicy"], "Delete");
         let [with, without] =
             [with, without].map(|spec| serde_json::from_value::<JobSpec>(spec).unwrap());
         assert_eq!(work_hash::hash(&with), work_hash::hash(&without));
@@ -169,6 +170,7 @@ mod tests {
         let expected = [
             "spec.activeDeadlineSeconds: must not be set with completionPolicy Never",
             "spec.ttlSecondsAfterFinished: must not be set with completionPolicy Never",
+            "spec.ttlSecondsAfterFinished: must not be set with deletionPolicy Retain",
             "spec.image: must not contain white space",
             "spec.mountPath: must be an absolute path",
             "spec.mountPath: must not contain \"..\"",

@@ -24,7 +24,7 @@ use kube::core::DeserializeGuard;
 
 pub use parallelism::Parallelism;
 pub use refusal::Refusal;
-pub use spec::{CompletionMode, CompletionPolicy, Job, JobSpec, Window};
+pub use spec::{CompletionMode, CompletionPolicy, DeletionPolicy, Job, JobSpec, Window};
 pub use status::{JobStatus, NodeState, NodeStatus, Phase};
 
 /// A Job that may be undecodable, so that it does not stop the watch of the others.

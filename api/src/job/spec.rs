@@ -24,6 +24,8 @@ pub(super) const NOT_EMPTY: &str = "must not be empty";
 pub(super) const ONE_LINE: &str = "must be on one line";
 /// Error of a limit of time on a Job that never completes.
 pub(super) const NOT_WITH_NEVER: &str = "must not be set with completionPolicy Never";
+/// Error of a TTL of a Job that is never deleted.
+pub(super) const NOT_WITH_RETAIN: &str = "must not be set with deletionPolicy Retain";
 /// Most windows.
 pub(super) const MAX_WINDOWS: usize = 16;
 
@@ -31,6 +33,10 @@ pub(super) const MAX_WINDOWS: usize = 16;
 fn without_never(field: &str) -> String {
     format!("!has(self.{field}) || !has(self.completionPolicy) || self.completionPolicy != 'Never'")
 }
+
+/// Refuses a TTL of a Job that is never deleted.
+const NO_TTL_WITH_RETAIN: &str = "!has(self.ttlSecondsAfterFinished) || !has(self.deletionPolicy) \
+                                  || self.deletionPolicy != 'Retain'";
 
 /// A task that runs once on every node.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -77,6 +83,9 @@ fn without_never(field: &str) -> String {
     .field_path(".activeDeadlineSeconds"))]
 #[x_kube(validation = Rule::new(without_never("ttlSecondsAfterFinished"))
     .message(NOT_WITH_NEVER)
+    .field_path(".ttlSecondsAfterFinished"))]
+#[x_kube(validation = Rule::new(NO_TTL_WITH_RETAIN)
+    .message(NOT_WITH_RETAIN)
     .field_path(".ttlSecondsAfterFinished"))]
 #[serde(rename_all = "camelCase")]
 pub struct JobSpec {
@@ -156,10 +165,18 @@ pub struct JobSpec {
     pub active_deadline_seconds: Option<i64>,
 
     /// Seconds for which a finished Job stays before it is deleted.
-    /// Default: a completed Job is deleted at once; a Job that failed, or that no node matched, stays.
+    /// Default: deletionPolicy says what becomes of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub ttl_seconds_after_finished: Option<i64>,
+
+    /// What becomes of a finished Job that has no ttlSecondsAfterFinished: Delete or Retain.
+    /// Delete: a completed Job is deleted at once; a Job that failed, or that no node matched, stays.
+    /// Retain: the Job stays until somebody deletes it, as a Job in Git has to: whatever applies it
+    /// would create it again, and it would run again. Default: Delete.
+    #[serde(default, skip_serializing_if = "DeletionPolicy::is_default")]
+    #[schemars(extend("default" = DeletionPolicy::default()))]
+    pub deletion_policy: DeletionPolicy,
 
     /// Number of nodes at work at once: a number, or per cent of the wanted nodes, rounded up.
     /// A node keeps its place until it is done, and for minReadySeconds after that. 0 starts no
@@ -261,6 +278,24 @@ pub struct Window {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub time_zone: Option<String>,
+}
+
+/// What becomes of a finished Job without a TTL.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum DeletionPolicy {
+    /// It is deleted if it is complete.
+    #[default]
+    Delete,
+    /// It stays until somebody deletes it.
+    Retain,
+}
+
+impl DeletionPolicy {
+    /// Whether it is the default, which is not serialized.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// When a Job completes.

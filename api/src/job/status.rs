@@ -111,8 +111,10 @@ pub struct JobStatus {
     pub duration: Option<String>,
 
     /// Conditions Complete, Failed and Suspended, as in batch/v1, and others.
-    /// Waiting: what nodes wait for. Ready: whether every wanted node of a Job that never completes is
-    /// done. DaemonSetEdited: somebody edits the DaemonSet. Others may add conditions of other types.
+    /// Complete and Failed are False until they are True. Reconciling: what is waited for; it is there
+    /// until the Job is finished. Stalled: the Job has failed or cannot go on. Waiting: what nodes wait
+    /// for. Ready: whether every wanted node of a Job that never completes is done. DaemonSetEdited:
+    /// somebody edits the DaemonSet. Others may add conditions of other types.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,

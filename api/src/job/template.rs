@@ -7,7 +7,7 @@
 
 mod gates;
 
-use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::{api::core::v1::PodTemplateSpec, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::core::{Reason, Rule};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
@@ -54,6 +54,9 @@ const FORBIDDEN: [Forbidden; 3] = [
     },
 ];
 
+/// The metadata that pods get from a template. The API server accepts the rest, and nobody reads it.
+pub(super) const METADATA: [&str; 2] = ["annotations", "labels"];
+
 /// Reason for refusing the operator's own labels and annotations.
 const OURS: &str = "it belongs to the operator";
 
@@ -80,7 +83,7 @@ pub(crate) fn schema(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-preserve-unknown-fields": true,
         "properties": {
             "metadata": {
-                "description": "Metadata of the pods: labels and annotations only.",
+                "description": "Labels and annotations of the pods. Other fields mean nothing.",
                 "type": "object",
                 "nullable": true,
                 "x-kubernetes-preserve-unknown-fields": true,
@@ -135,7 +138,7 @@ fn must_not_be_there(field: &Forbidden) -> (String, Value) {
 /// # Errors
 /// The first field that is unknown, of the wrong type, or belongs to the operator.
 pub fn parse(template: &Value) -> Result<PodTemplateSpec, Refusal> {
-    let parsed: PodTemplateSpec =
+    let mut parsed: PodTemplateSpec =
         serde_path_to_error::deserialize(template).map_err(|error| Refusal {
             path: error.path().to_string().trim_matches('.').to_owned(),
             message: error.inner().to_string(),
@@ -158,12 +161,15 @@ pub fn parse(template: &Value) -> Result<PodTemplateSpec, Refusal> {
     metadata(template)?;
     gates::check(template)?;
     values::check(template)?;
+    parsed.metadata = parsed.metadata.map(|ObjectMeta { labels, annotations, .. }| ObjectMeta {
+        labels,
+        annotations,
+        ..ObjectMeta::default()
+    });
     Ok(parsed)
 }
 
-/// Refuses metadata except labels and annotations, and the operator's own of these.
-///
-/// Null is accepted: tools write it for a creation timestamp that is not set yet.
+/// Refuses finalizers, which would outlive the Job, and the operator's own labels and annotations.
 fn metadata(template: &Value) -> Result<(), Refusal> {
     let Some(metadata) = template.get("metadata").and_then(Value::as_object) else {
         return Ok(());
@@ -172,10 +178,11 @@ fn metadata(template: &Value) -> Result<(), Refusal> {
         let is_ours: fn(&str) -> bool = match field.as_str() {
             "labels" => |key| labels::LABELS.contains(&key),
             "annotations" => |key| key.starts_with(labels::GROUP),
-            _ => {
+            "finalizers" if !value.as_array().is_some_and(Vec::is_empty) => {
                 let path = format!("metadata.{field}");
-                return Err(must_not_be_set(path, "only labels and annotations can be"));
+                return Err(must_not_be_set(path, "it would hold up the end of the Job"));
             }
+            _ => continue,
         };
         let ours = value.as_object().and_then(|map| map.keys().find(|key| is_ours(key)));
         if let Some(key) = ours {
@@ -242,7 +249,11 @@ mod tests {
     #[test]
     fn what_a_copied_manifest_carries_and_means_nothing_is_accepted() {
         let template = json!({
-            "metadata": {"creationTimestamp": null, "labels": {"team": "a"}},
+            "metadata": {
+                "creationTimestamp": "2026-01-01T00:00:00Z", "labels": {"team": "a"},
+                "name": "work", "generateName": "work-", "namespace": "default", "uid": "a",
+                "resourceVersion": "1", "finalizers": [],
+            },
             "spec": {
                 "restartPolicy": "Always",
                 "dnsPolicy": "ClusterFirst",
@@ -254,7 +265,8 @@ mod tests {
                 "containers": [{"name": "job-container", "resources": {}}],
             },
         });
-        assert!(parse(&template).is_ok());
+        let metadata = parse(&template).unwrap().metadata.unwrap();
+        assert_eq!(json!(metadata), json!({"labels": {"team": "a"}}));
     }
 
     #[test]
@@ -290,7 +302,7 @@ mod tests {
             (json!({"spec": {"restartPolicy": "Never"}}), "spec.restartPolicy"),
             (json!({"spec": {"nodeName": "a"}}), "spec.nodeName"),
             (json!({"spec": {"readinessGates": [{"conditionType": "a"}]}}), "spec.readinessGates"),
-            (json!({"metadata": {"name": "a"}}), "metadata.name"),
+            (json!({"metadata": {"finalizers": ["a/b"]}}), "metadata.finalizers"),
             (json!({"metadata": {"labels": {"job": "a"}}}), "metadata.labels[job]"),
             (
                 json!({"metadata": {"annotations": {"daemonset.darkowlzz.space/work-hash": "a"}}}),

@@ -13,7 +13,8 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 pub use self::field::InvalidField;
 use self::field::{Check, at_least, optional};
 use super::spec::{
-    ABSOLUTE, CompletionMode, JobSpec, NO_DOTS, NO_WHITE_SPACE, NOT_EMPTY, ONE_LINE,
+    ABSOLUTE, CompletionMode, DeletionPolicy, JobSpec, NO_DOTS, NO_WHITE_SPACE, NOT_EMPTY,
+    NOT_WITH_RETAIN, ONE_LINE,
 };
 use super::{refusal::Refusal, template};
 use crate::labels;
@@ -51,6 +52,7 @@ pub fn validate(spec: &JobSpec) -> Result<(), InvalidSpec> {
         ("spec.maxFailedNodes", optional(spec.max_failed_nodes, nodes)),
         ("spec.activeDeadlineSeconds", optional(spec.active_deadline_seconds, seconds(1))),
         ("spec.ttlSecondsAfterFinished", optional(spec.ttl_seconds_after_finished, seconds(0))),
+        ("spec.ttlSecondsAfterFinished", ttl_with_policy(spec)),
     ];
     let mut invalid: Vec<_> = checks
         .into_iter()
@@ -113,6 +115,15 @@ fn mount_path(path: &str) -> Check {
     Ok(())
 }
 
+fn ttl_with_policy(spec: &JobSpec) -> Check {
+    match spec.ttl_seconds_after_finished {
+        Some(seconds) if spec.deletion_policy == DeletionPolicy::Retain => {
+            Err(format!("{NOT_WITH_RETAIN}: {seconds}"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Checks a termination word, of a Job or of the terminator's settings.
 ///
 /// # Errors
@@ -158,7 +169,7 @@ mod tests {
 
     #[test]
     fn each_bad_field_is_named() {
-        let table: [(Change, &str); 8] = [
+        let table: [(Change, &str); 9] = [
             (|spec| spec.image.clear(), "spec.image: must not be empty"),
             (|spec| spec.image = "a b".into(), "spec.image: must not contain white space: \"a b\""),
             (
@@ -184,6 +195,13 @@ mod tests {
             (
                 |spec| spec.termination_word = Some("a\nb".into()),
                 "spec.terminationWord: must be on one line: \"a\\nb\"",
+            ),
+            (
+                |spec| {
+                    spec.deletion_policy = DeletionPolicy::Retain;
+                    spec.ttl_seconds_after_finished = Some(60);
+                },
+                "spec.ttlSecondsAfterFinished: must not be set with deletionPolicy Retain: 60",
             ),
         ];
         for (change, expected) in table {

@@ -85,10 +85,14 @@ pub(super) fn conditions<'de, D: Deserializer<'de>>(
     decoder: D,
 ) -> Result<Vec<PodCondition>, D::Error> {
     few(decoder, |condition: &PodCondition| {
-        [labels::POD_COMPLETED, labels::POD_SANDBOX_CHANGED, SANDBOX_READY]
+        [labels::POD_COMPLETED, labels::POD_SANDBOX_CHANGED, SANDBOX_READY, SCHEDULED]
             .contains(&condition.type_.as_str())
-            || condition.type_ == SCHEDULED && condition.status != "True"
     })
+}
+
+/// Whether a condition says that the pod is bound to a node.
+pub(super) fn is_scheduled(condition: &PodCondition) -> bool {
+    condition.type_ == SCHEDULED && condition.status == "True"
 }
 
 /// Decodes the phase if the pod has failed.

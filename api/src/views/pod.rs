@@ -65,7 +65,7 @@ impl From<Decoded> for PodView {
             hash: labels.hash,
         });
         let template = template.unwrap_or_default();
-        Self { metadata: metadata.pruned(), template, spec, status }
+        Self { metadata: metadata.pruned(), template, spec, status: status.scheduled() }
     }
 }
 
@@ -97,6 +97,9 @@ pub struct PodStatusView {
     /// Our conditions, the scheduler's, and the kubelet's of the sandbox.
     #[serde(default, deserialize_with = "decode::conditions")]
     pub conditions: Vec<PodCondition>,
+    /// When the pod was bound to its node, by the API server's clock.
+    #[serde(skip)]
+    pub scheduled_at: Option<Timestamp>,
     /// Status of the job container, if it is an init container.
     ///
     /// And that of another init container that holds it up.
@@ -107,6 +110,18 @@ pub struct PodStatusView {
     /// Otherwise the name of a container that has begun.
     #[serde(default, deserialize_with = "decode::job_container_or_begun")]
     pub container_statuses: Vec<ContainerStatus>,
+}
+
+impl PodStatusView {
+    /// The same with the time of the scheduler's condition in place of one that says no more.
+    fn scheduled(mut self) -> Self {
+        if let Some(position) = self.conditions.iter().position(decode::is_scheduled) {
+            let scheduled = self.conditions.remove(position);
+            self.conditions.shrink_to_fit();
+            self.scheduled_at = scheduled.last_transition_time.map(|time| time.0);
+        }
+        self
+    }
 }
 
 /// Sandbox of a pod, as its kubelet reported it together with the containers.

@@ -15,6 +15,7 @@ pub mod cost;
 pub mod jobs;
 mod memory;
 mod plot;
+mod plugin;
 pub mod real;
 mod recovery;
 pub mod report;
@@ -57,6 +58,8 @@ pub enum Part {
     Recovery,
     /// Jobs whose nodes take turns, beside a rolling update of a DaemonSet.
     Rollouts,
+    /// The kubectl plugin.
+    Plugin,
     /// Three real nodes.
     Kind,
 }
@@ -68,6 +71,8 @@ pub struct Options {
     pub image: String,
     /// The binaries.
     pub programs: Programs,
+    /// The kubectl plugin, if it is measured.
+    pub plugin: Option<PathBuf>,
     /// Numbers of simulated nodes.
     pub sizes: Vec<u32>,
     /// Runs of each, but for 5,000 nodes and more, where it is one.
@@ -138,6 +143,15 @@ async fn measure(
         Part::Memory if size.nodes >= LARGE => "memory",
         Part::Recovery if size.nodes >= LARGE => "recovery",
         Part::Rollouts if size.nodes >= LARGE => "rollouts",
+        Part::Plugin if size.nodes >= LARGE => {
+            let program = options.plugin.as_ref().context("no plugin was built")?;
+            let folder = options.folder.join(format!("{}-nodes", size.nodes));
+            let measure = async |_: &Phase| {
+                plugin::measure(testbed, program, &folder, options.runs).await
+            };
+            size.plugin = progress.phase("plugin", measure).await?;
+            return Ok(());
+        }
         _ => return Ok(()),
     };
     let measure =
@@ -155,7 +169,7 @@ async fn others(
 ) -> Result<()> {
     let (nodes, is_huge) = (size.nodes, size.nodes >= ONCE);
     match part {
-        Part::Words | Part::Kind => {}
+        Part::Words | Part::Kind | Part::Plugin => {}
         Part::ExitCodes => {
             for run in 0..runs {
                 phase.detail(format_args!("{}/{runs}", run + 1));

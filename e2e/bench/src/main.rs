@@ -12,10 +12,10 @@ use bench::report::{Kind, Report};
 use bench::{Options, Part, real};
 use clap::{Parser, ValueEnum};
 use harness::command::{self, Verdict};
-use harness::paths;
 use harness::process::LogDir;
 use harness::progress::{Phase, Progress};
-use harness::provide::Provider;
+use harness::provide::{Profile, Provider};
+use harness::{command_line, paths};
 use testbed::kind::Cluster;
 use testbed::program::Program;
 use tokio_util::sync::CancellationToken;
@@ -74,6 +74,9 @@ struct Args {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if let Some(code) = command_line::answer::<Args>() {
+        return code;
+    }
     let args = Args::parse();
     command::run(async |interrupted| run(args, &interrupted).await).await
 }
@@ -147,9 +150,17 @@ async fn prepare(
     let binaries = async |phase: &Phase| provider.binaries(phase).await;
     let binaries = progress.phase("binaries", binaries).await?;
     let program = |name: &'static str| Program { name, path: binaries.join(name) };
+    let plugin = match parts.contains(&Part::Plugin) {
+        true => {
+            let build = async |phase: &Phase| provider.plugin(Profile::Release, phase).await;
+            Some(progress.phase("plugin", build).await?)
+        }
+        false => None,
+    };
     Ok(Options {
         image,
         programs: Programs { operator: program("operator"), terminator: program("terminator") },
+        plugin,
         // To compare the states of pods, a few nodes are enough.
         sizes: if parts == [Part::Kind] { vec![3] } else { args.nodes.clone() },
         runs: args.runs,
@@ -228,12 +239,6 @@ mod tests {
 
     #[test]
     fn every_command_of_this_program_on_a_page_is_one_that_it_knows() {
-        let commands = pages::commands_of("cargo xtask bench").expect("pages");
-        assert!(!commands.is_empty(), "none was found");
-        for (place, words) in commands {
-            let words = std::iter::once("bench").chain(words.iter().map(String::as_str));
-            let parsed = Args::try_parse_from(words);
-            assert!(parsed.is_ok(), "{place}: {}", parsed.expect_err("refused"));
-        }
+        pages::check_commands("cargo xtask bench", Args::try_parse_from).expect("known");
     }
 }

@@ -69,6 +69,26 @@ pub struct Size {
     /// Jobs whose nodes take turns.
     #[serde(default)]
     pub rollouts: Vec<Rollout>,
+    /// Commands of the kubectl plugin.
+    #[serde(default)]
+    pub plugin: Vec<PluginRun>,
+}
+
+/// A command of the kubectl plugin, some times.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct PluginRun {
+    /// The command.
+    pub command: String,
+    /// The time that it took, each time.
+    pub seconds: Vec<f64>,
+    /// The most memory that it had.
+    pub peak: u64,
+    /// The most connections that it had open.
+    pub connections: usize,
+    /// Bytes of logs that it collected.
+    pub bytes: u64,
+    /// The size of the program, once.
+    pub size: u64,
 }
 
 /// One Job with a limit of nodes at work, and the naive way to the same.
@@ -86,10 +106,16 @@ pub struct Rollout {
     pub most_at_once: u32,
     /// From the end of a node's work to the arrival of the request that releases the next, sorted.
     pub hand_overs: Vec<f64>,
+    /// The part of each until the arrival of the last status before that request, sorted.
+    #[serde(default)]
+    pub until_status: Vec<f64>,
     /// Requests of both processes.
     pub cost: Cost,
     /// What the operator and the terminator used at the end.
     pub usage: [Usage; 2],
+    /// The same for the same Job without turns.
+    #[serde(default)]
+    pub without_turns: Option<[Usage; 2]>,
     /// The time that a rolling update of a DaemonSet takes, from the edit to the end of the last node's work.
     pub naive: f64,
 }

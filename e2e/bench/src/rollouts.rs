@@ -1,5 +1,7 @@
 //! Rollouts: a limited number of nodes at work at once, beside a rolling update of a DaemonSet.
 
+pub(super) mod table;
+
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -29,6 +31,7 @@ const SINGLE: usize = 5;
 /// When something takes too long, or a process ends.
 pub(super) async fn measure(testbed: &Testbed, limits: &[Value]) -> Result<Vec<Rollout>> {
     let mut rollouts = Vec::new();
+    let without_turns = run(testbed, &Value::Null, None).await?;
     for limit in limits {
         let hostnames = testbed.nodes.iter().take(SINGLE).cloned().collect();
         let single = run(testbed, &json!(1), Some(hostnames)).await?;
@@ -42,6 +45,8 @@ pub(super) async fn measure(testbed: &Testbed, limits: &[Value]) -> Result<Vec<R
             whole: seconds(all.created, all.last),
             most_at_once: u32::try_from(all.most_at_once())?,
             hand_overs: all.hand_overs(places),
+            until_status: all.until_status(places),
+            without_turns: Some(without_turns.usage),
             cost: all.cost,
             usage: all.usage,
             naive,
@@ -62,7 +67,9 @@ fn places(limit: &Value, nodes: usize) -> usize {
 /// What happened in one Job.
 struct Run {
     created: Timestamp,
-    /// Arrivals of the requests that release pods, and ends of the pods' work, each in order.
+    /// Arrivals of the requests that write a status and that release pods, and ends of the pods' work, each in
+    /// order.
+    stored: Vec<Timestamp>,
     released: Vec<Timestamp>,
     ended: Vec<Timestamp>,
     last: Timestamp,
@@ -86,6 +93,19 @@ impl Run {
         times
     }
 
+    /// The part of the hand-overs until the arrival of the last status before the release, sorted.
+    fn until_status(&self, places: usize) -> Vec<f64> {
+        let released = self.released.iter().skip(places);
+        let until = |(ended, released): (&Timestamp, &Timestamp)| {
+            let before = self.stored.partition_point(|stored| stored <= released);
+            let stored = before.checked_sub(1).and_then(|last| self.stored.get(last))?;
+            Some(seconds(*ended, *stored).max(0.0))
+        };
+        let mut times: Vec<f64> = self.ended.iter().zip(released).filter_map(until).collect();
+        times.sort_by(f64::total_cmp);
+        times
+    }
+
     /// The largest number of nodes that were released and had not ended.
     fn most_at_once(&self) -> usize {
         let at_release = self.released.iter().enumerate().map(|(before, release)| {
@@ -96,7 +116,7 @@ impl Run {
     }
 }
 
-/// Runs one Job with this limit, on all nodes or on these.
+/// Runs one Job with this limit, or without turns, on all nodes or on these.
 async fn run(testbed: &Testbed, limit: &Value, nodes: Option<Vec<String>>) -> Result<Run> {
     let namespace = testbed.namespace("rollout").await?;
     let work = Work::new(Distribution::constant(TASK), |_| End::Exit(0));
@@ -105,7 +125,9 @@ async fn run(testbed: &Testbed, limit: &Value, nodes: Option<Vec<String>>) -> Re
     both.ready().await?;
     testbed.requests().await?;
     let mut job = jobs::manifest(Mode::ExitCode);
-    job["spec"]["parallelism"] = limit.clone();
+    if !limit.is_null() {
+        job["spec"]["parallelism"] = limit.clone();
+    }
     if let Some(nodes) = nodes {
         job["spec"]["template"] = jobs::on_nodes(&nodes);
     }
@@ -120,13 +142,22 @@ async fn run(testbed: &Testbed, limit: &Value, nodes: Option<Vec<String>>) -> Re
     let mut ended: Vec<Timestamp> = work.ended().values().map(|ended| ended.at).collect();
     ended.sort_unstable();
     let last = *ended.last().context("no pod has ended")?;
-    let is_release = |request: &&Audited| {
-        request.verb == "patch" && request.resource == "pods" && request.namespace == namespace
+    let patches = |resource: &str| {
+        // A dry run changes nothing.
+        let is_one = |request: &&Audited| {
+            request.verb == "patch"
+                && request.resource == resource
+                && request.namespace == namespace
+                && !request.uri.contains("dryRun=All")
+        };
+        let arrivals = requests.iter().filter(is_one).map(|request| request.received);
+        let mut arrivals: Vec<Timestamp> = arrivals.collect();
+        arrivals.sort_unstable();
+        arrivals
     };
-    let mut released: Vec<Timestamp> =
-        requests.iter().filter(is_release).map(|request| request.received).collect();
-    released.sort_unstable();
-    Ok(Run { created, released, ended, last, cost: Cost::of(&requests), usage, daemon_set })
+    let (stored, released) = (patches("jobs/status"), patches("pods"));
+    let cost = Cost::of(&requests);
+    Ok(Run { created, stored, released, ended, last, cost, usage, daemon_set })
 }
 
 /// The naive way: a DaemonSet whose pod template is edited, with so many pods unavailable at most.
@@ -185,6 +216,7 @@ mod tests {
         let last = *ended.last().unwrap();
         Run {
             created: Timestamp::UNIX_EPOCH,
+            stored: Vec::new(),
             released,
             ended,
             last,
@@ -201,6 +233,14 @@ mod tests {
         assert_eq!(run.most_at_once(), 2);
         assert_eq!(ran(&[0, 1, 1], &[2, 3, 4]).most_at_once(), 3);
         assert_eq!(ran(&[0, 2, 5], &[1, 4, 7]).turns(), [1.0, 2.0, 2.0]);
+    }
+
+    #[test]
+    fn the_status_before_a_release_divides_the_hand_over() {
+        // A release may be due to a status from before the end.
+        let stored = at(&[0, 3, 5]);
+        let run = Run { stored, ..ran(&[0, 0, 4, 5, 6], &[2, 4, 6, 8]) };
+        assert_eq!(run.until_status(2), [0.0, 1.0, 1.0]);
     }
 
     #[test]

@@ -52,9 +52,9 @@ pub async fn observe(client: &Client, namespace: &str, end_init: impl Fn()) -> R
     let wait = Waiter::each(client, namespace, LIMIT);
     let until = async |what: &str, reached: &dyn Fn(&Pod) -> bool| {
         let own = watcher::Config::default().labels("app=states");
-        let check = |pods: &Objects<Pod>| match pods.values().find(|pod| reached(pod)) {
-            Some(pod) => State::Reached(pod.clone()),
-            None => State::Waiting(format!("{} pods", pods.len())),
+        let check = |pods: &Objects<Pod>| {
+            let found = pods.values().find(|pod| reached(pod)).cloned();
+            State::of(found, || format!("{} pods", pods.len()))
         };
         wait.watch(pods.clone(), own, what, check).await
     };

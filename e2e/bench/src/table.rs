@@ -6,6 +6,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::report::{MemoryRun, Report, Size};
+use super::plugin::table::plugin;
+use super::rollouts::table::rollouts;
 use super::summary::{Figures, Spread, of_kind, of_size, spread};
 
 /// What is generated in a document stands between these two lines.
@@ -51,7 +53,7 @@ const TARGETS: [Target; 3] = [
 ];
 
 /// Requests a pod, while there are slots for all.
-const REQUESTS_A_POD: f64 = 2.0;
+pub(super) const REQUESTS_A_POD: f64 = 2.0;
 /// Logs that are followed at the same time by default: pods beyond may take twice the requests.
 const SLOTS: f64 = 500.0;
 /// How many times faster than polling.
@@ -60,14 +62,7 @@ const AGAINST_POLLING: f64 = 20.0;
 /// From the start of both processes until both are ready.
 const START: f64 = 0.2;
 
-/// From the end of a node's work to the release of the next.
-const HAND_OVER: Spread = Spread { p50: 0.1, p99: 0.4 };
-/// A whole rollout against the ideal one.
-const AGAINST_IDEAL: f64 = 1.15;
-/// Requests a node of a Job whose nodes take turns.
-const REQUESTS_A_TURN: f64 = REQUESTS_A_POD + 4.0;
-
-const MIB: f64 = 1024.0 * 1024.0;
+pub(super) const MIB: f64 = 1024.0 * 1024.0;
 
 /// All tables of a report.
 pub(super) fn markdown(report: &Report) -> String {
@@ -94,6 +89,7 @@ pub(super) fn markdown(report: &Report) -> String {
     text += &memory(&report.sizes);
     text += &recoveries(&report.sizes);
     text += &rollouts(&report.sizes);
+    text += &plugin(&report.sizes);
     match report.differences() {
         None => {}
         Some(lines) if lines.is_empty() => {
@@ -187,19 +183,19 @@ fn target(figures: &Figures) -> &'static Target {
     )
 }
 
-fn plain(cell: Option<String>) -> String {
+pub(super) fn plain(cell: Option<String>) -> String {
     cell.unwrap_or_else(|| "–".to_owned())
 }
 
-fn verdict(cell: Option<(String, bool)>) -> String {
+pub(super) fn verdict(cell: Option<(String, bool)>) -> String {
     plain(cell.map(|(text, kept)| if kept { text } else { format!("**{text}**") }))
 }
 
-fn both(spread: Spread) -> String {
+pub(super) fn both(spread: Spread) -> String {
     format!("{} / {}", time(spread.p50), time(spread.p99))
 }
 
-fn time(seconds: f64) -> String {
+pub(super) fn time(seconds: f64) -> String {
     if seconds < 1.0 { format!("{:.0} ms", seconds * 1e3) } else { format!("{seconds:.2} s") }
 }
 
@@ -269,47 +265,6 @@ fn recoveries(sizes: &[Size]) -> String {
             time(run.known),
             run.cost.for_pods,
             run.cost.besides,
-        );
-    }
-    text + "\n"
-}
-
-fn rollouts(sizes: &[Size]) -> String {
-    let runs: Vec<_> =
-        sizes.iter().flat_map(|size| size.rollouts.iter().map(move |run| (size, run))).collect();
-    if runs.is_empty() {
-        return String::new();
-    }
-    let mut text = "Jobs whose nodes take turns, with 2 s of work on each. The ideal is the rounds that the limit asks \
-                    for, each as long as one node takes from its release to its end; the naive way is a rolling \
-                    update of a DaemonSet with the limit as maxUnavailable.\n\n\
-                    | nodes | parallelism | at work at once | hand-over, p50 / p99 | whole | against the ideal | \
-                    naive way | requests a node | operator (peak) |\n\
-                    | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
-        .to_owned();
-    for (size, run) in runs {
-        let nodes = f64::from(size.nodes);
-        let ideal = f64::from(size.nodes.div_ceil(run.places.max(1))) * run.single;
-        let ratio = run.whole / ideal;
-        let requests = (run.cost.for_pods + run.cost.besides) as f64 / nodes;
-        let most = (run.most_at_once.to_string(), run.most_at_once <= run.places);
-        let hand_over = spread(run.hand_overs.iter().copied());
-        let hand_over = hand_over
-            .map(|times| (both(times), times.p50 <= HAND_OVER.p50 && times.p99 <= HAND_OVER.p99));
-        let [operator, _] = &run.usage;
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {:.1} MiB ({:.1}) |",
-            size.nodes,
-            run.parallelism,
-            verdict(Some(most)),
-            verdict(hand_over),
-            time(run.whole),
-            verdict(Some((format!("{ratio:.2}"), ratio <= AGAINST_IDEAL))),
-            time(run.naive),
-            verdict(Some((format!("{requests:.1}"), requests <= REQUESTS_A_TURN))),
-            operator.resident as f64 / MIB,
-            operator.peak as f64 / MIB,
         );
     }
     text + "\n"

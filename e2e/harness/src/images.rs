@@ -18,6 +18,8 @@ pub const CLEANUP_VERSION: &str = "v0.0.2";
 pub const BUSYBOX: &str = "busybox:1.36";
 /// Enforces NetworkPolicies on clusters whose node image was built here; loaded for the scenarios that need it.
 pub const KUBE_ROUTER: &str = "daemonset-job/kube-router:local";
+/// Prometheus, loaded for the scenario that needs it.
+pub const PROMETHEUS: &str = "daemonset-job/prometheus:local";
 
 /// The prefix of the names of images that are built here.
 pub const BUILT_HERE: &str = "daemonset-job/";

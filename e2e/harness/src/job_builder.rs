@@ -109,13 +109,17 @@ impl JobBuilder {
         self.node_selector("kubernetes.io/hostname", node)
     }
 
-    /// Gives the job container the name of its node as `$NODE`.
-    pub fn with_node_name(mut self) -> Self {
-        let node = json!({"fieldRef": {"fieldPath": "spec.nodeName"}});
-        let env = json!([{"name": "NODE", "valueFrom": node}]);
-        let container = json!({"name": labels::JOB_CONTAINER, "env": env});
-        self.0.spec.template.get_or_insert(json!({}))["spec"]["containers"] = json!([container]);
+    /// Sets fields of the job container in the pod template, which has no other container.
+    pub fn container(mut self, mut fields: Value) -> Self {
+        fields["name"] = labels::JOB_CONTAINER.into();
+        self.0.spec.template.get_or_insert(json!({}))["spec"]["containers"] = json!([fields]);
         self
+    }
+
+    /// Gives the job container the name of its node as `$NODE`.
+    pub fn with_node_name(self) -> Self {
+        let node = json!({"fieldRef": {"fieldPath": "spec.nodeName"}});
+        self.container(json!({"env": [{"name": "NODE", "valueFrom": node}]}))
     }
 
     /// Changes what no other function here sets.

@@ -101,6 +101,13 @@ impl<'a> JobHandle<'a> {
         self.until(&format!("{completed} nodes done"), is_so).await
     }
 
+    /// Waits until the status is that of the Job's latest edit.
+    pub async fn until_observed(&self) -> Result<Job> {
+        let generation = self.get().await?.metadata.generation;
+        let is_so = |job: &Job| status(job).observed_generation == generation;
+        self.until("the edit seen", is_so).await
+    }
+
     /// Waits until a condition is true, and returns it.
     pub async fn until_condition(&self, type_: &str) -> Result<Condition> {
         let is_so = |job: &Job| condition(job, type_).is_some();
@@ -116,8 +123,7 @@ impl<'a> JobHandle<'a> {
     /// Waits until the Job is complete or has failed, which must be for this reason.
     pub async fn until_ended(&self, reason: &str, message: &str) -> Result<Job> {
         let job = self.until_finished().await?;
-        let conditions = status(&job).conditions;
-        let [condition] = conditions.as_slice() else { anyhow::bail!("{conditions:?}") };
+        let condition = finished(&job).context("just seen")?;
         ensure!(
             condition.reason == reason && condition.message == message,
             "expected {reason}: {message}\n  but the Job says {}",

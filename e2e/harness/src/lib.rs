@@ -8,6 +8,7 @@
 #[cfg(feature = "cluster")]
 pub mod artifacts;
 pub mod command;
+pub mod command_line;
 pub mod deadline;
 pub mod file_lock;
 pub mod images;

@@ -1,8 +1,9 @@
 //! The pages that people read, as tests read them: what is to be typed, applied, and followed.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow, ensure};
 
 use crate::paths;
 
@@ -68,6 +69,20 @@ pub fn commands_of(program: &str) -> Result<Vec<(String, Vec<String>)>> {
         }
     }
     Ok(commands)
+}
+
+/// Sees that all lines of a program on the pages are parsed.
+pub fn check_commands<T, E: Display>(
+    program: &str,
+    parse: impl Fn(Vec<String>) -> Result<T, E>,
+) -> Result<()> {
+    let commands = commands_of(program)?;
+    ensure!(!commands.is_empty(), "no line of {program} is on a page");
+    for (place, words) in commands {
+        let words = std::iter::once(program.to_owned()).chain(words).collect();
+        parse(words).map_err(|error| anyhow!("{place}: {error}"))?;
+    }
+    Ok(())
 }
 
 impl Page {

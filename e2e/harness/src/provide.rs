@@ -162,6 +162,11 @@ impl Provider {
         self.ask(&["kube-router"], phase).await
     }
 
+    /// Provides the image of Prometheus.
+    pub async fn prometheus(&self, phase: &Phase) -> Result<Image> {
+        self.ask(&["prometheus"], phase).await
+    }
+
     /// Provides kind.
     pub async fn kind(&self, phase: &Phase) -> Result<PathBuf> {
         self.ask(&["kind"], phase).await
@@ -175,6 +180,11 @@ impl Provider {
     /// Builds operator and terminator, and returns their folder.
     pub async fn binaries(&self, phase: &Phase) -> Result<PathBuf> {
         self.ask(&["binaries"], phase).await
+    }
+
+    /// Builds the kubectl plugin, and returns its path.
+    pub async fn plugin(&self, profile: Profile, phase: &Phase) -> Result<PathBuf> {
+        self.ask(&["plugin", "--profile", profile.name()], phase).await
     }
 
     /// Makes a release that is not pushed.

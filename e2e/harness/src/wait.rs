@@ -40,6 +40,13 @@ pub enum State<T> {
     Waiting(String),
 }
 
+impl<T> State<T> {
+    /// As expected if something was found; otherwise what is seen instead.
+    pub fn of(found: Option<T>, seen: impl FnOnce() -> String) -> Self {
+        found.map_or_else(|| Self::Waiting(seen()), Self::Reached)
+    }
+}
+
 /// A kind of objects that are in namespaces and can be waited for.
 pub trait Namespaced: Watched + Resource<DynamicType = (), Scope = NamespaceResourceScope> {}
 
@@ -168,11 +175,10 @@ impl<'a> Waiter<'a> {
     ) -> Result<()> {
         let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
         let expected = format!("{} {name} gone", K::kind(&()));
-        self.watch(api, config, &expected, |found| match found.is_empty() {
-            true => State::Reached(()),
-            false => State::Waiting("it is still there".to_owned()),
-        })
-        .await
+        let check = |found: &Objects<K>| {
+            State::of(found.is_empty().then_some(()), || "it is still there".to_owned())
+        };
+        self.watch(api, config, &expected, check).await
     }
 
     /// Waits until no object with these labels is left that `is_meant`.
@@ -190,10 +196,7 @@ impl<'a> Waiter<'a> {
         self.watch(api, config, &expected, |objects| {
             let meant = objects.values().map(Resource::meta).filter(|meta| is_meant(meta));
             let left: Vec<_> = meant.filter_map(|meta| meta.name.as_deref()).collect();
-            match left.is_empty() {
-                true => State::Reached(()),
-                false => State::Waiting(left.join(" ")),
-            }
+            State::of(left.is_empty().then_some(()), || left.join(" "))
         })
         .await
     }
@@ -392,12 +395,8 @@ mod tests {
         let events = stream::iter(script).chain(stream::pending());
         let deadline = Deadline::after(Duration::from_millis(50));
         follow(events, deadline, |objects| {
-            if objects.is_empty() {
-                State::Reached(())
-            } else {
-                let names: Vec<_> = objects.keys().map(|(_, name)| name.as_str()).collect();
-                State::Waiting(names.join(" "))
-            }
+            let names: Vec<_> = objects.keys().map(|(_, name)| name.as_str()).collect();
+            State::of(names.is_empty().then_some(()), || names.join(" "))
         })
         .await
     }

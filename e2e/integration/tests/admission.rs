@@ -1,23 +1,21 @@
 //! The example of an admission policy, enforced by the API server.
 
 use anyhow::{Context as _, Result, ensure};
+use api::job::Job;
 use harness::paths;
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding, Validation,
 };
 use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 
 use crate::job::manifest;
-use crate::test::{Test, shared};
+use crate::test::{Test, merge, shared_test};
 
 /// What the label of a namespace exempts from the policy.
 const TRUSTED: &str = "daemonset.darkowlzz.space/trusted";
-
-/// How often the API server is asked until it has noticed a change of a policy or a namespace.
-const ATTEMPTS: usize = 200;
 
 /// The policy of `deploy/admission` for the test's namespace.
 fn shipped(cx: &Test) -> Result<(ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding)> {
@@ -48,16 +46,19 @@ pub(crate) fn scope(
 
 /// Creates a policy and waits until its types are checked; returns the warnings.
 pub(crate) async fn warnings(cx: &Test, policy: &ValidatingAdmissionPolicy) -> Result<Vec<String>> {
-    let policies: Api<ValidatingAdmissionPolicy> = Api::all(cx.client.clone());
-    policies.create(&PostParams::default(), policy).await?;
+    cx.all().create(&PostParams::default(), policy).await?;
+    warnings_of(cx, &policy.name_any()).await
+}
+
+/// Waits until the types of a policy are checked; returns the warnings.
+pub(crate) async fn warnings_of(cx: &Test, policy: &str) -> Result<Vec<String>> {
     let is_checked = |policy: &ValidatingAdmissionPolicy| {
         policy.status.as_ref().is_some_and(|status| {
             status.observed_generation == policy.metadata.generation
                 && status.type_checking.is_some()
         })
     };
-    let checked =
-        cx.wait().object(policies.clone(), &policy.name_any(), "types checked", is_checked).await?;
+    let checked = cx.wait().object(cx.all(), policy, "types checked", is_checked).await?;
     let checked = checked.status.and_then(|status| status.type_checking).context("just seen")?;
     let warnings = checked.expression_warnings.into_iter().flatten();
     Ok(warnings.map(|warning| format!("{}: {}", warning.field_ref, warning.warning)).collect())
@@ -74,13 +75,8 @@ pub(crate) async fn refusal(cx: &Test, spec: &Value) -> Result<Option<String>> {
 
 /// Waits until a Job with this spec is refused, or not any more.
 pub(crate) async fn until_refused(cx: &Test, spec: &Value, refused: bool) -> Result<()> {
-    for _ in 0..ATTEMPTS {
-        if refusal(cx, spec).await?.is_some() == refused {
-            return Ok(());
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    anyhow::bail!("{spec} refused: {}", !refused)
+    let is_so = async || Ok(refusal(cx, spec).await?.is_some() == refused);
+    cx.until(&format!("{spec} refused: {refused}"), is_so).await
 }
 
 pub(crate) fn with_template(template: Value) -> Value {
@@ -144,22 +140,21 @@ fn forbidden() -> Vec<(Value, &'static str)> {
     forbidden
 }
 
-#[test]
-fn example_policy_has_no_warning_takes_what_it_says_and_refuses_the_rest() {
-    shared(async |cx| {
-        let (policy, binding) = shipped(cx)?;
-        let reported = warnings(cx, &policy).await?;
-        ensure!(reported.is_empty(), "{reported:?}");
-        let first = json!({"image": "x", "mountPath": "/"});
-        decides(cx, &binding, &first, allowed(), forbidden()).await?;
-        is_asked_at_updates_but_not_of_status(cx).await?;
+#[apply(shared_test)]
+async fn example_policy_has_no_warning_takes_what_it_says_and_refuses_the_rest(
+    cx: &Test,
+) -> Result<()> {
+    let (policy, binding) = shipped(cx)?;
+    let reported = warnings(cx, &policy).await?;
+    ensure!(reported.is_empty(), "{reported:?}");
+    let first = json!({"image": "x", "mountPath": "/"});
+    decides(cx, &binding, &first, allowed(), forbidden()).await?;
+    is_asked_at_updates_but_not_of_status(cx).await?;
 
-        let namespaces: Api<Namespace> = Api::all(cx.client.clone());
-        let trusted = Patch::Merge(json!({"metadata": {"labels": {TRUSTED: ""}}}));
-        namespaces.patch(&cx.namespace, &PatchParams::default(), &trusted).await?;
-        until_refused(cx, &first, false).await?;
-        delete_policy(cx).await
-    });
+    let trusted = json!({"metadata": {"labels": {TRUSTED: ""}}});
+    merge(&cx.all::<Namespace>(), &cx.namespace, trusted).await?;
+    until_refused(cx, &first, false).await?;
+    delete_policy(cx).await
 }
 
 /// Binds a policy that forbids `first`, and sees what it takes and what it says of the rest.
@@ -172,8 +167,7 @@ pub(crate) async fn decides(
 ) -> Result<()> {
     // Not forbidden yet, which makes it certain that what refuses it below is the policy.
     ensure!(refusal(cx, first).await?.is_none());
-    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(cx.client.clone());
-    bindings.create(&PostParams::default(), binding).await?;
+    cx.all().create(&PostParams::default(), binding).await?;
     until_refused(cx, first, true).await?;
     for spec in allowed {
         let refusal = refusal(cx, &spec).await?;
@@ -194,37 +188,51 @@ async fn is_asked_at_updates_but_not_of_status(cx: &Test) -> Result<()> {
     let error = format!("{error:#}");
     ensure!(error.contains("spec.mountPath is neither"), "{error}");
     let status = Patch::Merge(json!({"status": {"phase": "Running"}}));
-    let jobs = job.api::<api::job::Job>();
-    jobs.patch_status("edited", &PatchParams::default(), &status).await?;
+    cx.api::<Job>().patch_status("edited", &PatchParams::default(), &status).await?;
     job.delete().await
+}
+
+/// Has the API server deny what does not meet an expression, in the test's namespace.
+pub(crate) async fn deny(cx: &Test, what: Value, expression: &str, message: &str) -> Result<()> {
+    let mut policy = serde_json::from_value(json!({
+        "metadata": {},
+        "spec": {
+            "matchConstraints": {"resourceRules": [what]},
+            "validations": [{"expression": expression, "message": message}],
+        },
+    }))?;
+    let mut binding = serde_json::from_value(json!({
+        "metadata": {}, "spec": {"policyName": "", "validationActions": ["Deny"]},
+    }))?;
+    scope(cx, &mut policy, &mut binding);
+    let params = PostParams::default();
+    cx.all::<ValidatingAdmissionPolicy>().create(&params, &policy).await?;
+    cx.all::<ValidatingAdmissionPolicyBinding>().create(&params, &binding).await?;
+    Ok(())
 }
 
 pub(crate) async fn delete_policy(cx: &Test) -> Result<()> {
     let params = DeleteParams::default();
-    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(cx.client.clone());
-    bindings.delete(&cx.namespace, &params).await?;
-    let policies: Api<ValidatingAdmissionPolicy> = Api::all(cx.client.clone());
-    policies.delete(&cx.namespace, &params).await?;
+    cx.all::<ValidatingAdmissionPolicyBinding>().delete(&cx.namespace, &params).await?;
+    cx.all::<ValidatingAdmissionPolicy>().delete(&cx.namespace, &params).await?;
     Ok(())
 }
 
 /// So that no warning means something.
-#[test]
-fn policy_that_mistakes_the_schema_is_warned_of() {
-    shared(async |cx| {
-        let (mut policy, _) = shipped(cx)?;
-        let mistakes = ["object.spec.mountPath == 1", "has(object.spec.template.metadata.lables)"];
-        let mistakes = mistakes.map(|expression| Validation {
-            expression: expression.to_owned(),
-            ..Validation::default()
-        });
-        policy.spec.as_mut().context("a spec")?.validations = Some(mistakes.to_vec());
-        let reported = warnings(cx, &policy).await?;
-        let policies: Api<ValidatingAdmissionPolicy> = Api::all(cx.client.clone());
-        policies.delete(&cx.namespace, &DeleteParams::default()).await?;
-        ensure!(reported.len() == 2, "{reported:?}");
-        ensure!(reported[0].contains("no matching overload"), "{reported:?}");
-        ensure!(reported[1].contains("undefined field 'lables'"), "{reported:?}");
-        Ok(())
+#[apply(shared_test)]
+async fn policy_that_mistakes_the_schema_is_warned_of(cx: &Test) -> Result<()> {
+    let (mut policy, _) = shipped(cx)?;
+    let mistakes = ["object.spec.mountPath == 1", "has(object.spec.template.metadata.lables)"];
+    let mistakes = mistakes.map(|expression| Validation {
+        expression: expression.to_owned(),
+        ..Validation::default()
     });
+    policy.spec.as_mut().context("a spec")?.validations = Some(mistakes.to_vec());
+    let reported = warnings(cx, &policy).await?;
+    let policies = cx.all::<ValidatingAdmissionPolicy>();
+    policies.delete(&cx.namespace, &DeleteParams::default()).await?;
+    ensure!(reported.len() == 2, "{reported:?}");
+    ensure!(reported[0].contains("no matching overload"), "{reported:?}");
+    ensure!(reported[1].contains("undefined field 'lables'"), "{reported:?}");
+    Ok(())
 }

@@ -4,13 +4,12 @@ use anyhow::{Context as _, Result, ensure};
 use api::job::conditions::{COMPLETE, FAILED};
 use api::job::{Job, Phase};
 use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use kube::api::{Patch, PatchParams};
-use serde_json::json;
 use testbed::simulation::Hold;
 
 use crate::job::{condition, exit_code_manifest, exit_well, log_done, manifest, phase};
-use crate::test::{Test, settle, shared_test};
+use crate::test::{Test, hold, settle, shared_test};
 
 #[apply(shared_test)]
 async fn changed_work_starts_anew_everywhere_and_old_results_do_not_count(cx: &Test) -> Result<()> {
@@ -43,8 +42,7 @@ async fn results_of_the_old_work_do_not_count_while_its_pods_still_stop(cx: &Tes
     manifest = manifest.args(["/basetarget/bar"]);
     cx.apply(&manifest).await?;
     for pod in &old {
-        let deleted =
-            |pod: &k8s_openapi::api::core::v1::Pod| pod.metadata.deletion_timestamp.is_some();
+        let deleted = |pod: &Pod| pod.metadata.deletion_timestamp.is_some();
         cx.wait().object(job.api(), &pod.name(), "being deleted", deleted).await?;
         pod.log("done\n")?;
     }
@@ -64,10 +62,7 @@ async fn change_beside_the_work_restarts_nothing(cx: &Test) -> Result<()> {
     job.until_completed("1/3").await?;
     manifest = manifest.label("team", "a").annotation("note", "b").ttl(3600);
     cx.apply(&manifest).await?;
-    job.until("the edit seen", |job| {
-        job.status.as_ref().is_some_and(|s| s.observed_generation == Some(2))
-    })
-    .await?;
+    job.until_observed().await?;
     settle().await;
     let daemon_set = job.daemon_set().await?;
     ensure!(daemon_set.metadata.generation == Some(1), "{daemon_set:?}");
@@ -137,12 +132,7 @@ async fn job_created_anew_waits_until_the_old_daemon_set_is_gone(cx: &Test) -> R
     let job = cx.apply(&manifest("held")).await?;
     let old = job.daemon_set().await?;
     let sets = job.api::<DaemonSet>();
-    let hold = async |finalizers: &[&str]| {
-        let patch = json!({"metadata": {"finalizers": finalizers}});
-        let params = PatchParams::default();
-        sets.patch(&old.name_any(), &params, &Patch::Merge(patch)).await
-    };
-    hold(&[HOLD]).await?;
+    hold(&sets, &old.name_any(), &[HOLD]).await?;
     let pods = job.pods().await?;
     let uid = job.get().await?.uid();
     job.delete().await?;
@@ -155,7 +145,7 @@ async fn job_created_anew_waits_until_the_old_daemon_set_is_gone(cx: &Test) -> R
     ensure!(phase(&job.get().await?) == Some(Phase::Pending), "the old pods count");
     ensure!(job.daemon_set().await?.uid() == old.uid(), "it was replaced while it was held");
 
-    hold(&[]).await?;
+    hold(&sets, &old.name_any(), &[]).await?;
     let new = job.pods_other_than(&pods).await?;
     job.until_completed("0/3").await?;
     ensure!(job.daemon_set().await?.uid() != old.uid(), "it was taken over");
@@ -197,16 +187,13 @@ async fn changed_work_of_a_failed_job_starts_a_new_run(cx: &Test) -> Result<()> 
     manifest = manifest.image("darkowlzz/cleanup:v0.0.3");
     cx.apply(&manifest).await?;
     let new = job.pods_other_than(&old).await?;
-    let running = job
-        .until("running anew", |job| {
-            let status = job.status.as_ref();
-            phase(job) == Some(Phase::Running)
-                && status.is_some_and(|s| s.completed.as_deref() == Some("0/3"))
-        })
-        .await?;
+    job.until("running anew", |job| phase(job) == Some(Phase::Running)).await?;
+    let running = job.until_completed("0/3").await?;
+    for end in [COMPLETE, FAILED] {
+        ensure!(condition(&running, end).is_none(), "{:?}", running.status);
+    }
     let status = running.status.context("a status")?;
-    ensure!(status.observed_generation == Some(2), "{status:?}");
-    ensure!(status.conditions.is_empty() && status.failed == 0, "{status:?}");
+    ensure!((status.observed_generation, status.failed) == (Some(2), 0), "{status:?}");
     ensure!(status.duration.is_none() && status.completion_time.is_none(), "{status:?}");
     ensure!(status.start_time >= failed.status.and_then(|status| status.start_time));
     // What failed or was done before counts no more.
@@ -224,25 +211,19 @@ async fn complete_job_runs_anew_for_changed_work_not_for_a_changed_limit(cx: &Te
     job.until_stopped().await?;
     manifest = manifest.deadline(1).backoff_limit(0);
     cx.apply(&manifest).await?;
-    job.until("the edit seen", |job| {
-        job.status.as_ref().is_some_and(|s| s.observed_generation == Some(2))
-    })
-    .await?;
+    job.until_observed().await?;
     settle().await;
-    job.until_ended("Completed", "done on 3 of 3 nodes").await?;
+    job.until_all_done().await?;
     job.until_stopped().await?;
 
     manifest = manifest.deadline(3600).args(["/basetarget/bar"]);
     cx.apply(&manifest).await?;
     let new = job.pods_other_than(&old).await?;
     exit_well(&new)?;
-    let ended = job
-        .until("complete again", |job| {
-            condition(job, COMPLETE).is_some_and(|c| c.observed_generation == Some(3))
-        })
-        .await?;
-    ensure!(ended.status.context("a status")?.completed.as_deref() == Some("3/3"));
-    Ok(())
+    let is_so =
+        |job: &Job| condition(job, COMPLETE).is_some_and(|c| c.observed_generation == Some(3));
+    job.until("complete again", is_so).await?;
+    job.until_all_done().await
 }
 
 #[apply(shared_test)]

@@ -1,15 +1,15 @@
 //! The deletion of a Job in its ways, and what is left of it.
 
 use anyhow::{Result, ensure};
+use api::job::Job;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
-use serde_json::json;
+use kube::api::{DeleteParams, ListParams};
 use testbed::simulation::Hold;
 
 use crate::job::{condition, exit_code_manifest, exit_well};
-use crate::test::{Test, settle, shared_test};
+use crate::test::{Test, hold, settle, shared_test};
 
 async fn pods_left(cx: &Test) -> Result<usize> {
     Ok(cx.api::<Pod>().list(&ListParams::default()).await?.items.len())
@@ -21,7 +21,7 @@ async fn f11_deletion_in_the_foreground_ends_when_the_pods_are_gone(cx: &Test) -
     let job = cx.apply(&exit_code_manifest("foreground")).await?;
     job.pods().await?;
     cx.hold_everywhere(Hold::Stop);
-    let jobs = job.api::<api::job::Job>();
+    let jobs = job.api::<Job>();
     let before = operator.writes().len();
     jobs.delete(&job.name, &DeleteParams::foreground()).await?;
     settle().await;
@@ -41,8 +41,8 @@ async fn deletion_that_orphans_leaves_a_daemon_set_foreign_to_a_new_job(cx: &Tes
     let _processes = cx.both().await?;
     let (job, pods) = cx.running(&exit_code_manifest("orphaning")).await?;
     let uid = job.daemon_set().await?.uid();
-    job.api::<api::job::Job>().delete(&job.name, &DeleteParams::orphan()).await?;
-    job.waiter().none_left::<api::job::Job>(&cx.namespace, "", |_| true).await?;
+    job.api::<Job>().delete(&job.name, &DeleteParams::orphan()).await?;
+    job.waiter().none_left::<Job>(&cx.namespace, "", |_| true).await?;
     settle().await;
     let left = job.daemon_set().await?;
     ensure!(left.uid() == uid && left.owner_references().is_empty(), "{left:?}");
@@ -60,13 +60,9 @@ async fn while_a_finalizer_of_others_holds_an_object_nothing_is_made(cx: &Test) 
     let _processes = cx.both().await?;
     let job = cx.apply(&exit_code_manifest("held")).await?;
     job.pods().await?;
-    let finalizers =
-        |list: serde_json::Value| Patch::Merge(json!({"metadata": {"finalizers": list}}));
-    let held = finalizers(json!(["example.org/held"]));
-    let params = PatchParams::default();
-    let (jobs, sets) = (job.api::<api::job::Job>(), job.api::<DaemonSet>());
-    jobs.patch(&job.name, &params, &held).await?;
-    let set = sets.patch(&job.daemon_set_name(), &params, &held).await?;
+    let (jobs, sets) = (job.api::<Job>(), job.api::<DaemonSet>());
+    hold(&jobs, &job.name, &["example.org/held"]).await?;
+    let set = hold(&sets, &job.daemon_set_name(), &["example.org/held"]).await?;
     // The DaemonSet goes first: the Job waits for it, and makes another one when it is gone.
     sets.delete(&job.daemon_set_name(), &DeleteParams::background()).await?;
     settle().await;
@@ -74,10 +70,10 @@ async fn while_a_finalizer_of_others_holds_an_object_nothing_is_made(cx: &Test) 
     let now = job.get().await?;
     ensure!(condition(&now, "Failed").is_none(), "{now:?}");
     job.delete().await?;
-    sets.patch(&job.daemon_set_name(), &params, &finalizers(json!(null))).await?;
+    hold(&sets, &job.daemon_set_name(), &[]).await?;
     settle().await;
     ensure!(sets.get_opt(&job.daemon_set_name()).await?.is_none(), "the Job is going away");
-    jobs.patch(&job.name, &params, &finalizers(json!(null))).await?;
+    hold(&jobs, &job.name, &[]).await?;
     job.until_gone().await
 }
 
@@ -90,7 +86,7 @@ async fn namespace_that_goes_takes_a_running_job_along(cx: &Test) -> Result<()> 
     job.pods().await?;
     let before = operator.writes().len();
     cx.delete_namespace(&name).await?;
-    job.waiter().none_left::<api::job::Job>(&name, "", |_| true).await?;
+    job.waiter().none_left::<Job>(&name, "", |_| true).await?;
     job.waiter().none_left::<DaemonSet>(&name, "", |_| true).await?;
     job.waiter().none_left::<Pod>(&name, "", |_| true).await?;
     // It may have tried to make the DaemonSet once more, and to say that it may not.

@@ -8,12 +8,12 @@ use harness::paths;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::api::PostParams;
 use runtime::{
     client::Clients,
     http::Health,
     leader::{Candidate, Election, LeaderState},
 };
+use serde_json::json;
 use testbed::manifests;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -99,16 +99,11 @@ impl Drop for Replica {
 /// The right to elect a leader as `deploy/` gives it, in the test's namespace.
 async fn allow_leases(cx: &Test) -> Result<()> {
     let rbac = paths::workspace().join("deploy/30-rbac.yaml");
-    let params = PostParams::default();
     for mut object in manifests::objects(&std::fs::read_to_string(rbac)?)? {
         object.metadata.namespace = Some(cx.namespace.clone());
         match object.types.as_ref().map(|types| types.kind.as_str()) {
-            Some("Role") => {
-                cx.api::<Role>().create(&params, &object.try_parse()?).await?;
-            }
-            Some("RoleBinding") => {
-                cx.api::<RoleBinding>().create(&params, &object.try_parse()?).await?;
-            }
+            Some("Role") => drop(cx.create::<Role>(json!(object)).await?),
+            Some("RoleBinding") => drop(cx.create::<RoleBinding>(json!(object)).await?),
             _ => {}
         }
     }

@@ -61,6 +61,17 @@ impl Test {
         Ok((job, pods))
     }
 
+    /// The same, and lets the first of them succeed.
+    pub(crate) async fn running_with_one_done(
+        &self,
+        manifest: &impl Serialize,
+    ) -> Result<(TestJob<'_>, [SimPod; NODES.len()])> {
+        let (job, pods) = self.running(manifest).await?;
+        pods[0].exit(0)?;
+        job.until_completed("1/3").await?;
+        Ok((job, pods))
+    }
+
     pub(crate) async fn apply_in(
         &self,
         namespace: &str,
@@ -136,6 +147,14 @@ impl TestJob<'_> {
     pub(crate) async fn complete_by_exit_code(&self) -> Result<()> {
         exit_well(self.pods().await?)?;
         self.until_all_done().await
+    }
+
+    /// Lets the pod on worker-1 fail with these last words and the others succeed, and waits for the end.
+    pub(crate) async fn fail_on_worker_1(&self, code: i32, words: &str) -> Result<Job> {
+        let [first, failing, third] = self.pods().await?;
+        failing.exit_with(code, words)?;
+        exit_well([&first, &third])?;
+        self.until_finished().await
     }
 
     /// Waits until the Job is complete on all nodes.

@@ -1,7 +1,7 @@
 //! The kustomizations of `deploy/`, rendered by kubectl, against a real API server.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use harness::kustomize::{self, Kustomization, PARTS, READY};
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use testbed::manifests;
 
 use crate::cluster::artifacts;
+use crate::kubectl;
 use crate::test::{Test, shared_test};
 
 /// The part that lies beside what it is about.
@@ -25,13 +26,8 @@ const PROMETHEUS_OPERATOR: &str = "deploy/monitoring/prometheus-operator";
 /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels>
 const LABELS: [&str; 4] = ["name", "instance", "component", "part-of"];
 
-/// kubectl; `cargo xtask test` sets this to the one that it uses.
-fn kubectl() -> PathBuf {
-    std::env::var_os("KUBECTL").map_or_else(|| "kubectl".into(), PathBuf::from)
-}
-
 pub(crate) async fn render(folder: &Path) -> Result<Vec<DynamicObject>> {
-    manifests::render(&kubectl(), folder, &LogDir::create(artifacts())?).await
+    manifests::render(&kubectl::program(), folder, &LogDir::create(artifacts())?).await
 }
 
 /// The objects of `kubectl apply -f deploy/`.

@@ -17,11 +17,13 @@ extern crate macro_rules_attribute;
 
 mod cluster;
 mod job;
+mod kubectl;
 mod processes;
 mod program;
 mod test;
 
 mod admission;
+mod alerts;
 mod bad_input;
 mod changes;
 mod completion;
@@ -32,6 +34,7 @@ mod election;
 mod exit_code;
 mod failures;
 mod field;
+mod gitops;
 mod helm;
 mod kustomize;
 mod logs;

@@ -4,14 +4,14 @@ use anyhow::{Context as _, Result, ensure};
 use api::job::Job;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, Resource as _, ResourceExt as _};
+use kube::api::PostParams;
+use kube::{Resource as _, ResourceExt as _};
 use serde_json::{Value, json};
 
 use crate::bad_input::{DEFINITION, replace_schema};
 use crate::cluster::NODES;
 use crate::job::{TestJob, log_done, manifest};
-use crate::test::{Test, alone_test};
+use crate::test::{Test, alone_test, merge};
 
 /// Where the API server stores the definition.
 const KEY: &str = "/registry/apiextensions.k8s.io/customresourcedefinitions";
@@ -55,14 +55,10 @@ fn first() -> Value {
     }]})
 }
 
-fn definitions(cx: &Test) -> Api<CustomResourceDefinition> {
-    Api::all(cx.client.clone())
-}
-
 /// Takes the steps of `docs/migration.md` while Jobs run. Alone, for all tests use one definition.
 #[apply(alone_test)]
 async fn jobs_of_the_first_implementation_are_done_by_this_one(cx: &Test) -> Result<()> {
-    let ours = definitions(cx).get(DEFINITION).await?;
+    let ours = cx.all::<CustomResourceDefinition>().get(DEFINITION).await?;
     let result = migrate(cx, &ours).await;
     replace(cx, &ours).await?;
     result
@@ -110,8 +106,7 @@ async fn migrate(cx: &Test, ours: &CustomResourceDefinition) -> Result<()> {
 /// Brings the definition into the state of one that an API has made that Kubernetes 1.22 has removed: that it
 /// keeps unknown fields cannot be written by any other.
 async fn define_as_the_first(cx: &Test) -> Result<()> {
-    let patch = Patch::Merge(json!({"spec": first()}));
-    definitions(cx).patch(DEFINITION, &PatchParams::default(), &patch).await?;
+    merge(&cx.all::<CustomResourceDefinition>(), DEFINITION, json!({"spec": first()})).await?;
     let keeps = |stored: &str| {
         stored.replace(r#""preserveUnknownFields":false"#, r#""preserveUnknownFields":true"#)
     };
@@ -119,7 +114,7 @@ async fn define_as_the_first(cx: &Test) -> Result<()> {
     let is_old = |definition: &CustomResourceDefinition| {
         definition.spec.preserve_unknown_fields == Some(true)
     };
-    cx.wait().object(definitions(cx), DEFINITION, "as the first one was", is_old).await?;
+    cx.wait().object(cx.all(), DEFINITION, "as the first one was", is_old).await?;
     let mut lacks_args = manifest("probe").json()["spec"].clone();
     lacks_args.as_object_mut().context("a spec")?.remove("args");
     let is_in_force = async || Ok(cx.dry_run(&lacks_args).await.is_err());
@@ -130,9 +125,10 @@ async fn define_as_the_first(cx: &Test) -> Result<()> {
 async fn replace(cx: &Test, ours: &CustomResourceDefinition) -> Result<()> {
     let mut ours = ours.clone();
     ours.metadata.managed_fields = None;
-    ours.metadata.resource_version = definitions(cx).get(DEFINITION).await?.resource_version();
+    let definitions = cx.all::<CustomResourceDefinition>();
+    ours.metadata.resource_version = definitions.get(DEFINITION).await?.resource_version();
     ours.status = None;
-    definitions(cx).replace(DEFINITION, &PostParams::default(), &ours).await?;
+    definitions.replace(DEFINITION, &PostParams::default(), &ours).await?;
     Ok(())
 }
 
@@ -162,7 +158,6 @@ async fn create_daemon_set(cx: &Test, job: &TestJob<'_>) -> Result<()> {
             },
         },
     });
-    let sets: Api<DaemonSet> = cx.api();
-    sets.create(&PostParams::default(), &serde_json::from_value(set)?).await?;
+    cx.create::<DaemonSet>(set).await?;
     Ok(())
 }

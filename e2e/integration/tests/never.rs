@@ -78,20 +78,3 @@ async fn failed_node_does_not_end_a_job_that_never_completes(cx: &Test) -> Resul
     job.pod_other_than(&node, &pods).await?.exit(0)?;
     until_ready(&job, "3/3").await.map(drop)
 }
-
-#[apply(shared_test)]
-async fn deadline_and_ttl_are_refused_where_a_job_never_completes(cx: &Test) -> Result<()> {
-    for field in ["activeDeadlineSeconds", "ttlSecondsAfterFinished"] {
-        let spec = json!({"image": "busybox:1.36", "completionPolicy": "Never", field: 60});
-        let refused = cx.dry_run(&spec).await;
-        let Err(kube::Error::Api(refused)) = refused else {
-            anyhow::bail!("{field}: {refused:?}");
-        };
-        let message = "must not be set with completionPolicy Never";
-        ensure!(refused.message.contains(message), "{}", refused.message);
-        ensure!(refused.message.contains(field), "{}", refused.message);
-    }
-    let spec = json!({"image": "busybox:1.36", "completionPolicy": "Never"});
-    cx.dry_run(&spec).await?;
-    Ok(())
-}

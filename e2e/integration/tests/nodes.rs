@@ -3,10 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use api::job::conditions::COMPLETE;
 use api::job::{NodeState, Phase};
-use k8s_openapi::api::core::v1::Node;
-use kube::Api;
-use kube::api::{Patch, PatchParams};
-use serde_json::{Value, json};
+use serde_json::json;
 use testbed::simulation::NodeSpec;
 
 use crate::cluster::NODES;
@@ -89,11 +86,11 @@ async fn node_that_is_lost_is_named_unreachable_and_waited_for(cx: &Test) -> Res
     log_done(&pods)?;
     job.until_completed("3/4").await?;
     let taint = json!({"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"});
-    patch_node(cx, "lost-1", json!({"taints": [taint]})).await?;
+    cx.patch_node("lost-1", json!({"taints": [taint]})).await?;
     job.until_node("lost-1", "unreachable", |node| node.state == NodeState::Unreachable).await?;
     settle().await;
     ensure!(terminator.deletions("/jobs/lost").is_empty());
-    patch_node(cx, "lost-1", json!({"taints": null})).await?;
+    cx.patch_node("lost-1", json!({"taints": null})).await?;
     job.until_node("lost-1", "back", |node| node.state == NodeState::Running).await?;
     lost.log("done\n")?;
     job.until_gone().await
@@ -106,11 +103,7 @@ async fn node_that_gets_the_label_of_a_running_job_later_runs_and_counts(cx: &Te
     for node in ["labelled-1", "labelled-2"] {
         cx.sim().add_node(&NodeSpec::linux(node)).await?;
     }
-    let label = async |node: &str| {
-        let patch = Patch::Merge(json!({"metadata": {"labels": {LABEL: "true"}}}));
-        let nodes: Api<Node> = Api::all(cx.client.clone());
-        nodes.patch(node, &PatchParams::default(), &patch).await
-    };
+    let label = async |node: &str| cx.label_node(node, json!({LABEL: "true"})).await;
     label("labelled-1").await?;
     let manifest = exit_code_manifest("selective").node_selector(LABEL, "true");
     let job = cx.apply(&manifest).await?;
@@ -128,14 +121,7 @@ async fn node_that_gets_the_label_of_a_running_job_later_runs_and_counts(cx: &Te
 async fn cordon(cx: &Test, node: &str, unschedulable: bool) -> Result<()> {
     let taint = json!({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"});
     let taints = if unschedulable { vec![taint] } else { Vec::new() };
-    patch_node(cx, node, json!({"unschedulable": unschedulable, "taints": taints})).await
-}
-
-async fn patch_node(cx: &Test, node: &str, spec: Value) -> Result<()> {
-    let patch = json!({"spec": spec});
-    let nodes: Api<Node> = Api::all(cx.client.clone());
-    nodes.patch(node, &PatchParams::default(), &Patch::Merge(patch)).await?;
-    Ok(())
+    cx.patch_node(node, json!({"unschedulable": unschedulable, "taints": taints})).await
 }
 
 #[apply(alone_test)]
@@ -180,18 +166,13 @@ async fn node_whose_name_is_not_its_host_name_counts_by_its_name(cx: &Test) -> R
 #[apply(alone_test)]
 async fn nodes_that_the_work_takes_out_of_its_own_selection_stay_done(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let nodes: Api<Node> = Api::all(cx.client.clone());
-    let label = async |node: &str, value: serde_json::Value| {
-        let patch = Patch::Merge(json!({"metadata": {"labels": {"todo": value}}}));
-        nodes.patch(node, &PatchParams::default(), &patch).await
-    };
     for node in NODES {
-        label(node, json!("yes")).await?;
+        cx.label_node(node, json!({"todo": "yes"})).await?;
     }
     let job = cx.apply(&exit_code_manifest("labels-itself").node_selector("todo", "yes")).await?;
     for (node, pod) in NODES.into_iter().zip(job.pods().await?) {
         pod.exit(0)?;
-        label(node, json!(null)).await?;
+        cx.label_node(node, json!({"todo": null})).await?;
     }
     let complete = job.until_condition(COMPLETE).await?;
     ensure!(complete.reason == "Completed", "{complete:?}");

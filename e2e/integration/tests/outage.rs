@@ -18,14 +18,14 @@ use crate::test::{Test, settle, shared_test};
 const ENDED: Duration = Duration::from_secs(8);
 
 /// The way to the API server, which can be cut.
-struct Way {
-    open: watch::Sender<bool>,
-    address: SocketAddr,
+pub(crate) struct Way {
+    pub(crate) open: watch::Sender<bool>,
+    pub(crate) address: SocketAddr,
     task: JoinHandle<()>,
 }
 
 impl Way {
-    async fn to(server: String) -> Result<Self> {
+    pub(crate) async fn to(server: String) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let open = watch::Sender::new(true);

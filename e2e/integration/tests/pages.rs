@@ -1,71 +1,19 @@
 //! The README and the pages of `docs/`: what they say to apply and to type, against a real API server.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use harness::kustomize::{self, Kustomization};
 use harness::pages::{CONSOLE, TRANSCRIPT};
-use harness::process::{Cmd, LogDir, Output};
 use harness::{pages, paths};
-use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
-use kube::api::{DeleteParams, DynamicObject, PostParams};
-use kube::{Api, CustomResourceExt as _};
-use serde_json::{Value, json};
+use kube::CustomResourceExt as _;
+use kube::api::DynamicObject;
 use testbed::manifests;
 
 use crate::cluster::artifacts;
 use crate::job::manifest;
-use crate::plugin::search_path;
+use crate::kubectl::Kubectl;
 use crate::test::{Test, shared_test};
-
-/// kubectl as an administrator whose namespace is the test's.
-struct Kubectl {
-    program: PathBuf,
-    config: PathBuf,
-    /// Where kubectl finds its plugins.
-    path: OsString,
-    logs: LogDir,
-}
-
-impl Kubectl {
-    fn command<'w>(&self, words: impl IntoIterator<Item = &'w str>) -> Cmd {
-        // Wherever a page says to type something, it is the root of the repository.
-        let command = Cmd::new(&self.program).args(words).env("KUBECONFIG", &self.config);
-        command.env("PATH", &self.path).cwd(paths::workspace())
-    }
-
-    async fn run(&self, command: &str) -> Result<Output> {
-        Ok(self.command(command.split_whitespace()).run(&self.logs).await?)
-    }
-}
-
-/// Runs a test with kubectl, which is an administrator meanwhile.
-async fn with_kubectl(cx: &Test, test: impl AsyncFnOnce(&Kubectl) -> Result<()>) -> Result<()> {
-    let bindings: Api<ClusterRoleBinding> = Api::all(cx.client.clone());
-    let binding = serde_json::from_value(json!({
-        "metadata": {"name": cx.namespace},
-        "roleRef": {
-            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin",
-        },
-        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": cx.namespace}],
-    }))?;
-    bindings.create(&PostParams::default(), &binding).await?;
-    let control_plane = &cx.cluster.control_plane;
-    let config = control_plane.service_account_kubeconfig(&cx.namespace, "default").await?;
-    let mut config: Value = serde_json::from_str(&config)?;
-    config["contexts"][0]["context"]["namespace"] = json!(cx.namespace);
-    let folder = artifacts().join(&cx.namespace);
-    let logs = LogDir::create(&folder)?;
-    let path = folder.join("kubeconfig");
-    std::fs::write(&path, config.to_string())?;
-    let program = std::env::var_os("KUBECTL").map_or_else(|| "kubectl".into(), PathBuf::from);
-    let search_path = search_path(&program, &[])?;
-    let result = test(&Kubectl { program, config: path, path: search_path, logs }).await;
-    bindings.delete(&cx.namespace, &DeleteParams::default()).await?;
-    result
-}
 
 #[apply(shared_test)]
 async fn manifests_on_pages_are_taken_by_the_api_server(cx: &Test) -> Result<()> {
@@ -128,63 +76,59 @@ fn trial(command: &str) -> Trial {
 #[apply(shared_test)]
 async fn kubectl_lines_on_pages_are_run_or_at_least_read_by_kubectl(cx: &Test) -> Result<()> {
     let job = cx.apply(&manifest("on-pages")).await?;
-    with_kubectl(cx, async |kubectl| {
-        let mut counts = [0; 4];
-        for page in pages::all()? {
-            let typed = page.commands(CONSOLE).into_iter().map(|line| (line, true));
-            let shown = page.commands(TRANSCRIPT).into_iter().map(|line| (line, false));
-            for ((place, command), is_for_all) in typed.chain(shown) {
-                let Some(arguments) = command.strip_prefix("kubectl ") else { continue };
-                let arguments = arguments.replace("NAME", &job.name).replace('\'', "");
-                let trial = if is_for_all { trial(command) } else { Trial::Parse };
-                let line = match trial {
-                    Trial::Run => arguments,
-                    Trial::DryRun => format!("{arguments} --dry-run=server"),
-                    Trial::DryDelete => {
-                        format!("{arguments} --dry-run=server --ignore-not-found")
-                    }
-                    // kubectl refuses unknown commands and flags before it helps.
-                    Trial::Parse => match arguments.split_once(" -- ") {
-                        Some((own, of_others)) => format!("{own} --help -- {of_others}"),
-                        None => format!("{arguments} --help"),
-                    },
-                };
-                kubectl.run(&line).await.with_context(|| format!("{place}: {command}"))?;
-                counts[trial as usize] += 1;
-            }
+    let kubectl = Kubectl::admin(cx)?;
+    let mut counts = [0; 4];
+    for page in pages::all()? {
+        let typed = page.commands(CONSOLE).into_iter().map(|line| (line, true));
+        let shown = page.commands(TRANSCRIPT).into_iter().map(|line| (line, false));
+        for ((place, command), is_for_all) in typed.chain(shown) {
+            let Some(arguments) = command.strip_prefix("kubectl ") else { continue };
+            let arguments = arguments.replace("NAME", &job.name).replace('\'', "");
+            let trial = if is_for_all { trial(command) } else { Trial::Parse };
+            let line = match trial {
+                Trial::Run => arguments,
+                Trial::DryRun => format!("{arguments} --dry-run=server"),
+                Trial::DryDelete => {
+                    format!("{arguments} --dry-run=server --ignore-not-found")
+                }
+                // kubectl refuses unknown commands and flags before it helps.
+                Trial::Parse => match arguments.split_once(" -- ") {
+                    Some((own, of_others)) => format!("{own} --help -- {of_others}"),
+                    None => format!("{arguments} --help"),
+                },
+            };
+            kubectl.output(&line).await.with_context(|| format!("{place}: {command}"))?;
+            counts[trial as usize] += 1;
         }
-        ensure!(counts.iter().all(|count| *count >= 2), "{counts:?}");
-        Ok(())
-    })
-    .await
+    }
+    ensure!(counts.iter().all(|count| *count >= 2), "{counts:?}");
+    Ok(())
 }
 
 #[apply(shared_test)]
 async fn manifests_apply_without_a_warning(cx: &Test) -> Result<()> {
-    with_kubectl(cx, async |kubectl| {
-        // By the server, for it has what no kubectl has applied.
-        let dry_run = async |option: &str, folder: &Path| {
-            let words = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", option];
-            let apply = kubectl.command(words).arg(folder);
-            harness::kubectl::without_warning(apply, &kubectl.logs).await
+    let kubectl = Kubectl::admin(cx)?;
+    // By the server, for it has what no kubectl has applied.
+    let dry_run = async |option: &str, folder: &Path| {
+        let words = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", option];
+        let apply = kubectl.command(words).arg(folder);
+        harness::kubectl::without_warning(apply, &kubectl.logs).await
+    };
+    for folder in ["deploy", "deploy/samples", "deploy/admission"] {
+        dry_run("--filename", Path::new(folder)).await?;
+    }
+    for folder in kustomize::folders(kustomize::READY)? {
+        let namespaced = folder.ends_with("namespaced").then_some(cx.namespace.as_str());
+        let own = Kustomization {
+            namespace: namespaced,
+            resources: vec![folder],
+            ..Kustomization::default()
         };
-        for folder in ["deploy", "deploy/samples", "deploy/admission"] {
-            dry_run("--filename", Path::new(folder)).await?;
-        }
-        for folder in kustomize::folders(kustomize::READY)? {
-            let namespaced = folder.ends_with("namespaced").then_some(cx.namespace.as_str());
-            let own = Kustomization {
-                namespace: namespaced,
-                resources: vec![folder],
-                ..Kustomization::default()
-            };
-            let folder = artifacts().join(&cx.namespace).join("kustomization");
-            own.write(&folder)?;
-            dry_run("--kustomize", &folder).await?;
-        }
-        Ok(())
-    })
-    .await
+        let folder = artifacts().join(&cx.namespace).join("kustomization");
+        own.write(&folder)?;
+        dry_run("--kustomize", &folder).await?;
+    }
+    Ok(())
 }
 
 /// Samples whose kinds are not part of Kubernetes.
@@ -192,43 +136,38 @@ const OF_OTHERS: [&str; 2] =
     ["deploy/samples/gitops/argo-cd.yaml", "deploy/samples/gitops/flux.yaml"];
 
 #[test]
-fn every_sample_is_in_the_gallery_which_applies_it() {
-    let check = || {
-        let pages = pages::all()?;
-        let gallery = pages.iter().find(|page| page.path.ends_with("gallery.md"));
-        let gallery = gallery.context("docs/gallery.md")?;
-        let (links, commands) = (gallery.links(), gallery.commands(CONSOLE));
-        let mut samples = 0;
-        for folder in ["deploy/samples", "deploy/samples/gitops"] {
-            for entry in std::fs::read_dir(paths::workspace().join(folder))? {
-                let entry = entry?;
-                if entry.file_type()?.is_dir() {
-                    continue;
-                }
-                let sample = format!("{folder}/{}", entry.file_name().to_string_lossy());
-                ensure!(links.contains(&format!("../{sample}")), "{sample} is not in the gallery");
-                let apply = format!("kubectl apply -f {sample}");
-                let is_applied = commands.iter().any(|(_, command)| *command == apply);
-                ensure!(is_applied != OF_OTHERS.contains(&&*sample), "{sample} and {apply}");
-                let objects = manifests::objects(&std::fs::read_to_string(entry.path())?);
-                ensure!(!objects.context(sample)?.is_empty());
-                samples += 1;
+fn every_sample_is_in_the_gallery_which_applies_it() -> Result<()> {
+    let pages = pages::all()?;
+    let gallery = pages.iter().find(|page| page.path.ends_with("gallery.md"));
+    let gallery = gallery.context("docs/gallery.md")?;
+    let (links, commands) = (gallery.links(), gallery.commands(CONSOLE));
+    let mut samples = 0;
+    for folder in ["deploy/samples", "deploy/samples/gitops"] {
+        for entry in std::fs::read_dir(paths::workspace().join(folder))? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                continue;
             }
+            let sample = format!("{folder}/{}", entry.file_name().to_string_lossy());
+            ensure!(links.contains(&format!("../{sample}")), "{sample} is not in the gallery");
+            let apply = format!("kubectl apply -f {sample}");
+            let is_applied = commands.iter().any(|(_, command)| *command == apply);
+            ensure!(is_applied != OF_OTHERS.contains(&&*sample), "{sample} and {apply}");
+            let objects = manifests::objects(&std::fs::read_to_string(entry.path())?);
+            ensure!(!objects.context(sample)?.is_empty());
+            samples += 1;
         }
-        ensure!(samples >= 12, "only {samples} samples");
-        Ok(())
-    };
-    check().unwrap_or_else(|error: anyhow::Error| panic!("{error:#}"));
+    }
+    ensure!(samples >= 12, "only {samples} samples");
+    Ok(())
 }
 
 #[apply(shared_test)]
 async fn kubectl_refuses_what_it_does_not_know_before_it_helps(cx: &Test) -> Result<()> {
-    with_kubectl(cx, async |kubectl| {
-        kubectl.run("wait --for=delete dsjob/a --help").await?;
-        ensure!(kubectl.run("wait --four=delete dsjob/a --help").await.is_err());
-        Ok(())
-    })
-    .await
+    let kubectl = Kubectl::admin(cx)?;
+    kubectl.output("wait --for=delete dsjob/a --help").await?;
+    ensure!(kubectl.output("wait --four=delete dsjob/a --help").await.is_err());
+    Ok(())
 }
 
 #[apply(shared_test)]
@@ -236,28 +175,20 @@ async fn kubectl_explains_every_field_with_its_default(cx: &Test) -> Result<()> 
     let crd = serde_json::to_value(api::job::Job::crd())?;
     let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
     let fields = spec["properties"].as_object().context("properties")?;
-    with_kubectl(cx, async |kubectl| {
-        // The API server takes some seconds to publish the schema of a new resource.
-        let started = Instant::now();
-        let mut attempts = tokio::time::interval(Duration::from_secs(1));
-        let explained = loop {
-            attempts.tick().await;
-            let output = kubectl.run("explain dsjob.spec").await;
-            match output {
-                Ok(output) if output.text().contains("completionMode") => break output.text(),
-                other => ensure!(started.elapsed() < Duration::from_secs(60), "{other:?}"),
-            }
-        };
-        for (name, field) in fields {
-            let is_told =
-                explained.lines().any(|line| line.split_whitespace().next() == Some(name.as_str()));
-            ensure!(is_told, "no {name} in\n{explained}");
-            let text = kubectl.run(&format!("explain dsjob.spec.{name}")).await?.text();
-            let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-            let description = words(field["description"].as_str().context("a description")?);
-            ensure!(words(&text).contains(&description), "{name}: {description}\n{text}");
-        }
-        Ok(())
-    })
-    .await
+    let kubectl = Kubectl::admin(cx)?;
+    // The API server takes some seconds to publish the schema of a new resource.
+    let explain = async || anyhow::Ok(kubectl.output("explain dsjob.spec").await?.text());
+    let is_published = async || Ok(explain().await?.contains("completionMode"));
+    cx.until("the fields of Jobs are explained", is_published).await?;
+    let explained = explain().await?;
+    for (name, field) in fields {
+        let is_told =
+            explained.lines().any(|line| line.split_whitespace().next() == Some(name.as_str()));
+        ensure!(is_told, "no {name} in\n{explained}");
+        let text = kubectl.output(&format!("explain dsjob.spec.{name}")).await?.text();
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let description = words(field["description"].as_str().context("a description")?);
+        ensure!(words(&text).contains(&description), "{name}: {description}\n{text}");
+    }
+    Ok(())
 }

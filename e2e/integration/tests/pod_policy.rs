@@ -1,17 +1,18 @@
 //! The policy that confines the operator's right to change pods, enforced by the API server.
 
-use std::time::Duration;
+mod subresources;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use api::labels::TURN_GATE;
-use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use k8s_openapi::api::rbac::v1::RoleBinding;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use testbed::control_plane::Requests;
+use testbed::manifests;
 
+use crate::admission::warnings_of;
 use crate::test::{Test, shared_test};
 
 /// Name of the policy, and of its binding.
@@ -23,23 +24,50 @@ const OTHER_GATE: &str = "example.com/other";
 /// Media type of a JSON patch.
 const JSON_PATCH: &str = "application/json-patch+json";
 
-/// How often a pod is patched until the API server knows the policy.
-const ATTEMPTS: usize = 200;
-
 /// A pod that waits for its node's turn and for somebody else, with these labels.
 async fn create_pod(cx: &Test, name: &str, labels: Value) -> Result<Pod> {
     let container = |name: &str| json!({"name": name, "image": "example.com/work:1"});
-    let pod = serde_json::from_value(json!({
-        "metadata": {"name": name, "labels": labels, "annotations": {"note": "a"}},
+    let owner = cx.api::<ServiceAccount>().get("default").await?;
+    let pod = json!({
+        "metadata": {
+            "name": name, "labels": labels, "annotations": {"note": "a"},
+            "ownerReferences": [owned_by(&owner, false)],
+        },
         "spec": {
             "containers": [container("main")],
             "initContainers": [container("first")],
             "nodeSelector": {"disk": "ssd"},
+            "affinity": {"nodeAffinity": required(&[in_zones()])},
+            "tolerations": [toleration(5)],
             "activeDeadlineSeconds": 600,
             "schedulingGates": [{"name": OTHER_GATE}, {"name": TURN_GATE}],
         },
-    }))?;
-    Ok(cx.api::<Pod>().create(&PostParams::default(), &pod).await?)
+    });
+    cx.create(pod).await
+}
+
+fn owned_by(owner: &ServiceAccount, blocks_its_deletion: bool) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ServiceAccount", "blockOwnerDeletion": blocks_its_deletion,
+        "name": owner.metadata.name, "uid": owner.metadata.uid,
+    })
+}
+
+fn toleration(seconds: u32) -> Value {
+    json!({
+        "key": "example.com/taint", "operator": "Exists", "effect": "NoExecute",
+        "tolerationSeconds": seconds,
+    })
+}
+
+/// A node affinity without which the pod does not run.
+fn required(expressions: &[Value]) -> Value {
+    let terms = json!([{"matchExpressions": expressions}]);
+    json!({"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}})
+}
+
+fn in_zones() -> Value {
+    json!({"key": "zone", "operator": "In", "values": ["a", "b"]})
 }
 
 /// The pods of the test's namespace, for the operator's account.
@@ -53,18 +81,26 @@ fn delete(gate: &str) -> Value {
 }
 
 /// Changes of a pod, each of which the API server takes from an administrator, as strategic merge patches.
+///
+/// These are all that it leaves open: its `ValidatePodUpdate` names the fields of the spec. One more, a negative grace
+/// period that becomes 1, is out of reach, for the API server makes it so as it reads the pod.
+/// <https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/apis/core/validation/validation.go>
 fn changes(pod: &Pod, owner: &ServiceAccount) -> Result<Vec<(&'static str, Value)>> {
-    let spec = pod.spec.as_ref().context("a spec")?;
-    let mut tolerations = json!(spec.tolerations);
-    tolerations.as_array_mut().context("tolerations")?.push(json!({"operator": "Exists"}));
-    let owner = json!({
-        "apiVersion": "v1", "kind": "ServiceAccount",
-        "name": owner.metadata.name, "uid": owner.metadata.uid,
-    });
-    let term = json!({"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]});
-    let affinity = json!({"nodeAffinity": {
-        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]},
-    }});
+    let known = json!(pod.spec.as_ref().context("a spec")?.tolerations);
+    let mut more_tolerations = known.clone();
+    more_tolerations.as_array_mut().context("tolerations")?.push(json!({"operator": "Exists"}));
+    let mut longer = known;
+    for known in longer.as_array_mut().context("tolerations")? {
+        if known["key"] == toleration(5)["key"] {
+            *known = toleration(600);
+        }
+    }
+    let narrower = required(&[in_zones(), json!({"key": "disk", "operator": "Exists"})]);
+    let mut preferred = required(&[in_zones()]);
+    let term = json!({"matchExpressions": [{"key": "disk", "operator": "Exists"}]});
+    preferred["preferredDuringSchedulingIgnoredDuringExecution"] =
+        json!([{"weight": 1, "preference": term}]);
+    let owner_less = json!({"$patch": "delete", "uid": owner.metadata.uid});
     let image = |name: &str| json!([{"name": name, "image": "example.com/other:1"}]);
     let metadata = |field: &str, value: Value| json!({"metadata": {field: value}});
     let spec = |field: &str, value: Value| json!({"spec": {field: value}});
@@ -80,12 +116,16 @@ fn changes(pod: &Pod, owner: &ServiceAccount) -> Result<Vec<(&'static str, Value
         ("a new annotation", metadata("annotations", json!({"a": "b"}))),
         ("an annotation less", metadata("annotations", json!({"note": null}))),
         ("a finalizer", metadata("finalizers", json!(["example.com/hold"]))),
-        ("an owner", metadata("ownerReferences", json!([owner]))),
+        ("an owner that blocks", metadata("ownerReferences", json!([owned_by(owner, true)]))),
+        ("an owner less", metadata("ownerReferences", json!([owner_less]))),
+        ("a prefix of names", metadata("generateName", json!("other-"))),
         ("an image", spec("containers", image("main"))),
         ("an image of an init container", spec("initContainers", image("first"))),
-        ("a toleration", spec("tolerations", tolerations)),
+        ("a toleration", spec("tolerations", more_tolerations)),
+        ("a longer toleration", spec("tolerations", longer)),
         ("a narrower node selector", spec("nodeSelector", json!({"zone": "a"}))),
-        ("a node affinity", spec("affinity", affinity)),
+        ("a narrower node affinity", spec("affinity", json!({"nodeAffinity": narrower}))),
+        ("a preference for nodes", spec("affinity", json!({"nodeAffinity": preferred}))),
         ("a shorter deadline", spec("activeDeadlineSeconds", json!(5))),
         ("the gate of somebody else", spec("schedulingGates", json!([delete(OTHER_GATE)]))),
         ("both gates", spec("schedulingGates", json!([{"$patch": "replace"}]))),
@@ -119,16 +159,11 @@ fn is_by_policy(answer: kube::Result<Pod>) -> Result<String> {
 }
 
 /// Waits until the API server enforces the policy, which was applied a moment ago.
-async fn until_enforced(pods: &Api<Pod>, name: &str) -> Result<()> {
+async fn until_enforced(cx: &Test, pods: &Api<Pod>, name: &str) -> Result<()> {
     let params = PatchParams::default().dry_run();
     let patch = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
-    for _ in 0..ATTEMPTS {
-        if pods.patch(name, &params, &patch).await.is_err() {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    bail!("the policy is not enforced")
+    let is_so = async || Ok(pods.patch(name, &params, &patch).await.is_err());
+    cx.until("the policy is enforced", is_so).await
 }
 
 fn of_a_job() -> Value {
@@ -140,7 +175,7 @@ async fn operator_may_change_nothing_of_a_pod_but_its_turn_gate(cx: &Test) -> Re
     let pod = create_pod(cx, "waits", of_a_job()).await?;
     let owner = cx.api::<ServiceAccount>().get("default").await?;
     let (admin, operator) = (cx.api::<Pod>(), as_operator(cx).await?);
-    until_enforced(&operator, "waits").await?;
+    until_enforced(cx, &operator, "waits").await?;
     let (params, dry_run) = (PatchParams::default(), PatchParams::default().dry_run());
     for (what, change) in changes(&pod, &owner)? {
         let patch = Patch::Strategic(change);
@@ -196,7 +231,7 @@ async fn operator_removes_the_turn_gate_of_that_very_pod_and_leaves_the_others(
 async fn operator_may_not_touch_pods_that_are_none_of_a_job(cx: &Test) -> Result<()> {
     create_pod(cx, "other", json!({"team": "a"})).await?;
     let operator = as_operator(cx).await?;
-    until_enforced(&operator, "other").await?;
+    until_enforced(cx, &operator, "other").await?;
     let params = PatchParams::default();
     let gate = json!({"schedulingGates": [delete(TURN_GATE)]});
     let release = Patch::Strategic(json!({"spec": gate}));
@@ -220,46 +255,27 @@ async fn operator_may_not_touch_pods_that_are_none_of_a_job(cx: &Test) -> Result
 #[apply(shared_test)]
 async fn other_accounts_may_change_pods_of_jobs_as_before(cx: &Test) -> Result<()> {
     create_pod(cx, "waits", of_a_job()).await?;
-    until_enforced(&as_operator(cx).await?, "waits").await?;
+    until_enforced(cx, &as_operator(cx).await?, "waits").await?;
     // The same name in another namespace is another account.
     let name = &cx.cluster.service_account.name;
-    let account = json!({"metadata": {"name": name}});
-    let account = serde_json::from_value(account)?;
-    cx.api::<ServiceAccount>().create(&PostParams::default(), &account).await?;
-    let binding = json!({
-        "metadata": {"name": "edits-pods"},
-        "roleRef": {
-            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin",
-        },
-        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": cx.namespace}],
-    });
-    let binding: RoleBinding = serde_json::from_value(binding)?;
-    cx.api::<RoleBinding>().create(&PostParams::default(), &binding).await?;
+    cx.create::<ServiceAccount>(json!({"metadata": {"name": name}})).await?;
+    let role = "cluster-admin";
+    let binding = manifests::binding("edits-pods", "ClusterRole", role, &cx.namespace, name);
+    cx.create::<RoleBinding>(binding).await?;
     let control_plane = &cx.cluster.control_plane;
     let client: Client =
         control_plane.service_account_client(&cx.namespace, name, &Requests::default()).await?;
     let pods: Api<Pod> = Api::namespaced(client, &cx.namespace);
     let label = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
     // RBAC takes a moment to know the binding.
-    for attempt in 0.. {
-        match pods.patch("waits", &PatchParams::default(), &label).await {
-            Ok(_) => break,
-            Err(error) if attempt == ATTEMPTS => return Err(error.into()),
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
-    }
-    Ok(())
+    let params = PatchParams::default();
+    let is_taken = async || Ok(pods.patch("waits", &params, &label).await.map(|_| true)?);
+    cx.until("the patch is taken", is_taken).await
 }
 
 #[apply(shared_test)]
 async fn policy_for_pods_has_no_warning(cx: &Test) -> Result<()> {
-    let policies: Api<ValidatingAdmissionPolicy> = Api::all(cx.client.clone());
-    let is_checked = |policy: &ValidatingAdmissionPolicy| {
-        policy.status.as_ref().is_some_and(|status| status.type_checking.is_some())
-    };
-    let checked = cx.wait().object(policies, POLICY, "types checked", is_checked).await?;
-    let checked = checked.status.and_then(|status| status.type_checking).context("a status")?;
-    let warnings = checked.expression_warnings.unwrap_or_default();
+    let warnings = warnings_of(cx, POLICY).await?;
     ensure!(warnings.is_empty(), "{warnings:?}");
     Ok(())
 }

@@ -5,21 +5,11 @@ use api::job::Job;
 use api::job::conditions::FAILED;
 use api::labels;
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::Namespace;
-use kube::Api;
-use kube::api::{ListParams, Patch, PatchParams};
-use serde_json::{Value, json};
+use kube::api::ListParams;
+use serde_json::json;
 
 use crate::job::{condition, manifest};
 use crate::test::{Test, alone_test, settle, shared_test};
-
-/// Annotates the namespace of the test.
-async fn annotate(cx: &Test, annotations: Value) -> Result<()> {
-    let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
-    let namespaces: Api<Namespace> = Api::all(cx.client.clone());
-    namespaces.patch(&cx.namespace, &PatchParams::default(), &patch).await?;
-    Ok(())
-}
 
 /// Waits until a Job is refused with this message, and sees that nothing was created for it.
 async fn until_refused(cx: &Test, name: &str, message: &str) -> Result<()> {
@@ -58,7 +48,7 @@ async fn what_the_operator_does_not_allow_is_refused_and_nothing_created(cx: &Te
 async fn what_a_namespace_allows_counts_there_and_at_once(cx: &Test) -> Result<()> {
     // Alone, for this process sees the Jobs of all namespaces.
     let _operator = cx.operator_of(None).await?;
-    annotate(cx, json!({labels::ANNOTATION_ALLOWED_HOST_PATHS: "/var/log"})).await?;
+    cx.annotate_namespace(json!({labels::ANNOTATION_ALLOWED_HOST_PATHS: "/var/log"})).await?;
     settle().await;
     let refused = cx.apply(&manifest("refused")).await?;
     until_refused(cx, "refused", "spec.mountPath: \"/tmp\" is none of /var/log").await?;
@@ -67,12 +57,12 @@ async fn what_a_namespace_allows_counts_there_and_at_once(cx: &Test) -> Result<(
     let elsewhere = cx.apply_in(&other, &manifest("refused")).await?;
     ensure!(elsewhere.pods().await?.len() == 3);
 
-    annotate(cx, json!({labels::ANNOTATION_ALLOWED_HOST_PATHS: "/var/log,/tmp"})).await?;
+    cx.annotate_namespace(json!({labels::ANNOTATION_ALLOWED_HOST_PATHS: "/var/log,/tmp"})).await?;
     let pods = refused.pods().await?;
     ensure!(pods.len() == 3);
 
     // What runs was allowed when it began.
-    annotate(cx, json!({labels::ANNOTATION_ALLOWED_HOST_PATHS: ""})).await?;
+    cx.annotate_namespace(json!({labels::ANNOTATION_ALLOWED_HOST_PATHS: ""})).await?;
     settle().await;
     for pod in &refused.pods().await? {
         ensure!(pod.object().metadata.deletion_timestamp.is_none());
@@ -84,7 +74,7 @@ async fn what_a_namespace_allows_counts_there_and_at_once(cx: &Test) -> Result<(
 #[apply(alone_test)]
 async fn an_annotation_that_is_not_understood_is_told_and_allows_nothing(cx: &Test) -> Result<()> {
     let _operator = cx.operator_of(None).await?;
-    annotate(cx, json!({labels::ANNOTATION_ALLOWED_POD_FEATURES: "Root"})).await?;
+    cx.annotate_namespace(json!({labels::ANNOTATION_ALLOWED_POD_FEATURES: "Root"})).await?;
     settle().await;
     cx.apply(&manifest("refused")).await?;
     let message = "the namespace's annotation daemonset.darkowlzz.space/allowed-pod-features: \

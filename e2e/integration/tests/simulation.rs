@@ -7,7 +7,7 @@ use futures::{AsyncBufReadExt as _, TryStreamExt as _};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::{LogParams, PostParams};
+use kube::api::LogParams;
 use serde_json::json;
 use testbed::manifests;
 use testbed::simulated_work::{Distribution, End, Work};
@@ -25,7 +25,7 @@ async fn create_daemon_set(cx: &Test) -> Result<()> {
         "containers": [{"name": "main", "image": "example.com/main:1"}],
     });
     let daemon_set = manifests::daemon_set("simulated", &pod)?;
-    cx.api::<DaemonSet>().create(&PostParams::default(), &daemon_set).await?;
+    cx.create::<DaemonSet>(json!(daemon_set)).await?;
     Ok(())
 }
 

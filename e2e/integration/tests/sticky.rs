@@ -1,15 +1,15 @@
 //! Results that nothing takes back: what a node has come to is kept for the life of the Job.
 
 use anyhow::{Context as _, Result, ensure};
-use api::job::{NodeState, NodeStatus};
+use api::job::{Job, NodeState, NodeStatus};
 use harness::job_builder::JobBuilder;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::DeleteParams;
 use serde_json::json;
 use testbed::simulation::{Hold, SimPod};
 
 use crate::job::{TestJob, exit_code_manifest, exit_well, log_done, manifest};
-use crate::test::{Test, settle, shared_test};
+use crate::test::{Test, merge, settle, shared_test};
 
 fn failed(node: &NodeStatus) -> bool {
     node.state == NodeState::Failed
@@ -132,10 +132,8 @@ async fn edits_by_others_in_between_lose_no_completion(cx: &Test) -> Result<()> 
     let (job, pods) = cx.running(&exit_code_manifest("busy")).await?;
     let edits = async {
         for number in 0..60 {
-            let patch = json!({"metadata": {"annotations": {"edit": number.to_string()}}});
-            let params = PatchParams::default();
-            let api = job.api::<api::job::Job>();
-            api.patch(&job.name, &params, &Patch::Merge(patch)).await?;
+            let edit = json!({"metadata": {"annotations": {"edit": number.to_string()}}});
+            merge(&job.api::<Job>(), &job.name, edit).await?;
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
         anyhow::Ok(())

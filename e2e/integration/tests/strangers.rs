@@ -1,6 +1,6 @@
 //! Other people's hands on the DaemonSet of a Job.
 
-mod admission;
+pub(crate) mod admission;
 mod restarts;
 
 use std::time::Duration;
@@ -16,13 +16,22 @@ use testbed::simulation::SimPod;
 
 use crate::job::{TestJob, condition, exit_code_manifest, exit_well};
 use crate::processes::Process;
-use crate::test::{Test, settle, shared_test};
+use crate::test::{Test, merge, settle, shared_test};
+
+/// An image that is not the work's.
+const OTHER: &str = "example.org/other:1";
 
 /// Patches the DaemonSet of a Job as a tool of that name does.
 async fn patch(job: &TestJob<'_>, manager: &str, spec: Value) -> Result<DaemonSet> {
     let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
     let patch = Patch::Strategic(json!({"spec": spec}));
     Ok(job.api::<DaemonSet>().patch(&job.daemon_set_name(), &params, &patch).await?)
+}
+
+/// Sets another image for the work, as `kubectl set image` does.
+async fn set_image(job: &TestJob<'_>, manager: &str, image: &str) -> Result<DaemonSet> {
+    let image = json!({"name": "job-container", "image": image});
+    patch(job, manager, json!({"template": {"spec": {"initContainers": [image]}}})).await
 }
 
 /// The pod template as JSON.
@@ -46,6 +55,11 @@ fn worker(daemon_set: &DaemonSet) -> Value {
         .iter()
         .flat_map(|list| pod[*list].as_array().cloned().unwrap_or_default());
     containers.find(|it| it["name"] == "job-container").unwrap_or_default()
+}
+
+/// Waits until the work has our image again.
+async fn until_ours(job: &TestJob<'_>) -> Result<DaemonSet> {
+    until(job, "our image", |it| worker(it)["image"] != OTHER).await
 }
 
 async fn runs_on(job: &TestJob<'_>) -> Result<()> {
@@ -90,7 +104,7 @@ async fn f09_work_that_was_rolled_back_is_put_back_and_completes(cx: &Test) -> R
     let work = |word: &str| exit_code_manifest("rolled-back").command(["echo", word]);
     let (job, first) = cx.running(&work("one")).await?;
     cx.apply(&work("two")).await?;
-    let second = job.pods_other_than(&first).await?;
+    job.pods_other_than(&first).await?;
     let revisions = job.api::<ControllerRevision>().list(&ListParams::default()).await?;
     let earlier = revisions.iter().min_by_key(|it| it.revision).context("a revision")?;
     let spec = json!(earlier.data)["spec"].clone();
@@ -98,7 +112,6 @@ async fn f09_work_that_was_rolled_back_is_put_back_and_completes(cx: &Test) -> R
     until(&job, "the current work", |it| worker(it)["command"] == json!(["echo", "two"])).await?;
     settle().await;
     runs_on(&job).await?;
-    let old: Vec<_> = first.into_iter().chain(second).collect();
     // The controller replaced them, or came too late for that.
     for node in crate::cluster::NODES {
         let pod = job.pod(node).await?;
@@ -106,7 +119,6 @@ async fn f09_work_that_was_rolled_back_is_put_back_and_completes(cx: &Test) -> R
         ensure!(is_current, "{:?}", pod.object().spec);
         pod.exit(0)?;
     }
-    ensure!(!old.is_empty());
     job.until_all_done().await
 }
 
@@ -115,13 +127,11 @@ async fn image_that_was_set_while_nobody_looked_counts_for_nothing(cx: &Test) ->
     let (operator, _terminator) = cx.both().await?;
     let (job, ours) = cx.running(&exit_code_manifest("other-image")).await?;
     operator.kill();
-    let image = json!({"name": "job-container", "image": "example.org/other:1"});
-    let image = json!({"template": {"spec": {"initContainers": [image]}}});
-    patch(&job, "kubectl-set", image).await?;
+    set_image(&job, "kubectl-set", OTHER).await?;
     let foreign = job.pods_other_than(&ours).await?;
     exit_well(&foreign)?;
     let _operator = cx.operator().await?;
-    until(&job, "our image", |it| worker(it)["image"] != "example.org/other:1").await?;
+    until_ours(&job).await?;
     let anew = job.pods_other_than(&foreign).await?;
     settle().await;
     runs_on(&job).await?;
@@ -133,9 +143,7 @@ async fn image_that_was_set_while_nobody_looked_counts_for_nothing(cx: &Test) ->
 #[apply(shared_test)]
 async fn environment_command_and_volumes_of_others_go_and_results_stay(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let (job, [done, second, third]) = cx.running(&exit_code_manifest("more")).await?;
-    done.exit(0)?;
-    job.until_completed("1/3").await?;
+    let (job, pods) = cx.running_with_one_done(&exit_code_manifest("more")).await?;
     let container = json!({
         "name": "job-container", "env": [{"name": "A", "value": "b"}], "command": ["true"],
     });
@@ -161,15 +169,13 @@ async fn environment_command_and_volumes_of_others_go_and_results_stay(cx: &Test
     settle().await;
     runs_on(&job).await?;
     // The controller replaced them, or came too late for that.
-    succeed_on(&job, &[second, third]).await
+    succeed_on(&job, &pods[1..]).await
 }
 
 #[apply(shared_test)]
 async fn restart_by_kubectl_is_taken_back_and_done_nodes_stay_done(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let (job, [done, second, third]) = cx.running(&exit_code_manifest("restarted")).await?;
-    done.exit(0)?;
-    job.until_completed("1/3").await?;
+    let (job, pods) = cx.running_with_one_done(&exit_code_manifest("restarted")).await?;
     let key = "kubectl.kubernetes.io/restartedAt";
     let annotations = json!({key: "2026-01-01T00:00:00Z"});
     let restarted = json!({"template": {"metadata": {"annotations": annotations}}});
@@ -178,7 +184,7 @@ async fn restart_by_kubectl_is_taken_back_and_done_nodes_stay_done(cx: &Test) ->
         .await?;
     settle().await;
     job.until_completed("1/3").await?;
-    succeed_on(&job, &[second, third]).await
+    succeed_on(&job, &pods[1..]).await
 }
 
 #[apply(shared_test)]
@@ -187,15 +193,13 @@ async fn deleted_daemon_set_comes_back_and_results_stay(cx: &Test) -> Result<()>
     for (name, params) in
         [("deleted", DeleteParams::background()), ("orphaned", DeleteParams::orphan())]
     {
-        let (job, [done, second, third]) = cx.running(&exit_code_manifest(name)).await?;
-        done.exit(0)?;
-        job.until_completed("1/3").await?;
+        let (job, pods) = cx.running_with_one_done(&exit_code_manifest(name)).await?;
         let before = job.daemon_set().await?.uid();
         job.api::<DaemonSet>().delete(&job.daemon_set_name(), &params).await?;
         until(&job, "another one", |it| it.uid() != before).await?;
         settle().await;
         job.until_completed("1/3").await?;
-        succeed_on(&job, &[second, third]).await?;
+        succeed_on(&job, &pods[1..]).await?;
     }
     Ok(())
 }
@@ -212,9 +216,7 @@ async fn labels_owner_and_strategy_are_put_back_and_other_labels_stay(cx: &Test)
     let edit = json!({"metadata": metadata, "spec": {"updateStrategy": {
         "type": "OnDelete", "rollingUpdate": null,
     }}});
-    let params = PatchParams::default();
-    let name = job.daemon_set_name();
-    job.api::<DaemonSet>().patch(&name, &params, &Patch::Merge(edit)).await?;
+    merge(&job.api::<DaemonSet>(), &job.daemon_set_name(), edit).await?;
     let back = until(&job, "our labels, owner and strategy", |it| {
         it.labels().get("daemonset-job").is_some_and(|value| value == "true")
             && it.owner_references().iter().any(|owner| owner.controller == Some(true))
@@ -238,13 +240,10 @@ async fn controller_that_fights_makes_no_hot_loop_and_is_reported_once(cx: &Test
     let (operator, _terminator) = cx.both().await?;
     let job = cx.apply(&exit_code_manifest("fought-over")).await?;
     job.pods().await?;
-    let other = "example.org/other:1";
     let fight = async {
         loop {
-            let image = json!({"name": "job-container", "image": other});
-            let image = json!({"template": {"spec": {"initContainers": [image]}}});
-            patch(&job, "a-fighter", image).await?;
-            until(&job, "our image", |it| worker(it)["image"] != other).await?;
+            set_image(&job, "a-fighter", OTHER).await?;
+            until_ours(&job).await?;
         }
     };
     let before = daemon_set_writes(&operator);
@@ -257,10 +256,10 @@ async fn controller_that_fights_makes_no_hot_loop_and_is_reported_once(cx: &Test
     ensure!(edited.message.contains("a-fighter"), "{edited:?}");
     ensure!(cx.events(DAEMON_SET_EDITED).await?.len() == 1);
     runs_on(&job).await?;
-    until(&job, "our image", |it| worker(it)["image"] != other).await?;
+    until_ours(&job).await?;
     settle().await;
     for pod in job.pods().await? {
-        let is_ours = !json!(pod.object().spec).to_string().contains(other);
+        let is_ours = !json!(pod.object().spec).to_string().contains(OTHER);
         ensure!(is_ours, "{:?}", pod.object().spec);
         pod.exit(0)?;
     }

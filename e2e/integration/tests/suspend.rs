@@ -67,9 +67,7 @@ async fn count_events(cx: &Test, reason: &str) -> Result<usize> {
 #[apply(shared_test)]
 async fn suspended_job_stops_and_goes_on_where_it_was(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let (job, pods) = cx.running(&exit_code_manifest("on-hold")).await?;
-    pods[0].exit(0)?;
-    job.until_completed("1/3").await?;
+    let (job, pods) = cx.running_with_one_done(&exit_code_manifest("on-hold")).await?;
     suspend(&job).await?;
     let suspended = until_suspended(&job).await?;
     ensure!(status(&suspended).completed.as_deref() == Some("1/3"), "{}", describe(&suspended));
@@ -180,9 +178,7 @@ async fn job_waits_for_the_pods_from_before_it_was_suspended(cx: &Test) -> Resul
 async fn new_operator_goes_on_with_a_suspension_and_a_resumption(cx: &Test) -> Result<()> {
     let _terminator = cx.terminator().await?;
     let operator = cx.operator().await?;
-    let (job, pods) = cx.running(&exit_code_manifest("handed-over")).await?;
-    pods[0].exit(0)?;
-    job.until_completed("1/3").await?;
+    let (job, pods) = cx.running_with_one_done(&exit_code_manifest("handed-over")).await?;
     operator.kill();
     suspend(&job).await?;
     let operator = cx.operator().await?;

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 use futures::FutureExt as _;
-use harness::wait::{Namespaced, State, Waiter};
+use harness::wait::{Namespaced, State, Waiter, Watched};
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{Event, Namespace, ServiceAccount};
-use kube::api::{DeleteParams, ListParams, PostParams};
-use kube::{Api, Client};
-use serde_json::json;
+use k8s_openapi::api::core::v1::{Event, Namespace, Node, ServiceAccount};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client, Resource};
+use serde::Serialize;
+use serde_json::{Value, json};
 use testbed::manifests;
 use testbed::simulation::{Hold, Simulation};
 
@@ -108,8 +109,7 @@ impl Test {
 
     /// Creates a namespace, and waits until pods can run in it.
     pub(crate) async fn create_namespace(&self, name: &str) -> Result<()> {
-        let object = serde_json::from_value(json!({"metadata": {"name": name}}))?;
-        Api::<Namespace>::all(self.client.clone()).create(&PostParams::default(), &object).await?;
+        create(&self.all::<Namespace>(), json!({"metadata": {"name": name}})).await?;
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), name);
         self.wait().object(accounts, "default", "to exist", |_| true).await?;
         Ok(())
@@ -126,10 +126,8 @@ impl Test {
         expected: &str,
         is_so: impl AsyncFn() -> Result<bool>,
     ) -> Result<()> {
-        let check = || async {
-            let is_so = is_so().await?;
-            Ok(if is_so { State::Reached(()) } else { State::Waiting("it is not so".to_owned()) })
-        };
+        let check =
+            || async { Ok(State::of(is_so().await?.then_some(()), || "it is not so".to_owned())) };
         self.wait().poll(expected, Duration::from_millis(50), check).await
     }
 
@@ -141,8 +139,7 @@ impl Test {
 
     /// Creates a DaemonSet that no Job owns, for no node.
     pub(crate) async fn create_foreign(&self, name: &str) -> Result<DaemonSet> {
-        let params = PostParams::default();
-        Ok(self.api::<DaemonSet>().create(&params, &foreign_daemon_set(name)?).await?)
+        self.create(json!(foreign_daemon_set(name)?)).await
     }
 
     /// Sees what the API server makes of such a DaemonSet, without keeping it.
@@ -167,15 +164,49 @@ impl Test {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
+    /// An interface to objects of a kind in all namespaces, or in none.
+    pub(crate) fn all<K: Resource<DynamicType = ()>>(&self) -> Api<K> {
+        Api::all(self.client.clone())
+    }
+
+    /// Creates an object in the test's namespace.
+    pub(crate) async fn create<K: Namespaced + Serialize>(&self, object: Value) -> Result<K> {
+        create(&self.api(), object).await
+    }
+
+    /// Changes fields of the spec of a node.
+    pub(crate) async fn patch_node(&self, node: &str, spec: Value) -> Result<()> {
+        merge(&self.all::<Node>(), node, json!({"spec": spec})).await.map(drop)
+    }
+
+    /// Sets labels of a node.
+    pub(crate) async fn label_node(&self, node: &str, labels: Value) -> Result<()> {
+        merge(&self.all::<Node>(), node, json!({"metadata": {"labels": labels}})).await.map(drop)
+    }
+
+    /// Sets annotations of the test's namespace.
+    pub(crate) async fn annotate_namespace(&self, annotations: Value) -> Result<()> {
+        let annotations = json!({"metadata": {"annotations": annotations}});
+        merge(&self.all::<Namespace>(), &self.namespace, annotations).await.map(drop)
+    }
+
+    /// Whether there is no object of a kind in the test's namespace.
+    pub(crate) async fn has_none<K: Namespaced>(&self) -> Result<bool> {
+        Ok(self.api::<K>().list_metadata(&ListParams::default()).await?.items.is_empty())
+    }
+
+    /// Asks the API server for a path.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
+        Ok(self.client.request(http::Request::get(path).body(Vec::new())?).await?)
+    }
+
     pub(crate) fn sim(&self) -> &'static Simulation {
         &self.cluster.sim
     }
 
     /// Asks for the end of a namespace with all that is in it.
     pub(crate) async fn delete_namespace(&self, name: &str) -> Result<()> {
-        Api::<Namespace>::all(self.client.clone())
-            .delete(name, &DeleteParams::background())
-            .await?;
+        self.all::<Namespace>().delete(name, &DeleteParams::background()).await?;
         Ok(())
     }
 
@@ -190,20 +221,33 @@ impl Test {
     async fn try_dump(&self) -> Result<PathBuf> {
         let mut lists = Vec::new();
         for path in [
-            "apis/daemonset.darkowlzz.space/v1beta1/namespaces/{}/jobs",
-            "apis/apps/v1/namespaces/{}/daemonsets",
-            "api/v1/namespaces/{}/pods",
-            "api/v1/namespaces/{}/events",
+            "/apis/daemonset.darkowlzz.space/v1beta1/namespaces/{}/jobs",
+            "/apis/apps/v1/namespaces/{}/daemonsets",
+            "/api/v1/namespaces/{}/pods",
+            "/api/v1/namespaces/{}/events",
         ] {
-            let uri = format!("/{}", path.replace("{}", &self.namespace));
-            let request = http::Request::get(uri).body(Vec::new())?;
-            lists.push(self.client.request::<serde_json::Value>(request).await?);
+            lists.push(self.get(&path.replace("{}", &self.namespace)).await?);
         }
         let file = artifacts().join(format!("{}.yaml", self.namespace));
         let text = serde_saphyr::to_string(&lists)?;
         fs_err::write(&file, text)?;
         Ok(file)
     }
+}
+
+/// Creates an object.
+pub(crate) async fn create<K: Watched + Serialize>(objects: &Api<K>, object: Value) -> Result<K> {
+    Ok(objects.create(&PostParams::default(), &serde_json::from_value(object)?).await?)
+}
+
+/// Changes fields of an object, as `kubectl patch --type merge` does.
+pub(crate) async fn merge<K: Watched>(objects: &Api<K>, name: &str, fields: Value) -> Result<K> {
+    Ok(objects.patch(name, &PatchParams::default(), &Patch::Merge(fields)).await?)
+}
+
+/// Sets the finalizers of an object.
+pub(crate) async fn hold<K: Watched>(objects: &Api<K>, name: &str, by: &[&str]) -> Result<K> {
+    merge(objects, name, json!({"metadata": {"finalizers": by}})).await
 }
 
 fn foreign_daemon_set(name: &str) -> Result<DaemonSet> {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use api::job::Job;
 use api::job::conditions::{COMPLETE, FAILED};
+use harness::job_handle::finished;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -13,9 +14,8 @@ use crate::job::{TestJob, condition, exit_code_manifest, exit_well, log_done, ma
 use crate::test::{Test, shared_test};
 
 /// Waits until the Job is gone, and checks that this is not before its TTL has passed.
-async fn until_gone_after(job: &TestJob<'_>, finished: &Job, seconds: i64) -> Result<()> {
-    let conditions = &finished.status.as_ref().context("a status")?.conditions;
-    let since = conditions.first().context("a condition")?.last_transition_time.0;
+async fn until_gone_after(job: &TestJob<'_>, ended: &Job, seconds: i64) -> Result<()> {
+    let since = finished(ended).context("an end")?.last_transition_time.0;
     let is_it = |meta: &ObjectMeta| meta.name.as_ref() == Some(&job.name);
     job.waiter().none_left::<Job>(job.namespace(), "", is_it).await?;
     let stayed = Timestamp::now().duration_since(since).as_secs();

@@ -4,7 +4,6 @@ mod edits;
 mod limit;
 mod places;
 mod rights;
-mod suspension;
 
 use anyhow::{Result, ensure};
 use api::job::conditions::WAITING;
@@ -22,7 +21,7 @@ use testbed::simulation::SimPod;
 use self::places::Places;
 use crate::cluster::NODES;
 use crate::job::{TestJob, condition, exit_code_manifest};
-use crate::test::{Test, settle, shared_test};
+use crate::test::{Test, merge, settle, shared_test};
 
 /// A Job that lets so many nodes start at once.
 fn in_turn(name: &str, parallelism: i32) -> JobBuilder {
@@ -40,9 +39,7 @@ async fn apply_in_order(cx: &Test, paused: JobBuilder, parallelism: i32) -> Resu
 
 /// Edits the spec of a Job as `kubectl patch` does.
 pub(crate) async fn patch(job: &TestJob<'_>, spec: Value) -> Result<()> {
-    let patch = Patch::Merge(json!({"spec": spec}));
-    job.api::<Job>().patch(&job.name, &PatchParams::default(), &patch).await?;
-    Ok(())
+    merge(&job.api::<Job>(), &job.name, json!({"spec": spec})).await.map(drop)
 }
 
 /// Whether the pod waits for its node's turn.
@@ -193,8 +190,8 @@ async fn status_that_is_applied_again_changes_nothing_and_only_in_its_own_versio
         });
         job.api::<Job>().patch_status(&job.name, &params, &Patch::Apply(patch)).await
     };
-    let label = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
-    let after = job.api::<Job>().patch(&job.name, &PatchParams::default(), &label).await?;
+    let label = json!({"metadata": {"labels": {"a": "b"}}});
+    let after = merge(&job.api::<Job>(), &job.name, label).await?;
     let stale = confirm(&before).await.err();
     ensure!(stale.as_ref().is_some_and(runtime::client::is_conflict), "{stale:?}");
     let confirmed = confirm(&after).await?;

@@ -19,12 +19,18 @@ const WHOLE_LIMIT: Duration = Duration::from_secs(180);
 pub struct Scenario {
     /// Its name, and that of its namespace.
     pub name: &'static str,
+    /// What it shows, in a line.
+    pub about: &'static str,
     /// Whether nothing else may run beside it: it disturbs nodes or our processes.
     pub is_exclusive: bool,
     /// Whether it is part of `cargo xtask test`.
     pub is_ci: bool,
     /// Whether it needs something in the cluster that enforces NetworkPolicies.
     pub needs_network_policies: bool,
+    /// Whether it calls the kubectl plugin.
+    pub needs_plugin: bool,
+    /// Whether it runs a Prometheus in the cluster.
+    pub needs_prometheus: bool,
     /// Whether it installs what `cargo xtask release` makes.
     pub needs_release: bool,
     /// The kustomization that is installed for it in the place of `deploy/`.
@@ -38,12 +44,15 @@ type Run = for<'a> fn(&'a ScenarioEnv<'a>) -> BoxFuture<'a, Result<()>>;
 
 impl Scenario {
     /// One that runs beside others.
-    pub(crate) const fn shared(name: &'static str, run: Run) -> Self {
+    pub(crate) const fn shared(name: &'static str, about: &'static str, run: Run) -> Self {
         Self {
             name,
+            about,
             is_exclusive: false,
             is_ci: false,
             needs_network_policies: false,
+            needs_plugin: false,
+            needs_prometheus: false,
             needs_release: false,
             install: None,
             restarts_ours: false,
@@ -52,8 +61,8 @@ impl Scenario {
     }
 
     /// One that has the cluster to itself.
-    pub(crate) const fn exclusive(name: &'static str, run: Run) -> Self {
-        Self { is_exclusive: true, ..Self::shared(name, run) }
+    pub(crate) const fn exclusive(name: &'static str, about: &'static str, run: Run) -> Self {
+        Self { is_exclusive: true, ..Self::shared(name, about, run) }
     }
 
     /// It is part of `cargo xtask test`.
@@ -64,6 +73,16 @@ impl Scenario {
     /// It needs something that enforces NetworkPolicies: kube-router, or kind's network.
     pub(crate) const fn needs_network_policies(self) -> Self {
         Self { needs_network_policies: true, ..self }
+    }
+
+    /// It calls the kubectl plugin, which is built before.
+    pub(crate) const fn needs_plugin(self) -> Self {
+        Self { needs_plugin: true, ..self }
+    }
+
+    /// It runs a Prometheus in the cluster.
+    pub(crate) const fn needs_prometheus(self) -> Self {
+        Self { needs_prometheus: true, ..self }
     }
 
     /// It installs what `cargo xtask release --no-push` makes, which is made before.

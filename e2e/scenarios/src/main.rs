@@ -7,10 +7,13 @@ mod runner;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use harness::command;
+use harness::{command, command_line};
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if let Some(code) = command_line::answer::<runner::Cli>() {
+        return code;
+    }
     let cli = runner::Cli::parse();
     command::run(async |interrupted| cli.run(interrupted).await).await
 }

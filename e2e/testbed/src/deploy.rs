@@ -130,13 +130,10 @@ fn rollout(deployment: &Deployment) -> State<()> {
     let [updated, total, available] =
         [status.updated_replicas, status.replicas, status.available_replicas]
             .map(Option::unwrap_or_default);
-    if current && updated == wanted && total == wanted && available == wanted {
-        State::Reached(())
-    } else {
-        State::Waiting(format!(
-            "{available} of {wanted} pods available, {updated} updated, {total} in all"
-        ))
-    }
+    let is_so = current && [updated, total, available] == [wanted; 3];
+    State::of(is_so.then_some(()), || {
+        format!("{available} of {wanted} pods available, {updated} updated, {total} in all")
+    })
 }
 
 /// What `kubectl apply --output json` prints.

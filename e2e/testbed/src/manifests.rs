@@ -41,6 +41,15 @@ pub fn daemon_set(name: &str, pod: &Value) -> Result<DaemonSet> {
     }))?)
 }
 
+/// A binding that gives a service account a role: a `Role`, or a `ClusterRole`.
+pub fn binding(name: &str, kind: &str, role: &str, namespace: &str, account: &str) -> Value {
+    json!({
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -44,8 +44,8 @@ pub(crate) async fn missing(cluster: &Cluster, name: &str) -> Error {
         return error.hint(format!("there is one in: {namespaces}; use --namespace"));
     }
     error.hint(
-        "a completed Job without ttlSecondsAfterFinished is deleted at once: kubectl dsjob explain \
-         NAME looks for what is known of it",
+        "a completed Job is deleted at once without deletionPolicy Retain or ttlSecondsAfterFinished: \
+         kubectl dsjob explain NAME looks for what is known of it",
     )
 }
 

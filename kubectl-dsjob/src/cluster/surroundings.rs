@@ -1,5 +1,7 @@
 //! What surrounds a Job, for an explanation: operator, DaemonSet, events, ends of logs.
 
+use std::time::Duration;
+
 use api::{job::Job, labels, views::DaemonSetView};
 use k8s_openapi::{
     api::{
@@ -12,6 +14,7 @@ use kube::{
     Api, ResourceExt as _,
     api::{ListParams, LogParams},
 };
+use tokio::time::timeout;
 
 use super::{
     connect::Cluster,
@@ -28,6 +31,8 @@ pub(crate) const OPERATOR_NAMESPACE: &str = "daemonset-job-system";
 const OPERATOR_LABEL: &str = "app.kubernetes.io/name=daemonset-job";
 /// Lines of a log whose end is looked at.
 const TAIL_LINES: i64 = 200;
+/// Time for the end of a log.
+const LOG_TIMEOUT: Duration = Duration::from_secs(3);
 /// Bytes of a log that are looked at.
 const TAIL_BYTES: i64 = 64 * 1024;
 
@@ -164,7 +169,8 @@ pub(crate) async fn log_ends(cluster: &Cluster, job: &Job, pods: &[&PodFacts]) -
     let read = pods.iter().map(|pod| {
         let (api, params, word) = (&api, &params, word.clone());
         async move {
-            let text = api.logs(&pod.name, params).await.ok()?;
+            // The API server waits long for a kubelet that is lost.
+            let text = timeout(LOG_TIMEOUT, api.logs(&pod.name, params)).await.ok()?.ok()?;
             let node = pod.node.as_deref().unwrap_or(&pod.name).to_owned();
             Some(LogEnd { node, word, text })
         }

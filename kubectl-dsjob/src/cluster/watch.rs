@@ -1,12 +1,14 @@
 //! Watches of a Job and of its pods, which go on after interruptions.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use api::{job::Job, views::PodView};
+use backon::ExponentialBuilder;
 use futures::{Stream, StreamExt as _};
 use kube::runtime::{
     WatchStreamExt as _,
-    watcher::{self, Event},
+    utils::{Backoff, ResetTimerBackoff},
+    watcher::{self, Event, ExponentialBackoff},
 };
 
 use super::{
@@ -14,6 +16,25 @@ use super::{
     failure::{Doing, JOBS},
 };
 use crate::{error::Error, model::job::pod_selector};
+
+/// Times between attempts to take up a watch again: somebody waits for it.
+const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
+/// Time for which a watch has to go on before its retries begin anew.
+const STEADY: Duration = Duration::from_secs(10);
+/// Seconds after which a watch is begun anew: a connection that says nothing may be dead.
+const ANEW: u32 = 60;
+
+/// How an interruption is reported.
+pub(crate) fn goes_on(why: &str) -> String {
+    format!("the watch is interrupted and goes on: {why}")
+}
+
+fn backoff() -> impl Backoff {
+    let (first, longest) = RETRY;
+    let delays = ExponentialBuilder::default().with_min_delay(first).with_max_delay(longest);
+    let delays = delays.without_max_times().with_jitter();
+    ResetTimerBackoff::new(ExponentialBackoff::from(delays), STEADY)
+}
 
 /// What a watch of a Job has shown.
 #[derive(Debug)]
@@ -29,9 +50,10 @@ pub(crate) enum Seen {
 
 /// Watches the Job of this name.
 pub(crate) fn job(cluster: &Cluster, name: &str) -> impl Stream<Item = Seen> + Send + use<> {
-    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let config = watcher::Config::default().timeout(ANEW);
+    let config = config.fields(&format!("metadata.name={name}"));
     let namespace = cluster.namespace.clone();
-    let events = kube::runtime::watcher(cluster.api::<Job>(), config).default_backoff();
+    let events = kube::runtime::watcher(cluster.api::<Job>(), config).backoff(backoff());
     let mut is_found = false;
     events.filter_map(move |event| {
         let seen = match event {
@@ -62,9 +84,9 @@ pub(crate) enum SeenPod {
 
 /// Watches the pods of a Job.
 pub(crate) fn pods(cluster: &Cluster, job: &str) -> impl Stream<Item = SeenPod> + Send + use<> {
-    let config = watcher::Config::default().labels(&pod_selector(job));
+    let config = watcher::Config::default().timeout(ANEW).labels(&pod_selector(job));
     let namespace = cluster.namespace.clone();
-    let events = kube::runtime::watcher(cluster.api::<PodView>(), config).default_backoff();
+    let events = kube::runtime::watcher(cluster.api::<PodView>(), config).backoff(backoff());
     let (mut known, mut listed) = (HashSet::<String>::new(), HashSet::<String>::new());
     let name = |pod: &PodView| pod.metadata.name.clone().unwrap_or_default();
     events.flat_map(move |event| {

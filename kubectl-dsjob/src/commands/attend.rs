@@ -89,7 +89,7 @@ pub(crate) async fn attend(
                         true
                     }
                     Seen::Interrupted(why) => {
-                        view.note(&format!("the watch is interrupted and goes on: {why}"))?;
+                        view.interrupted(&why)?;
                         false
                     }
                     Seen::Refused(error) => return Err(error),
@@ -173,13 +173,14 @@ struct Display<'c> {
     job: Job,
     /// Whether the line of progress is on the screen.
     is_live: bool,
+    is_interrupted: bool,
     phase: Option<api::job::Phase>,
 }
 
 impl<'c> Display<'c> {
     fn new(cx: &'c Context, job: Job) -> Self {
         let is_live = cx.screen.has_terminal_for_progress();
-        Self { cx, job, is_live, phase: None }
+        Self { cx, job, is_live, is_interrupted: false, phase: None }
     }
 
     fn model(&self) -> JobModel {
@@ -189,6 +190,7 @@ impl<'c> Display<'c> {
     /// Takes in a newer state of the Job. It is not gone.
     fn update(&mut self, job: Job) -> Result<bool> {
         self.job = job;
+        self.is_interrupted = false;
         let model = self.model();
         if model.phase != self.phase {
             self.phase = model.phase;
@@ -200,6 +202,14 @@ impl<'c> Display<'c> {
         }
         self.tick()?;
         Ok(false)
+    }
+
+    /// Reports an interruption, once however often it is tried again.
+    fn interrupted(&mut self, why: &str) -> Result<()> {
+        match std::mem::replace(&mut self.is_interrupted, true) {
+            true => Ok(()),
+            false => self.note(&watch::goes_on(why)),
+        }
     }
 
     /// Appends lines with the prefix of their node.

@@ -170,14 +170,21 @@ async fn follow(
     let mut jobs = std::pin::pin!(watch::job(cluster, &args.name));
     let mut pods = std::pin::pin!(watch::pods(cluster, &args.name));
     let mut tick = tokio::time::interval(TICK);
-    let mut is_ended = false;
+    let (mut is_ended, mut is_interrupted) = (false, false);
     loop {
         tokio::select! {
             heard = tails.next() => sink.take_in(heard)?,
             Some(seen) = jobs.next() => match seen {
-                Seen::Is(job) => is_ended = ending(&job).is_some(),
+                Seen::Is(job) => {
+                    is_ended = ending(&job).is_some();
+                    is_interrupted = false;
+                }
                 Seen::Gone(_) => is_ended = true,
-                Seen::Interrupted(_) => {}
+                Seen::Interrupted(why) => {
+                    if !std::mem::replace(&mut is_interrupted, true) {
+                        cx.screen.note(&watch::goes_on(&why))?;
+                    }
+                }
                 Seen::Refused(error) => return Err(error),
             },
             Some(seen) = pods.next() => {
@@ -197,7 +204,11 @@ async fn follow(
             _ = tick.tick() => tails.tick(),
         }
         if is_ended && tails.is_idle() {
-            return Ok(Exit::Good);
+            let troubles = tails.troubles();
+            for trouble in &troubles {
+                cx.screen.note(&format!("error: some output is missing: {trouble}"))?;
+            }
+            return Ok(if troubles.is_empty() { Exit::Good } else { Exit::Bad });
         }
     }
 }

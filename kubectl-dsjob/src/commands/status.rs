@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use api::job::Job;
 use futures::StreamExt as _;
 use tokio::time::{Instant, sleep_until};
 
@@ -102,6 +103,7 @@ async fn follow(args: &Args, cluster: &Cluster, cx: &Context) -> Result<Exit> {
             },
             Some(seen) = pods.next() => live.take_in(seen),
             () = sleep_until(next_draw) => {
+                live.ask_again(cluster).await;
                 live.look_up_nodes(cluster).await;
                 display.draw(&live.model(), args, cx)?;
                 if let Some(ending) = ending(&live.snapshot.job) {
@@ -143,6 +145,21 @@ impl Live {
             SeenPod::Interrupted(why) => self.interruption = Some(why),
             // The gap says so already.
             SeenPod::Refused(_) => {}
+        }
+    }
+
+    /// Asks for the Job while a watch is interrupted.
+    ///
+    /// A watch that goes on without news does not say so.
+    async fn ask_again(&mut self, cluster: &Cluster) {
+        let metadata = &self.snapshot.job.metadata;
+        let (true, Some(name)) = (self.interruption.is_some(), &metadata.name) else { return };
+        let asked = tokio::time::timeout(TICK, cluster.api::<Job>().get(name)).await;
+        if let Ok(Ok(job)) = asked
+            && job.metadata.uid == metadata.uid
+        {
+            self.snapshot.job = job;
+            self.interruption = None;
         }
     }
 

@@ -84,7 +84,7 @@ pub(super) async fn until_end(cluster: &Cluster, job: Job, cx: &Context) -> Resu
             Seen::Is(_) | Seen::Gone(_) => return Ok(gone(cluster, &last).await),
             Seen::Interrupted(why) if !is_interrupted => {
                 is_interrupted = true;
-                cx.screen.note(&format!("the watch is interrupted and goes on: {why}"))?;
+                cx.screen.note(&watch::goes_on(&why))?;
             }
             Seen::Interrupted(_) => {}
             Seen::Refused(error) => return Err(error),

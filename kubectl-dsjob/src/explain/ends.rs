@@ -1,6 +1,9 @@
 //! Causes of Jobs that have ended, or have not begun by somebody's will.
 
-use api::job::conditions::{COMPLETE, FAILED, Reason};
+use api::job::{
+    DeletionPolicy,
+    conditions::{COMPLETE, FAILED, Reason},
+};
 
 use super::check::Check;
 use crate::{
@@ -12,6 +15,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { name: "NodesFailed", find: nodes_failed },
     Check { name: "DeadlineExceeded", find: deadline_exceeded },
     Check { name: "NoMatchingNodes", find: no_matching_nodes },
+    Check { name: "DeletesItself", find: deletes_itself },
 ];
 
 /// How a Job that has failed is run again.
@@ -51,5 +55,16 @@ fn no_matching_nodes(evidence: &Evidence) -> Option<Finding> {
         )
         .quote(&condition.message)
         .cure("fix the selector, and a new run starts: kubectl get nodes --show-labels"),
+    )
+}
+
+fn deletes_itself(evidence: &Evidence) -> Option<Finding> {
+    let event = evidence.event("DeletesItself")?;
+    // The event stays after an edit.
+    (evidence.job.spec.deletion_policy == DeletionPolicy::Delete).then_some(())?;
+    Some(
+        Finding::warning("The Job runs again and again: what has applied it creates it again")
+            .quote(&event.message)
+            .cure("set deletionPolicy: Retain where the Job is kept, and no ttlSecondsAfterFinished"),
     )
 }

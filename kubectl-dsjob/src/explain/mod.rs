@@ -44,7 +44,9 @@ pub(crate) fn gone(events: &[EventFacts], now: Timestamp) -> Vec<Finding> {
     let finding = match of_it.clone().find(|event| event.reason == "Completed") {
         Some(event) => Finding::info(format!("The Job has completed and is deleted{when}"))
             .quote(&event.message)
-            .cure("to keep completed Jobs for a while, set ttlSecondsAfterFinished"),
+            .cure(
+                "to keep completed Jobs, set deletionPolicy: Retain, or ttlSecondsAfterFinished for a while",
+            ),
         None => of_it.take(3).fold(
             Finding::warning(format!("The Job is gone, and no event says that it completed{when}")),
             |finding, event| finding.quote(format!("{}: {}", event.reason, event.message)),

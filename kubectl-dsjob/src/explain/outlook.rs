@@ -1,6 +1,6 @@
 //! What is left of a Job, and for how long.
 
-use api::job::Phase;
+use api::job::{CompletionPolicy, DeletionPolicy, JobSpec, Phase};
 
 use crate::{
     model::{evidence::Evidence, finding::Finding, nodes::State},
@@ -26,22 +26,33 @@ fn done(evidence: &Evidence) -> String {
     format!("{} of {}", counts.done, count(usize::try_from(counts.desired).unwrap_or(0), "node"))
 }
 
+/// Whether nothing deletes the Job by itself.
+fn is_retained(spec: &JobSpec) -> bool {
+    spec.deletion_policy == DeletionPolicy::Retain
+        || spec.completion_policy == CompletionPolicy::Never
+}
+
 fn completed(evidence: &Evidence) -> Finding {
-    let ttl = evidence.job.spec.ttl_seconds_after_finished;
-    let after = match (ttl, evidence.model.ended) {
+    let spec = &evidence.job.spec;
+    let after = match (spec.ttl_seconds_after_finished, evidence.model.ended) {
+        _ if is_retained(spec) => "the Job stays until somebody deletes it".to_owned(),
         (Some(ttl), Some(ended)) => {
             let left = ended.as_second() + ttl - evidence.now.as_second();
             format!("the Job is deleted in {}", duration(left))
         }
-        _ => "the Job is deleted at once, for it has no ttlSecondsAfterFinished".to_owned(),
+        _ => "the Job is deleted at once, for it has neither ttlSecondsAfterFinished nor \
+              deletionPolicy Retain"
+            .to_owned(),
     };
     Finding::info(format!("Complete: {} done; {after}", done(evidence)))
 }
 
 fn failed(evidence: &Evidence) -> Finding {
     let blocked = "the operator goes on as soon as the cause is gone";
-    let after = match (evidence.is_ended(), evidence.job.spec.ttl_seconds_after_finished) {
+    let spec = &evidence.job.spec;
+    let after = match (evidence.is_ended(), spec.ttl_seconds_after_finished) {
         (false, _) => blocked.to_owned(),
+        (true, _) if is_retained(spec) => "the Job stays until somebody deletes it".to_owned(),
         (true, None) => "the Job stays until somebody deletes it".to_owned(),
         (true, Some(ttl)) => format!("the Job is deleted {} after its end", duration(ttl)),
     };

@@ -1,3 +1,5 @@
+mod retention;
+
 use api::job::{CompletionMode, Job, JobSpec};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
@@ -13,11 +15,12 @@ use crate::model::{
 /// The page whose rows the checks are.
 const PAGE: &str = include_str!("../../../docs/troubleshooting.md");
 /// Symptoms that have no Job, or stand for the rows below them.
-const WITHOUT_CHECK: [&str; 4] = [
+const WITHOUT_CHECK: [&str; 5] = [
     "`Running` for long",
     "the Job is gone",
     "`kubectl wait --for=condition=Complete` fails",
     "`Ready` is `False`",
+    "a Kustomization of Flux",
 ];
 
 /// The beginnings of the page's symptoms, and the checks that recognize them.
@@ -38,6 +41,7 @@ const ROWS: &[(&str, &str)] = &[
     ("`Failed`, `NodesFailed` or `MaxFailedNodesExceeded`", "NodesFailed"),
     ("`Failed`, `DeadlineExceeded`", "DeadlineExceeded"),
     ("`Completed`, `NoMatchingNodes`", "NoMatchingNodes"),
+    ("a `DeletesItself` event", "DeletesItself"),
     ("… a node is `Unreachable`", "Unreachable"),
     ("… a node is `Pending` with `ErrImagePull`", "Image"),
     ("… a node is `Pending`, `Unschedulable`", "NoRoom"),

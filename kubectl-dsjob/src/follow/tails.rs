@@ -1,7 +1,7 @@
 //! The open logs of a Job's pods, and the tasks that read them.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -37,8 +37,8 @@ pub(crate) struct Tails {
     waiting: BTreeSet<String>,
     told: mpsc::Sender<Told>,
     lines: mpsc::Receiver<Told>,
-    /// What keeps logs from being read, each once.
-    troubles: Vec<String>,
+    /// What keeps the log of a node from being read, by node.
+    troubles: BTreeMap<String, String>,
 }
 
 /// What a log tells.
@@ -91,7 +91,7 @@ impl Tails {
             waiting: BTreeSet::new(),
             told,
             lines,
-            troubles: Vec::new(),
+            troubles: BTreeMap::new(),
         }
     }
 
@@ -173,19 +173,24 @@ impl Tails {
 
     fn heard(&mut self, told: Told) -> Heard {
         match told {
-            Told::Lines { node, lines } => Heard::Lines { node, lines },
+            Told::Lines { node, lines } => {
+                // It goes on where it was interrupted.
+                self.troubles.remove(&node);
+                Heard::Lines { node, lines }
+            }
             Told::Closed { opening, last, trouble } => {
                 self.readers.remove(&opening.pod);
-                let is_final = self.plan.closed(&opening, last, closing(trouble.as_ref()));
-                let trouble = trouble
-                    .filter(|error| closing(Some(error)) == Closing::Broken || is_refused(error));
+                let closing_ = closing(trouble.as_ref());
+                let is_final = self.plan.closed(&opening, last, closing_);
+                if closing_ == Closing::Ended {
+                    self.troubles.remove(&opening.node);
+                }
+                let trouble =
+                    trouble.filter(|error| closing_ == Closing::Broken || is_refused(error));
                 let is_whole = trouble.is_none();
                 if let Some(error) = trouble {
-                    let text =
-                        Doing::new("get", "pods/log", None).failed(&error).message().to_owned();
-                    if !self.troubles.contains(&text) {
-                        self.troubles.push(text);
-                    }
+                    let error = Doing::new("get", "pods/log", None).failed(&error);
+                    self.troubles.insert(opening.node.clone(), error.message().to_owned());
                 }
                 if let Some(pod) = self.pods.get(&opening.pod).cloned() {
                     self.open(&pod);
@@ -200,9 +205,9 @@ impl Tails {
         self.plan.open() == 0 && self.waiting.is_empty()
     }
 
-    /// What has kept logs from being read, each once.
-    pub(crate) fn troubles(&self) -> &[String] {
-        &self.troubles
+    /// What has kept logs from being read to their ends, each once.
+    pub(crate) fn troubles(&self) -> BTreeSet<&str> {
+        self.troubles.values().map(String::as_str).collect()
     }
 }
 

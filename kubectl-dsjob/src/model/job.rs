@@ -128,10 +128,17 @@ pub(crate) fn pod_selector(job: &str) -> String {
 }
 
 /// How a Job has ended, if it has.
+///
+/// One that has failed and is suspended has not: it goes on when it is resumed.
 pub(crate) fn ending(job: &Job) -> Option<Ending> {
     let status = job.status.as_ref().filter(|status| status.is_current(&job.metadata))?;
     let condition = conditions::finished(&status.conditions)?;
-    Some(if condition.type_ == COMPLETE { Ending::Complete } else { Ending::Failed })
+    if condition.type_ == COMPLETE {
+        return Some(Ending::Complete);
+    }
+    let is_suspended = job.spec.is_suspended()
+        || conditions::find_true(&status.conditions, SUSPENDED).is_some();
+    (!is_suspended).then_some(Ending::Failed)
 }
 
 fn ended(status: &JobStatus) -> Option<Timestamp> {
@@ -193,6 +200,41 @@ mod tests {
         assert_eq!(with(1, "NodesFailed"), Some(Ending::Failed));
         assert_eq!(with(0, "NodesFailed"), None);
         assert_eq!(with(1, "InvalidSpec"), None);
+    }
+
+    #[test]
+    fn a_failed_job_that_is_suspended_has_not_ended_and_a_complete_one_has() {
+        let condition = |type_: &str, status: &str| {
+            json!({"type": type_, "status": status, "reason": "JobSuspended", "message": "m",
+                "lastTransitionTime": "2026-01-02T03:04:05Z"})
+        };
+        let of = |suspend: bool, conditions: &[serde_json::Value]| {
+            let mut job = job(json!({"observedGeneration": 1, "conditions": conditions}));
+            job.spec.suspend = Some(suspend);
+            ending(&job)
+        };
+        let failed = failed("NodesFailed");
+        assert_eq!(of(true, &[failed.clone()]), None, "its pods stop");
+        assert_eq!(of(true, &[failed.clone(), condition("Suspended", "True")]), None);
+        assert_eq!(of(false, &[failed.clone(), condition("Suspended", "True")]), None);
+        let resumed = condition("Suspended", "False");
+        assert_eq!(of(false, &[failed, resumed]), Some(Ending::Failed));
+        assert_eq!(of(true, &[condition("Complete", "True")]), Some(Ending::Complete));
+    }
+
+    #[test]
+    fn conditions_that_are_false_say_nothing() {
+        let conditions: Vec<_> = ["Complete", "Failed", "Reconciling", "Stalled", "Suspended"]
+            .map(|type_| {
+                json!({"type": type_, "status": "False", "reason": "NodesFailed", "message": "m",
+                    "lastTransitionTime": "2026-01-02T03:04:05Z"})
+            })
+            .into();
+        let job = job(json!({"observedGeneration": 1, "desired": 3, "active": 1,
+            "conditions": conditions}));
+        let model = JobModel::new(&job, &[], &[]);
+        assert_eq!((ending(&job), model.ended), (None, None));
+        assert_eq!((model.notices.len(), model.counts.missing), (0, 2));
     }
 
     #[test]

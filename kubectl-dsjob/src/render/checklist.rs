@@ -28,20 +28,36 @@ pub(crate) fn render(items: &[Item], canvas: Canvas) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn golden_checklist_at_80_columns() {
-        let items = [
+    fn items() -> [Item; 3] {
+        [
             Item::good("server", "Kubernetes v1.37.0".into()),
             Item::warning("right", "you may not list nodes in the whole cluster: nodes without a pod in status, results and report".into()),
             Item::bad("operator", "the operator has no pods".into()),
-        ];
-        let canvas = Canvas { width: Some(80), height: None, colour: false };
+        ]
+    }
+
+    fn canvas(width: usize) -> Canvas {
+        Canvas { width: Some(width), height: None, colour: false }
+    }
+
+    #[test]
+    fn golden_checklist_at_80_columns() {
         let expected = "\
 ✓ Kubernetes v1.37.0
 ! you may not list nodes in the whole cluster: nodes without a pod in status,
   results and report
 ✗ the operator has no pods
 ";
-        assert_eq!(render(&items, canvas), expected);
+        assert_eq!(render(&items(), canvas(80)), expected);
+    }
+
+    #[test]
+    fn golden_checklist_at_200_columns() {
+        let expected = "\
+✓ Kubernetes v1.37.0
+! you may not list nodes in the whole cluster: nodes without a pod in status, results and report
+✗ the operator has no pods
+";
+        assert_eq!(render(&items(), canvas(200)), expected);
     }
 }

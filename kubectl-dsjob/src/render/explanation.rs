@@ -36,16 +36,22 @@ pub(crate) fn render(findings: &[Finding], canvas: Canvas) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn golden_explanation_at_80_columns() {
-        let findings = [
+    fn findings() -> [Finding; 2] {
+        [
             Finding::problem("2 nodes: the image cannot be pulled")
                 .quote("ErrImagePull: registry.example.org/team/rotate:1.2: not found")
                 .nodes(vec!["w1".into(), "w2".into()])
                 .cure("fix the name \"registry.example.org/team/rotate:1.2\", or set imagePullSecrets in template"),
             Finding::info("58 of 60 nodes done, 2 left: 2 Pending; it runs for 1m12s"),
-        ];
-        let canvas = Canvas { width: Some(80), height: None, colour: false };
+        ]
+    }
+
+    fn canvas(width: usize) -> Canvas {
+        Canvas { width: Some(width), height: None, colour: false }
+    }
+
+    #[test]
+    fn golden_explanation_at_80_columns() {
         let expected = "\
 ✗ 2 nodes: the image cannot be pulled
     “ErrImagePull: registry.example.org/team/rotate:1.2: not found”
@@ -54,6 +60,18 @@ mod tests {
     imagePullSecrets in template
 · 58 of 60 nodes done, 2 left: 2 Pending; it runs for 1m12s
 ";
-        assert_eq!(render(&findings, canvas), expected);
+        assert_eq!(render(&findings(), canvas(80)), expected);
+    }
+
+    #[test]
+    fn golden_explanation_at_200_columns() {
+        let expected = "\
+✗ 2 nodes: the image cannot be pulled
+    “ErrImagePull: registry.example.org/team/rotate:1.2: not found”
+    on w1, w2
+    → fix the name \"registry.example.org/team/rotate:1.2\", or set imagePullSecrets in template
+· 58 of 60 nodes done, 2 left: 2 Pending; it runs for 1m12s
+";
+        assert_eq!(render(&findings(), canvas(200)), expected);
     }
 }

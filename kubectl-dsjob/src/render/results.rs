@@ -110,8 +110,7 @@ w2,,Done,,,,,,,
         assert_eq!(csv(&rows).unwrap(), expected);
     }
 
-    #[test]
-    fn golden_table_at_80_columns() {
+    fn model() -> JobModel {
         let row = NodeRow {
             name: "w1".into(),
             state: State::Failed,
@@ -122,13 +121,30 @@ w2,,Done,,,,,,,
             output: Some("no such file or directory".into()),
             ..NodeRow::default()
         };
-        let model = JobModel { nodes: vec![row], ..JobModel::default() };
-        let canvas = Canvas { width: Some(80), height: None, colour: false };
-        let now = "2026-01-02T03:05:00Z".parse().unwrap();
+        JobModel { nodes: vec![row], ..JobModel::default() }
+    }
+
+    /// The table on so many columns.
+    fn table_at(width: usize) -> String {
+        let canvas = Canvas { width: Some(width), height: None, colour: false };
+        table(&model(), false, canvas, "2026-01-02T03:05:00Z".parse().unwrap())
+    }
+
+    #[test]
+    fn golden_table_at_80_columns() {
         let expected = "\
 NODE   STATE    RUNS   EXIT   FINISHED               TOOK   OUTPUT
 w1     Failed      1      1   2026-01-02T03:04:15Z   10s    no such file or dir…
 ";
-        assert_eq!(table(&model, false, canvas, now), expected);
+        assert_eq!(table_at(80), expected);
+    }
+
+    #[test]
+    fn golden_table_at_200_columns() {
+        let expected = "\
+NODE   STATE    RUNS   EXIT   FINISHED               TOOK   OUTPUT
+w1     Failed      1      1   2026-01-02T03:04:15Z   10s    no such file or directory
+";
+        assert_eq!(table_at(200), expected);
     }
 }

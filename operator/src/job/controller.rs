@@ -26,7 +26,8 @@ use runtime::{
 use tracing::{Span, info, info_span};
 
 use super::{
-    observe::{Observer, PodIndex, node_index, pod_index},
+    decide::is_done,
+    observe::{Observer, PodIndex, Throttle, node_index, pod_index},
     policy::Policies,
     reconcile::{Error, Reconciler},
     settings::Settings,
@@ -75,9 +76,14 @@ pub(crate) async fn run(
     let policies = Policies { default: settings.policy, namespaces };
     let reconciler = Arc::new(Reconciler::new(observer, policies, settings.pause_image, metrics));
 
+    let (waiting, throttled) = (jobs.store.clone(), Arc::clone(&reconciler));
     let controller = Controller::new(jobs.clone(), of_jobs)
         .watches(of_daemon_sets, jobs_of_daemon_set)
-        .watches(of_pods, move |pod| job_of_pod(pod, &owners))
+        .watches(of_pods, move |pod| {
+            let job = job_of_pod(pod, &owners);
+            job.as_ref().inspect(|job| hand_over(pod, job, &waiting, &throttled.throttle));
+            job
+        })
         .watches(of_nodes, move |node| jobs_on_node(node, &pods_by_node, &owners_by_node))
         .watches(of_namespaces, move |namespace| jobs_in_namespace(namespace, &jobs_store));
     let shutdown = shutdown.boxed().shared();
@@ -148,6 +154,20 @@ fn job_of_pod(pod: &PodView, daemon_sets: &Store<DaemonSetView>) -> Option<Objec
     let daemon_set =
         daemon_sets.get(&ObjectRef::new(&pod.daemon_set()?.name).within(&namespace))?;
     Some(ObjectRef::new(&owning_job(&daemon_set)?).within(&namespace))
+}
+
+/// Lets a Job be looked at soon if its `pod` is done and other nodes wait: it may have freed a place.
+fn hand_over(
+    pod: &PodView,
+    job: &ObjectRef<MaybeJob>,
+    jobs: &Store<MaybeJob>,
+    throttle: &Throttle,
+) {
+    let Some(job) = jobs.get(job) else { return };
+    let Ok(Job { metadata, spec, status: Some(status) }) = &job.0 else { return };
+    if status.waiting > 0 && is_done(spec.completion_mode, pod) {
+        throttle.shorten_rest(metadata.uid.as_deref().unwrap_or_default());
+    }
 }
 
 /// Returns the Jobs with a pod on a node.

@@ -88,7 +88,8 @@ impl Reconciler {
         self.throttle.start_rest(observation.job.uid, started.elapsed(), Instant::now());
 
         // Observe the API server, and decide again, before anything that cannot be taken back.
-        if decision == Decision::ObserveLive {
+        let is_due = |release: &Release| self.releases.is_due(observation.job.uid, release);
+        if decision == Decision::ObserveLive || decision.repeats(observation.source, is_due) {
             let release_refusal = observation.release_refusal;
             observation = self.observer.live(observation.job, applied).await?;
             observation.release_refusal = release_refusal;
@@ -238,3 +239,6 @@ impl Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,9 @@ const FINAL: [Reason; 5] = [
     Reason::NodesFailed,
 ];
 
+/// The mode of the Jobs whose detection the operator measures.
+const BY_EXIT_CODE: Labels<1> = [("completion_mode", "ExitCode")];
+
 /// The metrics of the operator. Clones count together.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -88,6 +91,7 @@ impl Metrics {
             "Time from the start of a Job until it was finished, by the reason for which it is",
             this.durations.clone(),
         );
+        drop(this.detection_latencies.get_or_create(&BY_EXIT_CODE));
         registry.register(
             "daemonset_job_detection_latency_seconds",
             "Time from the end of the work on the last node until the Job was complete",
@@ -111,8 +115,7 @@ impl Metrics {
 
     /// Observes the time from the end of the last node's work until a Job was complete.
     pub(crate) fn observe_detection(&self, latency: Duration) {
-        let labels = [("completion_mode", "ExitCode")];
-        self.detection_latencies.get_or_create(&labels).observe(latency.as_secs_f64());
+        self.detection_latencies.get_or_create(&BY_EXIT_CODE).observe(latency.as_secs_f64());
     }
 }
 

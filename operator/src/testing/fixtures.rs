@@ -61,6 +61,7 @@ pub(crate) fn observation(job: &Job) -> Observation<'_> {
         applied: Some(applied),
         daemon_set: None,
         pods: Vec::new(),
+        given_up: Vec::new(),
         nodes: Arc::new(nodes(["a", "b", "c", "d"].map(node))),
         has_labels: true,
         release_refusal: None,
@@ -198,6 +199,12 @@ impl PodBuilder {
 
     pub(crate) fn created(mut self, time: Timestamp) -> Self {
         self.0.metadata.creation_timestamp = Some(Time(time));
+        self
+    }
+
+    /// Bound to its node at this time.
+    pub(crate) fn scheduled_at(mut self, time: Timestamp) -> Self {
+        self.0.status.scheduled_at = Some(time);
         self
     }
 

@@ -14,7 +14,7 @@ use kube::{Client, Config};
 pub use error::{KINDS as ERROR_KINDS, kind as error_kind};
 pub use error::{ShortError, is_conflict, is_gone, is_invalid};
 pub use pod_condition::{PodId, set_condition};
-pub use pod_gate::{is_other_pod, remove_gate};
+pub use pod_gate::{is_other_pod, remove_gate, try_annotation};
 pub use write_fence::WriteFenced;
 
 use crate::metrics::Requests;

@@ -43,27 +43,32 @@ pub async fn set_condition(
     manager: &str,
 ) -> kube::Result<ObjectMeta> {
     let status = json!({"conditions": [condition]});
-    patch(client, pod, Some("status"), ("status", status), manager).await
+    let change = json!({"status": status});
+    patch(client, pod, Some("status"), change, &params(manager)).await
 }
 
-/// Patches a field of a pod by a strategic merge; returns the pod's new metadata.
+/// The parameters of a patch by field manager `manager`.
+pub(super) fn params(manager: &str) -> PatchParams {
+    PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() }
+}
+
+/// Patches a pod by a strategic merge of `change`; returns the pod's new metadata.
 pub(super) async fn patch(
     client: &Client,
     pod: PodId<'_>,
     subresource: Option<&str>,
-    (field, value): (&str, Value),
-    manager: &str,
+    mut change: Value,
+    params: &PatchParams,
 ) -> kube::Result<ObjectMeta> {
-    let mut metadata = json!({"uid": pod.uid});
+    change["metadata"]["uid"] = pod.uid.into();
     if let Some(version) = pod.version {
-        metadata["resourceVersion"] = version.into();
+        change["metadata"]["resourceVersion"] = version.into();
     }
-    let patch = Patch::Strategic(json!({"metadata": metadata, field: value}));
-    let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+    let patch = Patch::Strategic(change);
     let request = Request::new(Pod::url_path(&(), Some(pod.namespace)));
     let request = match subresource {
-        Some(subresource) => request.patch_subresource(subresource, pod.name, &params, &patch),
-        None => request.patch(pod.name, &params, &patch),
+        Some(subresource) => request.patch_subresource(subresource, pod.name, params, &patch),
+        None => request.patch(pod.name, params, &patch),
     };
     let mut request = request.map_err(kube::Error::BuildRequest)?;
     request.headers_mut().insert(ACCEPT, METADATA);

@@ -1,9 +1,9 @@
-//! Removes one scheduling gate of a pod.
+//! Removes one scheduling gate of a pod, and tries what else it could change.
 
-use kube::Client;
+use kube::{Client, api::PatchParams};
 use serde_json::json;
 
-use super::pod_condition::{PodId, patch};
+use super::pod_condition::{PodId, params, patch};
 
 /// Removes the scheduling gate `gate` as field manager `manager`, if the pod has it.
 ///
@@ -17,8 +17,24 @@ pub async fn remove_gate(
     gate: &str,
     manager: &str,
 ) -> kube::Result<()> {
-    let spec = json!({"schedulingGates": [{"$patch": "delete", "name": gate}]});
-    patch(client, pod, None, ("spec", spec), manager).await.map(drop)
+    let gates = json!([{"$patch": "delete", "name": gate}]);
+    let change = json!({"spec": {"schedulingGates": gates}});
+    patch(client, pod, None, change, &params(manager)).await.map(drop)
+}
+
+/// Asks whether the API server would let `manager` annotate the pod, and changes nothing.
+///
+/// # Errors
+/// When it refuses, for example by a policy.
+pub async fn try_annotation(
+    client: &Client,
+    pod: PodId<'_>,
+    annotation: &str,
+    manager: &str,
+) -> kube::Result<()> {
+    let change = json!({"metadata": {"annotations": {annotation: "true"}}});
+    let params = PatchParams { dry_run: true, ..params(manager) };
+    patch(client, pod, None, change, &params).await.map(drop)
 }
 
 /// Returns whether a patch was refused because the pod has another UID.
@@ -44,7 +60,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_gate_of_that_very_pod_is_removed_and_no_other() {
+    async fn the_gate_of_that_very_pod_is_removed_and_no_other_and_a_trial_changes_nothing() {
         let asked: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
         let log = Arc::clone(&asked);
         let service = tower::service_fn(move |request: http::Request<Body>| {
@@ -64,6 +80,11 @@ mod tests {
         let gates = json!([{"$patch": "delete", "name": "example.com/turn"}]);
         let body = json!({"metadata": {"uid": "u"}, "spec": {"schedulingGates": gates}});
         assert_eq!(*asked.lock().unwrap(), [(what, body)]);
+        try_annotation(&client, pod, "example.com/a", "me").await.unwrap();
+        let what = "PATCH /api/v1/namespaces/n/pods/p?&dryRun=All&fieldManager=me".to_owned();
+        let annotations = json!({"example.com/a": "true"});
+        let body = json!({"metadata": {"uid": "u", "annotations": annotations}});
+        assert_eq!(asked.lock().unwrap().pop(), Some((what, body)));
     }
 
     #[test]

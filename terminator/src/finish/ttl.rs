@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::job::{
-    CompletionPolicy, Job, JobSpec,
+    CompletionPolicy, DeletionPolicy, Job, JobSpec,
     conditions::{self, Reason},
 };
 use k8s_openapi::{
@@ -25,7 +25,7 @@ pub(super) enum Expiry {
 /// Returns when `job` is to be deleted.
 ///
 /// That is when its present spec is finished, and its TTL has passed. Without a TTL a completed Job goes at
-/// once; one that failed, or that no node matched, stays for its user.
+/// once, unless it is retained; one that failed, or that no node matched, stays for its user.
 #[must_use]
 pub(super) fn expiry(job: &Job, now: Timestamp) -> Expiry {
     let Some(status) = &job.status else {
@@ -57,9 +57,11 @@ pub(super) fn expiry(job: &Job, now: Timestamp) -> Expiry {
 
 /// Whether a finished Job stays whatever its TTL.
 ///
-/// It does for nodes that join, or to be retried: a Job that has failed is suspended for that.
+/// It does where its policy says so, for nodes that join, or to be retried: a Job that has failed is suspended for
+/// that.
 fn is_kept(spec: &JobSpec, finished: &Condition) -> bool {
-    spec.completion_policy == CompletionPolicy::Never
+    spec.deletion_policy == DeletionPolicy::Retain
+        || spec.completion_policy == CompletionPolicy::Never
         || spec.is_suspended() && finished.type_ == conditions::FAILED
 }
 
@@ -138,6 +140,21 @@ mod tests {
         let mut complete = job("Complete", "Completed", None);
         complete.spec.suspend = Some(true);
         assert_eq!(expiry_after(&complete, 0), Expiry::Now, "there is nothing to retry");
+    }
+
+    #[test]
+    fn a_job_that_is_retained_is_never_deleted_until_its_policy_is_edited() {
+        for (condition, reason) in [("Complete", "Completed"), ("Failed", "NodesFailed")] {
+            // A TTL beside the policy is refused; one that was stored all the same does not count.
+            for ttl in [None, Some(0)] {
+                let mut job = job(condition, reason, ttl);
+                job.spec.deletion_policy = DeletionPolicy::Retain;
+                assert_eq!(expiry_after(&job, 9999), Expiry::Never, "{reason} {ttl:?}");
+            }
+        }
+        let mut job = job("Complete", "Completed", None);
+        job.spec.deletion_policy = DeletionPolicy::Delete;
+        assert_eq!(expiry_after(&job, 0), Expiry::Now);
     }
 
     #[test]

@@ -7,13 +7,18 @@ use std::time::Instant;
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge, histogram::Histogram};
 use runtime::{
     client::ERROR_KINDS,
-    metrics::{Computed, Counters, Histograms, Reconciliations, Registry, WatchErrors, histograms},
+    metrics::{
+        Computed, Counters, Histograms, Labels, Reconciliations, Registry, WatchErrors, histograms,
+    },
 };
 
 use self::last_words::LastWords;
 
 /// The outcomes of followers that ended without the word.
 const OUTCOMES: [&str; 3] = ["ended", "silent", "broken"];
+
+/// The mode of the Jobs whose detection the terminator measures.
+const BY_WORD: Labels<1> = [("completion_mode", "TerminationWord")];
 
 /// Numbers of logs by state.
 #[derive(Clone, Copy, Debug, Default)]
@@ -88,6 +93,7 @@ impl Metrics {
             "Time from reading a termination word until it was recorded on its pod",
             this.record_durations.clone(),
         );
+        drop(this.detection_latencies.get_or_create(&BY_WORD));
         registry.register(
             "daemonset_job_detection_latency_seconds",
             "Time from the end of the work on the last node until the Job was complete",
@@ -176,8 +182,7 @@ impl Metrics {
     /// Measures the time from the last word of a Job until it was complete.
     pub(crate) fn observe_completion(&self, namespace: &str, daemon_set: &str) {
         if let Some(latency) = self.last_words.take(namespace, daemon_set, Instant::now()) {
-            let labels = [("completion_mode", "TerminationWord")];
-            self.detection_latencies.get_or_create(&labels).observe(latency.as_secs_f64());
+            self.detection_latencies.get_or_create(&BY_WORD).observe(latency.as_secs_f64());
         }
     }
 

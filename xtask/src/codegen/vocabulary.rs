@@ -34,9 +34,15 @@ pub(super) fn render() -> String {
     page + LIFE_CYCLE
 }
 
-const CONDITIONS: [Word<'_>; 6] = [
-    (conditions::COMPLETE, "the work is done on every wanted node"),
-    (conditions::FAILED, "the Job cannot be done, or was not: the reason says why"),
+const CONDITIONS: [Word<'_>; 8] = [
+    (
+        conditions::COMPLETE,
+        "the work is done on every wanted node; `False` until then, from the first look on",
+    ),
+    (
+        conditions::FAILED,
+        "the Job cannot be done, or was not: the reason says why; `False` otherwise",
+    ),
     (conditions::DAEMON_SET_EDITED, "somebody edits the DaemonSet, and the operator puts it back"),
     (conditions::SUSPENDED, "`True`: the Job is suspended. `False`: it was, and has been resumed"),
     (conditions::WAITING, "nodes wait for their turn: the message says what for"),
@@ -44,14 +50,23 @@ const CONDITIONS: [Word<'_>; 6] = [
         conditions::READY,
         "of a Job that never completes: whether the work is done on every wanted node",
     ),
+    (
+        conditions::RECONCILING,
+        "the Job is not finished: the message says what is waited for. Not there otherwise",
+    ),
+    (
+        conditions::STALLED,
+        "the Job has failed, or cannot go on: reason and message are those of `Failed`. Not there otherwise",
+    ),
 ];
 
-const REASONS: [(Reason, &str); 28] = [
+const REASONS: [(Reason, &str); 31] = [
     (Reason::Completed, "`Complete`: every wanted node is done"),
     (
         Reason::NoMatchingNodes,
         "`Complete`: no node matches the selector, most often because of a typo",
     ),
+    (Reason::NotComplete, "`Complete` is false"),
     (Reason::DeadlineExceeded, "`Failed`: the Job was not done within `activeDeadlineSeconds`"),
     (
         Reason::MaxFailedNodesExceeded,
@@ -70,6 +85,7 @@ const REASONS: [(Reason, &str); 28] = [
         Reason::DaemonSetRefused,
         "`Failed`: the API server does not accept the DaemonSet now. It lifts with its cause",
     ),
+    (Reason::NotFailed, "`Failed` is false"),
     (Reason::DaemonSetEdited, "`DaemonSetEdited`: its only reason"),
     (Reason::JobSuspended, "`Suspended` is true: no pod of the Job stays"),
     (
@@ -105,14 +121,19 @@ const REASONS: [(Reason, &str); 28] = [
     ),
     (Reason::NodesNotDone, "`Ready` is false: some wanted nodes are not done, or have failed"),
     (Reason::NotRunning, "`Ready` is false: the Job is suspended, cannot go on, or has failed"),
+    (Reason::Progressing, "`Reconciling`: its only reason"),
 ];
 
-const EVENTS: [Word<'_>; 6] = [
+const EVENTS: [Word<'_>; 7] = [
     ("SuccessfulCreate", "the DaemonSet was created"),
     ("WorkChanged", "the work was changed, and starts again on every node"),
     ("NodesStarted", "nodes were let start, of a Job whose nodes take turns"),
     ("FailedCreate", "warning: Kubernetes refuses pods of the Job, in its own words"),
     (labels::LOG_ROTATED, "warning: logs have lost their beginning before they were read"),
+    (
+        "DeletesItself",
+        "warning: the Job deletes itself, and Flux, Argo CD or Helm create it again then",
+    ),
     ("WriteRefused", "warning: the API server refuses what the operator writes for the Job"),
 ];
 
@@ -183,7 +204,7 @@ mod tests {
     fn every_word_of_the_api_is_on_the_page() {
         let page = render();
         let places = [
-            ("api/src/job/conditions.rs", r#"pub const [A-Z_]+: &str = "([A-Za-z]+)""#, 6),
+            ("api/src/job/conditions.rs", r#"pub const [A-Z_]+: &str = "([A-Za-z]+)""#, 8),
             ("operator/src/job/decide/events.rs", r#"reason: "([A-Za-z]+)""#, 3),
             ("operator/src/job/decide/events.rs", r#"const [A-Z_]+: &str = "([A-Za-z]+)""#, 1),
             (

@@ -38,7 +38,7 @@ fn a_condition_that_stays_true_keeps_its_time_and_others_stay_as_they_are() {
 fn a_job_is_finished_unless_the_reason_may_lift_and_unknown_reasons_do_not() {
     for reason in Reason::ALL {
         let conditions = [failed(reason, 0)];
-        let is_end = [COMPLETE, FAILED].contains(&reason.condition());
+        let is_end = [COMPLETE, FAILED].contains(&reason.condition()) && reason.is_true();
         let lifts =
             matches!(reason, Reason::InvalidSpec | Reason::NameConflict | Reason::DaemonSetRefused);
         assert_eq!(finished(&conditions).is_some(), is_end && !lifts, "{reason}");
@@ -59,8 +59,11 @@ fn a_reason_says_of_which_condition_it_is_and_whether_that_is_true() {
         let is_true = find_true(&conditions, reason.condition()).is_some();
         assert_eq!(is_true, reason.is_true(), "{reason}");
     }
+    // The reasons of `Stalled` are those of `Failed`.
+    conditions.push(stalled(&failed(Reason::NodesFailed, 0)));
     let types: Vec<_> = conditions.iter().map(|condition| condition.type_.as_str()).collect();
     assert_eq!(types, TYPES);
+    assert!(conditions.iter().all(is_ours));
 }
 
 #[test]
@@ -72,4 +75,18 @@ fn a_resumed_job_stays_so_and_counts_as_neither_finished_nor_blocked() {
     assert_eq!((resumed.status.as_str(), resumed.last_transition_time.0), ("False", at(2)));
     assert!(find_true(&conditions, SUSPENDED).is_none());
     assert!(finished(&conditions).is_none() && blocked(&conditions).is_none());
+}
+
+#[test]
+fn conditions_that_are_true_come_first_whatever_their_order_was() {
+    let all = [Reason::NotComplete, Reason::InvalidSpec, Reason::JobResumed, Reason::Progressing];
+    let mut conditions: Vec<_> = all.iter().map(|reason| failed(*reason, 0)).collect();
+    assert!(!are_sorted(&conditions));
+    for _ in 0..conditions.len() {
+        conditions.rotate_left(1);
+        sort(&mut conditions);
+        let reasons: Vec<_> = conditions.iter().map(|it| it.reason.as_str()).collect();
+        assert_eq!(reasons, ["InvalidSpec", "Progressing", "NotComplete", "JobResumed"]);
+        assert!(are_sorted(&conditions));
+    }
 }

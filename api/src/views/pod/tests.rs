@@ -39,6 +39,7 @@ fn what_is_not_read_is_not_kept() {
             "conditions": [
                 {"type": "Ready", "status": "True"},
                 {"type": labels::POD_COMPLETED, "status": "True"},
+                {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-02T03:04:05Z"},
             ],
             "containerStatuses": [
                 {"name": "sidecar", "image": "", "imageID": "", "ready": true, "restartCount": 0},
@@ -54,6 +55,7 @@ fn what_is_not_read_is_not_kept() {
     let template = PodRevision { generation: Some(2), hash: Some("5d".into()) };
     assert_eq!(pod.template, template);
     assert_eq!(pod.status.conditions.len(), 1);
+    assert_eq!(pod.status.scheduled_at, "2026-01-02T03:04:05Z".parse().ok());
     assert!(pod.has_logged_word());
     assert_eq!(pod.status.container_statuses.len(), 1);
     assert!(pod.job_container(CompletionMode::TerminationWord).is_some());

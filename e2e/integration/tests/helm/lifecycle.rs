@@ -5,13 +5,12 @@ use anyhow::{Context as _, Result, ensure};
 use api::job::Job;
 use harness::wait::Namespaced;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DynamicObject, GroupVersionKind, PostParams};
 use kube::runtime::{conditions, wait::await_condition};
 use kube::{Api, Client, CustomResourceExt as _, ResourceExt as _, discovery};
-use serde_json::json;
 use testbed::control_plane::ControlPlane;
 use testbed::manifests;
 
@@ -32,25 +31,10 @@ impl Installation {
         let control_plane = ControlPlane::start(&control_plane_image()?).await?;
         control_plane.start_controllers().await?;
         let client = control_plane.client()?;
-        let params = PostParams::default();
-        let account = serde_json::from_value(json!({"metadata": {"name": "helm"}}))?;
-        let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
-        accounts.create(&params, &account).await?;
-        let binding = serde_json::from_value(json!({
-            "metadata": {"name": "helm"},
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "ClusterRole",
-                "name": "cluster-admin",
-            },
-            "subjects": [{"kind": "ServiceAccount", "name": "helm", "namespace": "default"}],
-        }))?;
-        Api::<ClusterRoleBinding>::all(client.clone()).create(&params, &binding).await?;
-        let config = control_plane.service_account_kubeconfig("default", "helm").await?;
         let thread = std::thread::current();
         let name = thread.name().unwrap_or_default().replace("::", "-");
         let file = artifacts().join(format!("{name}.kubeconfig"));
-        std::fs::write(&file, config)?;
+        std::fs::write(&file, control_plane.admin_kubeconfig())?;
         let helm = Helm { kubeconfig: Some(file), ..Helm::new()? };
         Ok(Self { control_plane, client, helm })
     }

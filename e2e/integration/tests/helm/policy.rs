@@ -5,9 +5,8 @@ use api::job::Job;
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
-use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use kube::{Api, ResourceExt as _};
+use kube::ResourceExt as _;
+use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 
 use super::{Helm, NAMESPACE, of_kind};
@@ -15,7 +14,7 @@ use crate::admission::{
     decides, delete_policy, refusal, scope, until_refused, warnings, with_pod, with_template,
 };
 use crate::job::manifest;
-use crate::test::{Test, shared_test};
+use crate::test::{Test, merge, shared_test};
 
 const PATHS: &str = "a directory of the node is not one of: /tmp, /opt//jobs/**";
 
@@ -47,10 +46,8 @@ fn mounted(path: &str) -> Value {
 
 /// The Job's own container, or an init container, with these fields.
 fn with_container(list: &str, fields: &Value) -> Value {
-    let mut container = json!({"name": "job-container"});
-    if let (Some(container), Some(fields)) = (container.as_object_mut(), fields.as_object()) {
-        container.extend(fields.clone());
-    }
+    let mut container = fields.clone();
+    container["name"] = json!("job-container");
     with_pod(json!({list: [container]}))
 }
 
@@ -157,8 +154,7 @@ async fn policy_of_the_chart_refuses_what_the_operator_would_refuse(cx: &Test) -
 
     // Only the spec counts: the garbage collector takes its finalizer from an older Job.
     let jobs = older.api::<Job>();
-    let label = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
-    jobs.patch("older", &PatchParams::default(), &label).await?;
+    merge(&jobs, "older", json!({"metadata": {"labels": {"a": "b"}}})).await?;
     jobs.delete("older", &DeleteParams::foreground()).await?;
     older.until_gone().await?;
     delete_policy(cx).await
@@ -168,20 +164,17 @@ async fn policy_of_the_chart_refuses_what_the_operator_would_refuse(cx: &Test) -
 async fn annotations_of_a_namespace_count_in_place_of_the_values(cx: &Test) -> Result<()> {
     let (policy, binding) = rendered(cx, &["--set", "policy.allowedHostPaths={/tmp}"]).await?;
     let params = PostParams::default();
-    let policies: Api<ValidatingAdmissionPolicy> = Api::all(cx.client.clone());
-    policies.create(&params, &policy).await?;
-    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(cx.client.clone());
-    bindings.create(&params, &binding).await?;
+    cx.all().create(&params, &policy).await?;
+    cx.all().create(&params, &binding).await?;
     let (path, feature) = (mounted("/var"), with_pod(json!({"hostPID": true})));
     until_refused(cx, &path, true).await?;
     ensure!(refusal(cx, &feature).await?.is_none());
 
-    let namespaces: Api<Namespace> = Api::all(cx.client.clone());
-    let annotations = Patch::Merge(json!({"metadata": {"annotations": {
+    let annotations = json!({
         "daemonset.darkowlzz.space/allowed-host-paths": "/opt, /var/**",
         "daemonset.darkowlzz.space/allowed-pod-features": "Secrets, Privileged",
-    }}}));
-    namespaces.patch(&cx.namespace, &PatchParams::default(), &annotations).await?;
+    });
+    cx.annotate_namespace(annotations).await?;
     until_refused(cx, &path, false).await?;
     until_refused(cx, &mounted("/tmp"), true).await?;
     ensure!(refusal(cx, &feature).await?.is_some());

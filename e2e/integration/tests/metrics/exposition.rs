@@ -19,7 +19,7 @@ pub(crate) struct Sample {
     /// With its ending, such as `_bucket`.
     pub(crate) name: String,
     pub(crate) labels: BTreeMap<String, String>,
-    value: f64,
+    pub(crate) value: f64,
 }
 
 impl Exposition {
@@ -48,6 +48,12 @@ impl Exposition {
         endings
             .find_map(|ending| series.strip_suffix(ending))
             .filter(|name| self.kinds.get(*name).is_some_and(|kind| kind == "histogram"))
+    }
+
+    /// Whether a series of this name only grows.
+    pub(crate) fn counts(&self, series: &str) -> bool {
+        let kind = self.metric(series).and_then(|metric| self.kinds.get(metric));
+        kind.is_some_and(|kind| kind != "gauge")
     }
 
     /// The value of the one series of this name with these labels among its own.

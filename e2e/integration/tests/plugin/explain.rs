@@ -1,20 +1,22 @@
 //! `kubectl dsjob explain` against the real causes.
 
+mod rows;
+mod surroundings;
+mod turns;
+
 use anyhow::{Context as _, Result, ensure};
 use api::job::Job;
-use harness::job_builder::JobBuilder;
-use k8s_openapi::api::core::v1::{Node, Pod, ResourceQuota};
-use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use testbed::simulation::{Hold, NodeSpec};
 
-use super::{Dsjob, as_admin};
 use crate::job::{exit_code_manifest, exit_well, manifest};
-use crate::test::{Test, alone_test, shared_test};
+use crate::kubectl::Kubectl;
+use crate::test::{Test, alone_test, hold, shared_test};
 
 /// The finding of a check, which must be there.
-async fn finding(dsjob: &Dsjob, job: &str, check: &str) -> Result<Value> {
+async fn finding(dsjob: &Kubectl, job: &str, check: &str) -> Result<Value> {
     let ended = dsjob.run(&format!("explain {job} -o json")).await?;
     let findings: Value =
         serde_json::from_str(&ended.stdout).with_context(|| format!("{ended:?}"))?;
@@ -27,8 +29,32 @@ async fn finding(dsjob: &Dsjob, job: &str, check: &str) -> Result<Value> {
     Ok(finding)
 }
 
+/// The finding of a check, which must say all of this.
+async fn says(dsjob: &Kubectl, job: &str, check: &str, words: &[&str]) -> Result<Value> {
+    let finding = finding(dsjob, job, check).await?;
+    let text = finding.to_string();
+    let missing = words.iter().find(|words| !text.contains(**words));
+    ensure!(missing.is_none(), "{missing:?} is not in {finding}");
+    Ok(finding)
+}
+
+/// Waits until a check says all of this.
+async fn until_says(
+    cx: &Test,
+    dsjob: &Kubectl,
+    job: &str,
+    check: &str,
+    words: &[&str],
+) -> Result<Value> {
+    let is_said = async || Ok(says(dsjob, job, check, words).await.is_ok());
+    if let Err(late) = cx.until(&format!("{check} of {job}"), is_said).await {
+        return says(dsjob, job, check, words).await.context(late);
+    }
+    says(dsjob, job, check, words).await
+}
+
 /// Waits until a check finds something.
-async fn until_found(cx: &Test, dsjob: &Dsjob, job: &str, check: &str) -> Result<Value> {
+async fn until_found(cx: &Test, dsjob: &Kubectl, job: &str, check: &str) -> Result<Value> {
     cx.until(check, async || Ok(finding(dsjob, job, check).await.is_ok())).await?;
     finding(dsjob, job, check).await
 }
@@ -36,13 +62,9 @@ async fn until_found(cx: &Test, dsjob: &Dsjob, job: &str, check: &str) -> Result
 #[apply(shared_test)]
 async fn job_without_an_operator_says_so(cx: &Test) -> Result<()> {
     cx.apply(&manifest("alone")).await?;
-    as_admin(cx, async |dsjob| {
-        let found = until_found(cx, dsjob, "alone", "NoOperator").await?;
-        let cause = found["cause"].as_str().unwrap_or_default();
-        ensure!(cause.starts_with("No operator has looked at the Job"), "{cause}");
-        Ok(())
-    })
-    .await
+    let dsjob = &Kubectl::admin(cx)?;
+    until_says(cx, dsjob, "alone", "NoOperator", &["\"No operator has looked at the Job"]).await?;
+    Ok(())
 }
 
 #[apply(shared_test)]
@@ -51,16 +73,14 @@ async fn job_that_works_says_what_is_left(cx: &Test) -> Result<()> {
     let job = cx.apply(&exit_code_manifest("works").deadline(600)).await?;
     job.pods().await?[0].exit(0)?;
     job.until_completed("1/3").await?;
-    as_admin(cx, async |dsjob| {
-        let text = dsjob.ok("explain works").await?;
-        ensure!(
-            text.contains("1 of 3 nodes done, 2 left") && text.contains("its deadline is in 9m"),
-            "{text}"
-        );
-        ensure!(text.lines().count() == 1, "nothing else is to be said: {text}");
-        Ok(())
-    })
-    .await
+    let dsjob = &Kubectl::admin(cx)?;
+    let text = dsjob.ok("explain works").await?;
+    ensure!(
+        text.contains("1 of 3 nodes done, 2 left") && text.contains("its deadline is in 9m"),
+        "{text}"
+    );
+    ensure!(text.lines().count() == 1, "nothing else is to be said: {text}");
+    Ok(())
 }
 
 #[apply(shared_test)]
@@ -70,45 +90,27 @@ async fn failing_and_failed_nodes_are_told_apart(cx: &Test) -> Result<()> {
         cx.running(&exit_code_manifest("fails").backoff_limit(1)).await?;
     failing.exit_with(7, "cannot bind\n")?;
     job.until_node("worker-1", "failed once", |node| node.exit_code == Some(7)).await?;
-    as_admin(cx, async |dsjob| {
-        let found = finding(dsjob, "fails", "Restarts").await?;
-        ensure!(found["nodes"] == json!(["worker-1"]) && found["severity"] == "warning", "{found}");
-        failing.restart()?;
-        failing.exit_with(7, "cannot bind\n")?;
-        exit_well([&first, &third])?;
-        job.until_finished().await?;
-        let found = finding(dsjob, "fails", "NodesFailed").await?;
-        ensure!(
-            found["cure"].as_str().is_some_and(|cure| cure.contains("retry fails --failed-only")),
-            "{found}"
-        );
-        Ok(())
-    })
-    .await
+    let dsjob = &Kubectl::admin(cx)?;
+    let found = finding(dsjob, "fails", "Restarts").await?;
+    ensure!(found["nodes"] == json!(["worker-1"]) && found["severity"] == "warning", "{found}");
+    failing.restart()?;
+    failing.exit_with(7, "cannot bind\n")?;
+    exit_well([&first, &third])?;
+    job.until_finished().await?;
+    says(dsjob, "fails", "NodesFailed", &["retry fails --failed-only"]).await?;
+    Ok(())
 }
 
 #[apply(shared_test)]
 async fn refused_pods_quote_the_quota(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}});
-    cx.api::<ResourceQuota>()
-        .create(&PostParams::default(), &serde_json::from_value(quota)?)
-        .await?;
+    cx.create::<ResourceQuota>(quota).await?;
     cx.apply(&manifest("over-quota")).await?;
-    as_admin(cx, async |dsjob| {
-        let found = cx.until("RefusedPods", async || {
-            let found = finding(dsjob, "over-quota", "RefusedPods").await;
-            Ok(found.is_ok_and(|found| found["severity"] == "problem"))
-        });
-        found.await?;
-        let found = finding(dsjob, "over-quota", "RefusedPods").await?;
-        ensure!(
-            found["quotes"][0].as_str().is_some_and(|quote| quote.contains("quota")),
-            "{found}"
-        );
-        Ok(())
-    })
-    .await
+    let dsjob = &Kubectl::admin(cx)?;
+    let words = ["\"severity\":\"problem\"", "exceeded quota"];
+    until_says(cx, dsjob, "over-quota", "RefusedPods", &words).await?;
+    Ok(())
 }
 
 #[apply(shared_test)]
@@ -120,27 +122,22 @@ async fn deadlines_selectors_and_names_that_are_taken_are_explained(cx: &Test) -
     cx.apply(&manifest("taken")).await?;
     late.until_finished().await?;
     nowhere.until_finished().await?;
-    as_admin(cx, async |dsjob| {
-        finding(dsjob, "late", "DeadlineExceeded").await?;
-        finding(dsjob, "nowhere", "NoMatchingNodes").await?;
-        until_found(cx, dsjob, "taken", "NameConflict").await?;
-        Ok(())
-    })
-    .await
+    let dsjob = &Kubectl::admin(cx)?;
+    finding(dsjob, "late", "DeadlineExceeded").await?;
+    finding(dsjob, "nowhere", "NoMatchingNodes").await?;
+    until_found(cx, dsjob, "taken", "NameConflict").await?;
+    Ok(())
 }
 
 #[apply(shared_test)]
 async fn refused_specs_and_daemon_sets_quote_the_api_server(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     // The schema knows nothing of pods; the operator does.
-    let template = json!({"spec": {"containers": [{"name": "job-container", "resources": {"limits": {"memory": "64MB"}}}]}});
-    cx.apply(&JobBuilder::cleanup("misspelled").template(template)).await?;
-    as_admin(cx, async |dsjob| {
-        let found = until_found(cx, dsjob, "misspelled", "InvalidSpec").await?;
-        ensure!(found["cure"].as_str().is_some_and(|cure| cure.contains("64Mi")), "{found}");
-        Ok(())
-    })
-    .await
+    let resources = json!({"limits": {"memory": "64MB"}});
+    cx.apply(&manifest("misspelled").container(json!({"resources": resources}))).await?;
+    let dsjob = &Kubectl::admin(cx)?;
+    until_says(cx, dsjob, "misspelled", "InvalidSpec", &["64Mi"]).await?;
+    Ok(())
 }
 
 #[apply(shared_test)]
@@ -150,13 +147,10 @@ async fn word_in_a_line_without_end_is_found_in_the_log(cx: &Test) -> Result<()>
     for pod in job.pods().await? {
         pod.log("working\ndone")?;
     }
-    as_admin(cx, async |dsjob| {
-        let found = until_found(cx, dsjob, "open-line", "WordNotFound").await?;
-        ensure!(found["nodes"].as_array().is_some_and(|nodes| nodes.len() == 3), "{found}");
-        ensure!(found["cure"].as_str().is_some_and(|cure| cure.contains("line break")), "{found}");
-        Ok(())
-    })
-    .await
+    let dsjob = &Kubectl::admin(cx)?;
+    let found = until_says(cx, dsjob, "open-line", "WordNotFound", &["line break"]).await?;
+    ensure!(found["nodes"].as_array().is_some_and(|nodes| nodes.len() == 3), "{found}");
+    Ok(())
 }
 
 #[apply(shared_test)]
@@ -164,30 +158,18 @@ async fn job_that_cannot_go_and_one_that_is_gone_are_explained(cx: &Test) -> Res
     let _processes = cx.both().await?;
     let held = cx.apply(&manifest("held")).await?;
     held.pods().await?;
-    let finalizers = |list: Value| Patch::Merge(json!({"metadata": {"finalizers": list}}));
-    let jobs = cx.api::<Job>();
-    jobs.patch("held", &PatchParams::default(), &finalizers(json!(["example.org/audit"]))).await?;
+    hold(&cx.api::<Job>(), "held", &["example.org/audit"]).await?;
     held.delete().await?;
     let done = cx.apply(&manifest("done-and-gone")).await?;
     done.complete_by_word().await?;
     done.until_gone().await?;
-    as_admin(cx, async |dsjob| {
-        let found = finding(dsjob, "done-and-gone", "Gone").await?;
-        ensure!(
-            found["cause"].as_str().is_some_and(|it| it.starts_with("The Job has completed")),
-            "{found}"
-        );
-        let is_named = async || {
-            let found = finding(dsjob, "held", "Deletion").await?;
-            Ok(found["cause"].as_str().is_some_and(|cause| cause.contains("example.org/audit")))
-        };
-        cx.until("Deletion with a finalizer", is_named).await?;
-        jobs.patch("held", &PatchParams::default(), &finalizers(json!([]))).await?;
-        let missing = dsjob.fails("explain never-was", 1).await?;
-        ensure!(missing.contains("no Job \"never-was\""), "{missing}");
-        Ok(())
-    })
-    .await
+    let dsjob = &Kubectl::admin(cx)?;
+    says(dsjob, "done-and-gone", "Gone", &["\"The Job has completed"]).await?;
+    until_says(cx, dsjob, "held", "Deletion", &["example.org/audit"]).await?;
+    hold(&cx.api::<Job>(), "held", &[]).await?;
+    let missing = dsjob.fails("explain never-was", 1).await?;
+    ensure!(missing.contains("no Job \"never-was\""), "{missing}");
+    Ok(())
 }
 
 #[apply(shared_test)]
@@ -214,18 +196,15 @@ async fn containers_that_cannot_start_are_explained_by_their_reasons(cx: &Test) 
             .patch_status(&bound.await?.name(), &PatchParams::default(), &status)
             .await?;
     }
-    as_admin(cx, async |dsjob| {
-        for (node, reason, check) in causes {
-            let is_found = async || {
-                let Ok(found) = finding(dsjob, "held-up", check).await else { return Ok(false) };
-                let nodes = found["nodes"].as_array().cloned().unwrap_or_default();
-                Ok(nodes.contains(&json!(node)) && found["quotes"].to_string().contains(reason))
-            };
-            cx.until(reason, is_found).await?;
-        }
-        Ok(())
-    })
-    .await?;
+    let dsjob = &Kubectl::admin(cx)?;
+    for (node, reason, check) in causes {
+        let is_found = async || {
+            let Ok(found) = finding(dsjob, "held-up", check).await else { return Ok(false) };
+            let nodes = found["nodes"].as_array().cloned().unwrap_or_default();
+            Ok(nodes.contains(&json!(node)) && found["quotes"].to_string().contains(reason))
+        };
+        cx.until(reason, is_found).await?;
+    }
     cx.release_everywhere(Hold::Start);
     Ok(())
 }
@@ -237,17 +216,10 @@ async fn lost_node_is_explained_with_how_long_the_job_waits_for_it(cx: &Test) ->
     let job = cx.apply(&manifest("waits-for-it").deadline(3600)).await?;
     job.pod("lost-2").await?;
     let taint = json!({"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"});
-    let patch = Patch::Merge(json!({"spec": {"taints": [taint]}}));
-    Api::<Node>::all(cx.client.clone()).patch("lost-2", &PatchParams::default(), &patch).await?;
-    as_admin(cx, async |dsjob| {
-        let found = until_found(cx, dsjob, "waits-for-it", "Unreachable").await?;
-        ensure!(found["nodes"] == json!(["lost-2"]), "{found}");
-        ensure!(
-            found["cure"].as_str().is_some_and(|cure| cure.contains("its deadline of 1h")),
-            "{found}"
-        );
-        ensure!(dsjob.ok("status waits-for-it").await?.contains("Unreachable"));
-        Ok(())
-    })
-    .await
+    cx.patch_node("lost-2", json!({"taints": [taint]})).await?;
+    let dsjob = &Kubectl::admin(cx)?;
+    let words = ["[\"lost-2\"]", "its deadline of 1h"];
+    until_says(cx, dsjob, "waits-for-it", "Unreachable", &words).await?;
+    ensure!(dsjob.ok("status waits-for-it").await?.contains("Unreachable"));
+    Ok(())
 }

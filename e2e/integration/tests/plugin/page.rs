@@ -4,8 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use harness::pages::{self, TRANSCRIPT};
 use serde_json::json;
 
-use super::as_admin;
-use crate::job::exit_well;
+use crate::kubectl::Kubectl;
 use crate::test::{Test, shared_test};
 
 /// The page.
@@ -59,21 +58,16 @@ async fn page_shows_what_the_commands_print(cx: &Test) -> Result<()> {
         },
     });
     let job = cx.apply(&manifest).await?;
-    let [first, failing, third] = job.pods().await?;
-    failing.exit_with(1, "cp: /etc/ssl: Read-only file system\n")?;
-    exit_well([&first, &third])?;
-    job.until_finished().await?;
+    job.fail_on_worker_1(1, "cp: /etc/ssl: Read-only file system\n").await?;
     job.until_stopped().await?;
-    as_admin(cx, async |dsjob| {
-        let transcripts = transcripts()?;
-        ensure!(transcripts.len() >= 4, "{transcripts:?}");
-        for (command, shown) in transcripts {
-            let printed = dsjob.run(&command).await?;
-            let (printed, shown) =
-                (normal(&printed.stdout, &cx.namespace), normal(&shown, &cx.namespace));
-            ensure!(printed == shown, "{PAGE}: {command}\nprints {printed:#?}\nis {shown:#?}");
-        }
-        Ok(())
-    })
-    .await
+    let dsjob = &Kubectl::admin(cx)?;
+    let transcripts = transcripts()?;
+    ensure!(transcripts.len() >= 4, "{transcripts:?}");
+    for (command, shown) in transcripts {
+        let printed = dsjob.run(&command).await?;
+        let (printed, shown) =
+            (normal(&printed.stdout, &cx.namespace), normal(&shown, &cx.namespace));
+        ensure!(printed == shown, "{PAGE}: {command}\nprints {printed:#?}\nis {shown:#?}");
+    }
+    Ok(())
 }

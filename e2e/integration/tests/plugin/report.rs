@@ -7,9 +7,9 @@ use anyhow::{Context as _, Result, ensure};
 use harness::process::{Cmd, LogDir};
 use serde_json::{Value, json};
 
-use super::as_admin;
 use crate::cluster::artifacts;
-use crate::job::{exit_code_manifest, exit_well};
+use crate::job::exit_code_manifest;
+use crate::kubectl::Kubectl;
 use crate::test::{Test, shared_test};
 
 /// The nodes of the large report.
@@ -125,41 +125,27 @@ fn enlarged(page: &str) -> Result<String> {
 #[apply(shared_test)]
 async fn report_can_be_searched_and_clicked_at_phone_and_desktop_width(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let (job, [first, failing, third]) =
-        cx.running(&exit_code_manifest("reported").backoff_limit(0)).await?;
-    failing.exit_with(3, "</script><b>no space left</b>\n")?;
-    exit_well([&first, &third])?;
-    job.until_finished().await?;
-    as_admin(cx, async |dsjob| {
-        let page = dsjob.ok("report reported").await?;
-        let browser = Browser::new(cx)?;
-        for (name, page, nodes, width) in
-            [("small", page.clone(), 3, 500), ("large", enlarged(&page)?, NODES, 1280)]
-        {
-            let seen = browser.used(name, &page, width).await?;
-            ensure!(seen["ready"] == "true" && seen["outside"] == 0, "{seen}");
-            ensure!(seen["overflow"].as_i64() <= Some(0), "wider than the screen: {seen}");
-            ensure!(seen["squares"] == nodes, "{seen}");
-            ensure!(seen["first"] == "worker-1 – Failed", "{seen}");
-            ensure!(seen["output"] == "</script><b>no space left</b>", "{seen}");
-            ensure!(
-                seen["detail"].as_str().is_some_and(|text| text.contains("exit code 3")),
-                "{seen}"
-            );
-            ensure!(seen["foundCards"] == json!(["worker-1 – Failed"]), "{seen}");
-            ensure!(
-                seen["nothing"].as_str().is_some_and(|text| text.starts_with("0 of")),
-                "{seen}"
-            );
-            ensure!(
-                seen["withoutDone"].as_str().is_some_and(|text| text.starts_with("1 of")),
-                "{seen}"
-            );
-            ensure!(seen["slowest"].as_f64().is_some_and(|millis| millis < 1_000.0), "{seen}");
-            browser.picture(&format!("report-{name}-light"), &page, width, false).await?;
-            browser.picture(&format!("report-{name}-dark"), &page, width, true).await?;
-        }
-        Ok(())
-    })
-    .await
+    let job = cx.apply(&exit_code_manifest("reported").backoff_limit(0)).await?;
+    job.fail_on_worker_1(3, "</script><b>no space left</b>\n").await?;
+    let dsjob = &Kubectl::admin(cx)?;
+    let page = dsjob.ok("report reported").await?;
+    let browser = Browser::new(cx)?;
+    for (name, page, nodes, width) in
+        [("small", page.clone(), 3, 500), ("large", enlarged(&page)?, NODES, 1280)]
+    {
+        let seen = browser.used(name, &page, width).await?;
+        ensure!(seen["ready"] == "true" && seen["outside"] == 0, "{seen}");
+        ensure!(seen["overflow"].as_i64() <= Some(0), "wider than the screen: {seen}");
+        ensure!(seen["squares"] == nodes, "{seen}");
+        ensure!(seen["first"] == "worker-1 – Failed", "{seen}");
+        ensure!(seen["output"] == "</script><b>no space left</b>", "{seen}");
+        ensure!(seen["detail"].to_string().contains("exit code 3"), "{seen}");
+        ensure!(seen["foundCards"] == json!(["worker-1 – Failed"]), "{seen}");
+        ensure!(seen["nothing"].to_string().starts_with("\"0 of"), "{seen}");
+        ensure!(seen["withoutDone"].to_string().starts_with("\"1 of"), "{seen}");
+        ensure!(seen["slowest"].as_f64().is_some_and(|millis| millis < 1_000.0), "{seen}");
+        browser.picture(&format!("report-{name}-light"), &page, width, false).await?;
+        browser.picture(&format!("report-{name}-dark"), &page, width, true).await?;
+    }
+    Ok(())
 }

@@ -5,9 +5,10 @@ use harness::process::LogDir;
 use serde_json::json;
 use testbed::control_plane::ControlPlane;
 
-use super::{Dsjob, with_rules};
+use super::with_rules;
 use crate::cluster::{artifacts, control_plane_image};
-use crate::job::{exit_code_manifest, exit_well};
+use crate::job::exit_code_manifest;
+use crate::kubectl::Kubectl;
 use crate::test::{Test, shared_test};
 
 #[apply(shared_test)]
@@ -45,11 +46,8 @@ async fn each_command_names_the_right_that_its_user_lacks(cx: &Test) -> Result<(
 #[apply(shared_test)]
 async fn viewer_of_jobs_sees_what_the_status_says_and_what_is_missing(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let (job, [first, failing, third]) =
-        cx.running(&exit_code_manifest("seen").backoff_limit(0)).await?;
-    failing.exit_with(1, "broken\n")?;
-    exit_well([&first, &third])?;
-    job.until_finished().await?;
+    let job = cx.apply(&exit_code_manifest("seen").backoff_limit(0)).await?;
+    job.fail_on_worker_1(1, "broken\n").await?;
     let rules = json!([{
         "apiGroups": ["daemonset.darkowlzz.space"], "resources": ["jobs"],
         "verbs": ["get", "list", "watch"],
@@ -78,7 +76,7 @@ async fn cluster_without_the_resource_says_how_to_install_it(cx: &Test) -> Resul
     let logs = LogDir::create(&folder)?;
     let config = folder.join("bare.kubeconfig");
     std::fs::write(&config, bare.admin_kubeconfig())?;
-    let dsjob = Dsjob::with_config(config, logs, &[])?;
+    let dsjob = Kubectl::with_config(config, logs, &[])?;
     for line in ["list", "status a", "run a --image b -- c"] {
         let said = dsjob.fails(line, 1).await?;
         ensure!(said.contains("is not installed in this cluster"), "{line}: {said}");

@@ -5,9 +5,9 @@ use api::job::Job;
 use harness::process::{Cmd, LogDir};
 use testbed::simulation::SimPod;
 
-use super::{Dsjob, as_admin};
 use crate::cluster::artifacts;
 use crate::job::{exit_code_manifest, exit_well};
+use crate::kubectl::Kubectl;
 use crate::test::{Test, shared_test};
 
 /// A terminal of 100 columns and 30 lines. It ends with this value.
@@ -18,10 +18,10 @@ struct Terminal {
 
 impl Terminal {
     /// Starts a line of `kubectl dsjob` in a terminal; its exit code follows.
-    async fn start(cx: &Test, dsjob: &Dsjob, env: &str, line: &str) -> Result<Self> {
+    async fn start(cx: &Test, dsjob: &Kubectl, env: &str, line: &str) -> Result<Self> {
         let logs = LogDir::create(artifacts().join(&cx.namespace))?;
         let this = Self { socket: cx.namespace.clone(), logs };
-        let (kubectl, config) = (dsjob.kubectl.display(), dsjob.config.display());
+        let (kubectl, config) = (dsjob.program.display(), dsjob.config.display());
         // The shell outlives Ctrl-C. tmux has a path of its own.
         let path = dsjob.path.to_string_lossy();
         let command = format!(
@@ -66,24 +66,22 @@ async fn watched_status_is_drawn_in_place_and_in_colour(cx: &Test) -> Result<()>
     let _processes = cx.both().await?;
     let job = cx.apply(&exit_code_manifest("drawn")).await?;
     let pods = job.pods().await?;
-    as_admin(cx, async |dsjob| {
-        let terminal = Terminal::start(cx, dsjob, "", "status drawn --watch").await?;
-        let screen = terminal.until(cx, "0/3").await?;
-        ensure!(screen.contains("worker-1") && screen.contains("Running"), "{screen}");
-        let painted = terminal.tmux(&["capture-pane", "-p", "-e"]).await?;
-        ensure!(painted.contains("\u{1b}["), "no colours: {painted}");
-        exit_well(&pods)?;
-        let screen = terminal.until(cx, "exit code 0").await?;
-        let heads = screen.lines().filter(|line| line.starts_with("drawn (")).count();
-        ensure!(heads == 1 && screen.contains("3/3"), "{heads} times:\n{screen}");
-        drop(terminal);
-        let plain = Terminal::start(cx, dsjob, "NO_COLOR=1", "status drawn").await?;
-        plain.until(cx, "exit code 0").await?;
-        let screen = plain.tmux(&["capture-pane", "-p", "-e"]).await?;
-        ensure!(!screen.contains("\u{1b}[3"), "colours: {screen:?}");
-        Ok(())
-    })
-    .await
+    let dsjob = &Kubectl::admin(cx)?;
+    let terminal = Terminal::start(cx, dsjob, "", "status drawn --watch").await?;
+    let screen = terminal.until(cx, "0/3").await?;
+    ensure!(screen.contains("worker-1") && screen.contains("Running"), "{screen}");
+    let painted = terminal.tmux(&["capture-pane", "-p", "-e"]).await?;
+    ensure!(painted.contains("\u{1b}["), "no colours: {painted}");
+    exit_well(&pods)?;
+    let screen = terminal.until(cx, "exit code 0").await?;
+    let heads = screen.lines().filter(|line| line.starts_with("drawn (")).count();
+    ensure!(heads == 1 && screen.contains("3/3"), "{heads} times:\n{screen}");
+    drop(terminal);
+    let plain = Terminal::start(cx, dsjob, "NO_COLOR=1", "status drawn").await?;
+    plain.until(cx, "exit code 0").await?;
+    let screen = plain.tmux(&["capture-pane", "-p", "-e"]).await?;
+    ensure!(!screen.contains("\u{1b}[3"), "colours: {screen:?}");
+    Ok(())
 }
 
 #[apply(shared_test)]
@@ -95,27 +93,25 @@ async fn followed_run_has_its_progress_below_and_ends_with_ctrl_c(cx: &Test) -> 
             let _ = pod.log(format!("line {number}\n"));
         }
     });
-    as_admin(cx, async |dsjob| {
-        let line = "run live --image busybox --follow -- work";
-        let terminal = Terminal::start(cx, dsjob, "", line).await?;
-        terminal.until(cx, "[worker-2] line 2").await?;
-        let screen = terminal.until(cx, "0/3").await?;
-        let last = screen.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-        ensure!(last.starts_with("live (") && last.contains("Running"), "{screen}");
-        let heads = screen.lines().filter(|line| line.starts_with("live (")).count();
-        ensure!(heads == 1, "{heads} lines of progress:\n{screen}");
-        terminal.tmux(&["send-keys", "C-c"]).await?;
-        let screen = terminal.until(cx, "exit code 130").await?;
-        ensure!(screen.contains("To end it: kubectl dsjob cancel live"), "{screen}");
-        ensure!(cx.api::<Job>().get_opt("live").await?.is_some());
-        drop(terminal);
-        let line = "run brief --image busybox --follow --rm -- work";
-        let terminal = Terminal::start(cx, dsjob, "", line).await?;
-        terminal.until(cx, "[worker-2] line 2").await?;
-        terminal.tmux(&["send-keys", "C-c"]).await?;
-        terminal.until(cx, "brief deleted").await?;
-        terminal.until(cx, "exit code 130").await?;
-        Ok(())
-    })
-    .await
+    let dsjob = &Kubectl::admin(cx)?;
+    let line = "run live --image busybox --follow -- work";
+    let terminal = Terminal::start(cx, dsjob, "", line).await?;
+    terminal.until(cx, "[worker-2] line 2").await?;
+    let screen = terminal.until(cx, "0/3").await?;
+    let last = screen.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+    ensure!(last.starts_with("live (") && last.contains("Running"), "{screen}");
+    let heads = screen.lines().filter(|line| line.starts_with("live (")).count();
+    ensure!(heads == 1, "{heads} lines of progress:\n{screen}");
+    terminal.tmux(&["send-keys", "C-c"]).await?;
+    let screen = terminal.until(cx, "exit code 130").await?;
+    ensure!(screen.contains("To end it: kubectl dsjob cancel live"), "{screen}");
+    ensure!(cx.api::<Job>().get_opt("live").await?.is_some());
+    drop(terminal);
+    let line = "run brief --image busybox --follow --rm -- work";
+    let terminal = Terminal::start(cx, dsjob, "", line).await?;
+    terminal.until(cx, "[worker-2] line 2").await?;
+    terminal.tmux(&["send-keys", "C-c"]).await?;
+    terminal.until(cx, "brief deleted").await?;
+    terminal.until(cx, "exit code 130").await?;
+    Ok(())
 }

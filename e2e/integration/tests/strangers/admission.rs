@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Creates, or deletes, an object of `admissionregistration.k8s.io/v1`.
+/// Creates an object of `admissionregistration.k8s.io/v1`.
 async fn admission(cx: &Test, plural: &str, object: &Value) -> Result<()> {
     let path = format!("/apis/admissionregistration.k8s.io/v1/{plural}");
     let request = http::Request::post(path).header("Content-Type", "application/json");
@@ -11,7 +11,7 @@ async fn admission(cx: &Test, plural: &str, object: &Value) -> Result<()> {
 }
 
 /// Makes the API server mutate the DaemonSets of the test's namespace, as a webhook would.
-async fn mutate(cx: &Test, mutation: Value) -> Result<()> {
+pub(crate) async fn mutate(cx: &Test, mutation: Value) -> Result<()> {
     let name = &cx.namespace;
     let rules = json!([{
         "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
@@ -33,11 +33,6 @@ async fn mutate(cx: &Test, mutation: Value) -> Result<()> {
         "spec": {"policyName": name, "matchResources": {"namespaceSelector": selector}},
     });
     admission(cx, "mutatingadmissionpolicybindings", &binding).await?;
-    until_mutated(cx).await
-}
-
-/// Waits until the API server has noticed the policy.
-async fn until_mutated(cx: &Test) -> Result<()> {
     cx.until("the policy is in force", async || {
         let probed = template(&cx.probe_foreign().await?);
         Ok(probed["metadata"]["labels"]["mutated"] == "yes")
@@ -45,7 +40,8 @@ async fn until_mutated(cx: &Test) -> Result<()> {
     .await
 }
 
-async fn forget_mutation(cx: &Test) -> Result<()> {
+/// Removes what [`mutate`] made.
+pub(crate) async fn forget_mutation(cx: &Test) -> Result<()> {
     for plural in ["mutatingadmissionpolicybindings", "mutatingadmissionpolicies"] {
         let path = format!("/apis/admissionregistration.k8s.io/v1/{plural}/{}", cx.namespace);
         let request = http::Request::delete(path).body(Vec::new())?;
@@ -67,9 +63,8 @@ async fn what_admission_adds_stays_and_makes_no_hot_loop(cx: &Test) -> Result<()
     let (job, old) = cx.running(&exit_code_manifest("mutated")).await?;
     let now = template(&job.daemon_set().await?);
     ensure!(now["spec"]["containers"].as_array().is_some_and(|all| all.len() == 2), "{now}");
-    let image = json!({"name": "job-container", "image": "example.org/other:1"});
-    patch(&job, "kubectl-set", json!({"template": {"spec": {"initContainers": [image]}}})).await?;
-    let back = until(&job, "our image", |it| worker(it)["image"] != "example.org/other:1").await?;
+    set_image(&job, "kubectl-set", OTHER).await?;
+    let back = until_ours(&job).await?;
     ensure!(template(&back)["spec"]["containers"].as_array().is_some_and(|all| all.len() == 2));
     settle().await;
     let before = daemon_set_writes(&operator);
@@ -79,7 +74,7 @@ async fn what_admission_adds_stays_and_makes_no_hot_loop(cx: &Test) -> Result<()
     for node in crate::cluster::NODES {
         job.pod(node).await?.exit(0)?;
     }
-    job.until_ended("Completed", "done on 3 of 3 nodes").await?;
+    job.until_all_done().await?;
     forget_mutation(cx).await
 }
 

@@ -5,9 +5,7 @@ use super::*;
 #[apply(shared_test)]
 async fn operator_that_starts_anew_adopts_an_unedited_daemon_set(cx: &Test) -> Result<()> {
     let (operator, _terminator) = cx.both().await?;
-    let (job, pods) = cx.running(&exit_code_manifest("adopted")).await?;
-    pods[0].exit(0)?;
-    job.until_completed("1/3").await?;
+    let (job, pods) = cx.running_with_one_done(&exit_code_manifest("adopted")).await?;
     operator.end().await?;
     let operator = cx.operator().await?;
     pods[1].exit(0)?;

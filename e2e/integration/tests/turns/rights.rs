@@ -5,63 +5,59 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, Result, ensure};
 use api::job::conditions::WAITING;
 use harness::job_handle::describe;
-use k8s_openapi::api::admissionregistration::v1::{
-    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
-};
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleBinding};
-use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleBinding};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use testbed::control_plane::Request;
+use testbed::manifests;
 
 use super::places::Places;
 use super::{apply_in_order, gated, in_turn, patch, until_at_work};
-use crate::admission::{delete_policy, scope};
+use crate::admission::{delete_policy, deny};
 use crate::cluster::NODES;
 use crate::job::{condition, exit_code_manifest};
 use crate::processes::Process;
-use crate::test::{Test, settle, shared_test};
+use crate::test::{Test, create, settle, shared_test};
 
 /// Gives an account of the test's namespace the rights of `deploy/` but the one to patch pods, which the
 /// Role of this name gives later.
 async fn create_account(cx: &Test, name: &str) -> Result<()> {
-    let post = PostParams::default();
-    let account = serde_json::from_value(json!({"metadata": {"name": name}}))?;
-    cx.api::<ServiceAccount>().create(&post, &account).await?;
-    let roles: Api<ClusterRole> = Api::all(cx.client.clone());
+    cx.create::<ServiceAccount>(json!({"metadata": {"name": name}})).await?;
+    let roles = cx.all::<ClusterRole>();
     let mut rules = roles.get("daemonset-job").await?.rules.unwrap_or_default();
-    let of_pods = |rule: &&mut k8s_openapi::api::rbac::v1::PolicyRule| {
-        rule.resources.as_deref() == Some(&["pods".to_owned()])
-    };
+    let of_pods = |rule: &&mut PolicyRule| rule.resources.as_deref() == Some(&["pods".to_owned()]);
     for rule in rules.iter_mut().filter(of_pods) {
         rule.verbs.retain(|verb| verb != "patch");
     }
-    let mut role = ClusterRole { rules: Some(rules), ..ClusterRole::default() };
-    role.metadata.name = Some(cx.namespace.clone());
-    roles.create(&post, &role).await?;
-    let binding = serde_json::from_value(json!({
-        "metadata": {"name": cx.namespace},
-        "roleRef": {
-            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": cx.namespace,
-        },
-        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": cx.namespace}],
-    }))?;
-    let bindings: Api<ClusterRoleBinding> = Api::all(cx.client.clone());
-    bindings.create(&post, &binding).await?;
+    let own = &cx.namespace;
+    create(&roles, json!({"metadata": {"name": own}, "rules": rules})).await?;
+    let binding = manifests::binding(own, "ClusterRole", own, own, name);
+    create(&cx.all::<ClusterRoleBinding>(), binding).await?;
     Ok(())
 }
 
 /// Gives the account the right to patch pods in the test's namespace.
 async fn grant(cx: &Test, name: &str) -> Result<()> {
-    let binding = serde_json::from_value(json!({
-        "metadata": {"name": name},
-        "roleRef": {
-            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "daemonset-job",
+    let role = "daemonset-job";
+    let binding = manifests::binding(name, "ClusterRole", role, &cx.namespace, name);
+    cx.create::<RoleBinding>(binding).await?;
+    Ok(())
+}
+
+/// Binds the policy of `deploy/` to the account.
+async fn confine(cx: &Test, name: &str) -> Result<()> {
+    let account = json!({
+        "name": name, "namespace": cx.namespace, "parameterNotFoundAction": "Allow",
+    });
+    let binding = json!({
+        "metadata": {"name": cx.namespace},
+        "spec": {
+            "policyName": "daemonset-job-pods", "paramRef": account, "validationActions": ["Deny"],
         },
-        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": cx.namespace}],
-    }))?;
-    cx.api::<RoleBinding>().create(&PostParams::default(), &binding).await?;
+    });
+    create(&cx.all::<ValidatingAdmissionPolicyBinding>(), binding).await?;
     Ok(())
 }
 
@@ -93,6 +89,15 @@ async fn without_the_right_nothing_starts_the_job_says_so_and_goes_on_once_it_is
     let still = job.get().await?;
     ensure!(is_told(&still), "{}", describe(&still));
     grant(cx, "without").await?;
+    // The policy of `deploy/` does not confine this account yet.
+    let is_unconfined = |job: &api::job::Job| {
+        let policy = "deploy/25-pod-policy.yaml";
+        condition(job, WAITING).is_some_and(|waiting| waiting.message.contains(policy))
+    };
+    job.until("that a policy is missing", is_unconfined).await?;
+    settle().await;
+    ensure!(places.started() == 0, "{places:?}");
+    confine(cx, "without").await?;
     until_at_work(&job, 2, 1).await?;
     for node in NODES {
         job.pod(node).await?.exit(0)?;
@@ -100,17 +105,16 @@ async fn without_the_right_nothing_starts_the_job_says_so_and_goes_on_once_it_is
     job.until_all_done().await?;
     ensure!(places.most() == 2, "{places:?}");
     let params = DeleteParams::default();
-    let roles: Api<ClusterRole> = Api::all(cx.client.clone());
-    roles.delete(&cx.namespace, &params).await?;
-    let bindings: Api<ClusterRoleBinding> = Api::all(cx.client.clone());
-    bindings.delete(&cx.namespace, &params).await?;
+    cx.all::<ClusterRole>().delete(&cx.namespace, &params).await?;
+    cx.all::<ClusterRoleBinding>().delete(&cx.namespace, &params).await?;
+    cx.all::<ValidatingAdmissionPolicyBinding>().delete(&cx.namespace, &params).await?;
     Ok(())
 }
 
-/// The requests of a process that patch a pod itself, and not its status.
+/// The requests of a process that patch a pod itself, and not its status, but for those that only try.
 fn patches_of_pods(process: &Process) -> Vec<Request> {
     let mut writes = process.writes();
-    writes.retain(|request| kind(request) == "PATCH pods");
+    writes.retain(|request| kind(request) == "PATCH pods" && !request.uri.contains("dryRun=All"));
     writes
 }
 
@@ -173,25 +177,10 @@ async fn job_in_turns_sends_one_release_a_node_and_no_doubled_one(cx: &Test) -> 
 
 /// Has the API server refuse changes of this one pod.
 async fn refuse_changes_of(cx: &Test, pod: &str) -> Result<()> {
-    let mut policy = serde_json::from_value(json!({
-        "metadata": {},
-        "spec": {
-            "matchConstraints": {"resourceRules": [{
-                "apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"],
-                "resources": ["pods"],
-            }]},
-            "validations": [{
-                "expression": format!("request.name != '{pod}'"), "message": "not this one",
-            }],
-        },
-    }))?;
-    let mut binding = serde_json::from_value(json!({
-        "metadata": {}, "spec": {"policyName": "", "validationActions": ["Deny"]},
-    }))?;
-    scope(cx, &mut policy, &mut binding);
-    let post = PostParams::default();
-    Api::<ValidatingAdmissionPolicy>::all(cx.client.clone()).create(&post, &policy).await?;
-    Api::<ValidatingAdmissionPolicyBinding>::all(cx.client.clone()).create(&post, &binding).await?;
+    let pods = json!({
+        "apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["pods"],
+    });
+    deny(cx, pods, &format!("request.name != '{pod}'"), "not this one").await?;
     let label = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
     let dry_run = PatchParams::default().dry_run();
     let is_refused = async || Ok(cx.api::<Pod>().patch(pod, &dry_run, &label).await.is_err());

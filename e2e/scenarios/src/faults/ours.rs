@@ -64,10 +64,8 @@ pub(crate) async fn until_running(env: &ScenarioEnv<'_>, before: &BTreeSet<Strin
                 let mut ids = CONTAINERS.iter().map(|name| kill::container_id(pod, name));
                 ids.all(|id| id.is_ok_and(|id| !before.contains(id)))
             };
-            match pods.values().find(|pod| is_running(pod) && is_other(pod)) {
-                Some(pod) => State::Reached(pod.clone()),
-                None => State::Waiting(pods.values().map(describe).collect()),
-            }
+            let running = pods.values().find(|pod| is_running(pod) && is_other(pod));
+            State::of(running.cloned(), || pods.values().map(describe).collect())
         })
         .await
 }

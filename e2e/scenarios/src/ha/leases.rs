@@ -71,10 +71,9 @@ impl<'a> Leases<'a> {
                     })
                     .map(|(name, holder, _)| (name, holder))
                     .collect();
-                match LEASES.iter().all(|lease| leaders.contains_key(*lease)) {
-                    true => State::Reached(leaders),
-                    false => State::Waiting(format!("{leaders:?}")),
-                }
+                let seen = format!("{leaders:?}");
+                let is_complete = LEASES.iter().all(|lease| leaders.contains_key(*lease));
+                State::of(is_complete.then_some(leaders), || seen)
             })
             .await
     }

@@ -2,6 +2,7 @@
 //!
 //! They measure the time to the first Job that is done.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -26,6 +27,11 @@ const NAME: &str = "daemonset-job";
 ///
 /// The images are on the nodes before.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// The version under which the chart is packaged once more, as if it were a later one.
+///
+/// There is no chart of an earlier release yet. Between two versions, at least the number differs, and with it labels.
+const LATER: &str = "99.0.0";
 
 /// How long helm may wait for anything.
 const HELM_LIMIT: &str = "--timeout=3m";
@@ -69,6 +75,13 @@ pub(crate) async fn by_chart(env: &ScenarioEnv<'_>) -> Result<()> {
         env.job("hello").get().await.context("the Job is gone")?;
         helm.run("rollback", &["--wait"]).await?;
         ensure!(replicas(env).await? == Some(1), "the rollback has changed nothing");
+        helm.run("test", &[]).await?;
+
+        let later = helm.package_as(LATER).await?.display().to_string();
+        helm.run("upgrade", &[&later, "--wait"]).await?;
+        ensure!(version(env).await?.as_deref() == Some(LATER), "the upgrade has changed nothing");
+        images_are_those_of(env, release).await?;
+        env.job("hello").get().await.context("the Job is gone")?;
         helm.run("test", &[]).await?;
 
         helm.run("uninstall", &["--wait"]).await?;
@@ -150,6 +163,14 @@ async fn replicas(env: &ScenarioEnv<'_>) -> Result<Option<i32>> {
     Ok(deployments.get(NAME).await?.status.and_then(|status| status.available_replicas))
 }
 
+/// The version that the Deployment says it is of.
+async fn version(env: &ScenarioEnv<'_>) -> Result<Option<String>> {
+    let deployments: Api<Deployment> =
+        Api::namespaced(env.cx.client.clone(), &env.cx.deployed.namespace);
+    let labels = deployments.get(NAME).await?.metadata.labels.unwrap_or_default();
+    Ok(labels.get("app.kubernetes.io/version").cloned())
+}
+
 /// Helm as the administrator of the cluster.
 struct Helm<'s> {
     env: &'s ScenarioEnv<'s>,
@@ -163,6 +184,21 @@ impl Helm<'_> {
         let chart = self.release.chart.display().to_string();
         let words: Vec<_> = [&*chart, "--wait"].into_iter().chain(rest.iter().copied()).collect();
         self.run(verb, &words).await
+    }
+
+    /// Packages the chart of the release under another version.
+    async fn package_as(&self, version: &str) -> Result<PathBuf> {
+        let (folder, logs) = (self.home.path(), self.env.cx.logs);
+        let unpack = Cmd::new("tar").arg("--extract").arg("--file").arg(&self.release.chart);
+        unpack.arg("--directory").arg(folder).run(logs).await?;
+        Cmd::new(&self.release.helm)
+            .args(["package", "--version", version, "--app-version", version, "--destination"])
+            .arg(folder)
+            .arg(folder.join(NAME))
+            .name("helm-package")
+            .run(logs)
+            .await?;
+        Ok(folder.join(format!("{NAME}-{version}.tgz")))
     }
 
     async fn run(&self, verb: &str, rest: &[&str]) -> Result<()> {

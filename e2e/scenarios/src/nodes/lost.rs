@@ -6,15 +6,19 @@ use harness::job_handle::node_of;
 use testbed::faults::{self, Fault};
 use testbed::kind::Node;
 
+use crate::plugin::explain;
 use crate::support::env::ScenarioEnv;
 use crate::support::work::Work;
 
-/// A frozen node is waited for, and named.
+/// A frozen node is waited for, and named; the plugin explains it.
 pub(crate) async fn frozen(env: &ScenarioEnv<'_>) -> Result<()> {
     let nodes = Nodes::choose(env, Ours::Elsewhere).await?;
     let work = nodes.all_but_one_done(env).await?;
     let inflicted = faults::inflict(Fault::NodeFrozen, nodes.disturbed, env.cx.cluster).await?;
     work.until_unreachable(nodes.disturbed).await?;
+    for job in work.jobs() {
+        explain::names_a_lost_node(env, job, nodes.disturbed).await?;
+    }
     work.none_ends().await?;
     inflicted.heal().await?;
     nodes.finish(work).await

@@ -114,10 +114,8 @@ pub(crate) async fn of_editors_end_at_jobs(env: &ScenarioEnv<'_>) -> Result<()> 
         .watch(roles, edit, "ClusterRole edit with Jobs", |roles: &Objects<ClusterRole>| {
             let rules = roles.values().flat_map(|role| role.rules.iter().flatten());
             let mut groups = rules.flat_map(|rule| rule.api_groups.iter().flatten());
-            match groups.any(|group| group == labels::GROUP) {
-                true => State::Reached(()),
-                false => State::Waiting("no rule for them".to_owned()),
-            }
+            let is_there = groups.any(|group| group == labels::GROUP);
+            State::of(is_there.then_some(()), || "no rule for them".to_owned())
         })
         .await?;
     for (verb, expected) in

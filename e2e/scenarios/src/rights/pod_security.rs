@@ -91,10 +91,8 @@ async fn refusal(env: &ScenarioEnv<'_>, job: &str) -> Result<String> {
                     object.kind.as_deref() == Some("Job") && object.name.as_deref() == Some(job)
                 })
             };
-            match events.values().find(is_told) {
-                Some(event) => State::Reached(event.note.clone().unwrap_or_default()),
-                None => State::Waiting(format!("{} other events", events.len())),
-            }
+            let told = events.values().find(is_told).and_then(|event| event.note.clone());
+            State::of(told, || format!("{} other events", events.len()))
         })
         .await
 }

@@ -77,7 +77,7 @@ impl ClusterLifecycle {
         progress: &Progress,
     ) -> Result<Self> {
         let folder = match options.reuse {
-            true => folder_that_stays(options.cluster.as_deref()),
+            true => folder_that_stays(options.cluster.stays.name.as_deref()),
             false => run.to_owned(),
         };
         fs_err::create_dir_all(&folder)?;

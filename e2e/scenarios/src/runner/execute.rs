@@ -28,7 +28,7 @@ pub(super) async fn run_scenarios(
         Some(selection) => selection,
         None => Selection::main_job()?,
     };
-    selection.check(options.nodes)?;
+    selection.check(options.cluster.nodes)?;
     let run = Run::start(options)?;
     let rounds = run.options.repeat;
     let plan = run.report.change(|report| plan::plan(report, &selection.choice, rounds));
@@ -87,6 +87,8 @@ fn needs(plan: &[Planned]) -> Needs {
     let scenarios = || plan.iter().filter_map(|planned| planned.listed.scenario);
     Needs {
         network_policies: scenarios().any(|scenario| scenario.needs_network_policies),
+        prometheus: scenarios().any(|scenario| scenario.needs_prometheus),
+        plugin: scenarios().any(|scenario| scenario.needs_plugin),
         release: scenarios().any(|scenario| scenario.needs_release),
     }
 }

@@ -109,13 +109,8 @@ impl Invariants {
                 let is_known = self.before.contains(&ours.uid);
                 !is_known && !is_in(&failed, ours)
             });
-            Ok(match left.is_empty() {
-                true => State::Reached(()),
-                false => {
-                    let left: Vec<_> = left.iter().map(ToString::to_string).collect();
-                    State::Waiting(left.join(", "))
-                }
-            })
+            let left: Vec<_> = left.iter().map(ToString::to_string).collect();
+            Ok(State::of(left.is_empty().then_some(()), || left.join(", ")))
         })
         .await
     }

@@ -1,11 +1,11 @@
-//! `cargo xtask e2e list`: the scenarios, one a line, with their tags.
+//! `cargo xtask e2e list`: the scenarios, with their tags and what they show.
 
 use std::fmt::Write as _;
 
 use anyhow::Result;
 use clap::ValueEnum as _;
 use harness::command::{self, Output, Verdict};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::selection::{self, Choice, Listed};
 
@@ -20,13 +20,12 @@ pub(super) struct Args {
     output: Output,
 }
 
-/// Prints name and tags of each scenario that is meant.
+/// Prints each scenario that is meant.
 pub(super) fn run(args: &Args) -> Result<Verdict> {
     let chosen: Vec<_> = selection::all().filter(|listed| args.choice.has(listed)).collect();
     let text = match args.output {
         Output::Text => text(&chosen)?,
         Output::Json => {
-            let entry = |listed: &Listed| json!({"name": listed.name, "tags": tags(listed)});
             let list: Vec<_> = chosen.iter().map(entry).collect();
             format!("{}\n", serde_json::to_string_pretty(&list)?)
         }
@@ -35,11 +34,18 @@ pub(super) fn run(args: &Args) -> Result<Verdict> {
     Ok(Verdict::Passed)
 }
 
+fn entry(listed: &Listed) -> Value {
+    json!({"name": listed.name, "tags": tags(listed), "description": listed.about()})
+}
+
+/// A scenario a line: its name, its tags, and what it shows.
 fn text(chosen: &[Listed]) -> Result<String> {
-    let width = chosen.iter().map(|listed| listed.name.len()).max().unwrap_or_default();
+    let rows: Vec<_> = chosen.iter().map(|it| (it.name, tags(it).join(","), it.about())).collect();
+    let names = rows.iter().map(|(name, ..)| name.len()).max().unwrap_or_default();
+    let tags = rows.iter().map(|(_, tags, _)| tags.len()).max().unwrap_or_default();
     let mut text = String::new();
-    for listed in chosen {
-        writeln!(text, "{:width$}  {}", listed.name, tags(listed).join(","))?;
+    for (name, of_it, about) in rows {
+        writeln!(text, "{name:names$}  {of_it:tags$}  {about}")?;
     }
     Ok(text)
 }
@@ -47,4 +53,23 @@ fn text(chosen: &[Listed]) -> Result<String> {
 fn tags(listed: &Listed) -> Vec<String> {
     let tags = listed.tags().into_iter().filter_map(|tag| tag.to_possible_value());
     tags.map(|tag| tag.get_name().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scenario_is_listed_with_its_tags_and_what_it_shows() {
+        let all: Vec<_> = selection::all().collect();
+        let text = text(&all).expect("a list");
+        assert_eq!(text.lines().count(), all.len());
+        for (line, listed) in text.lines().zip(&all) {
+            assert!(line.starts_with(listed.name) && line.ends_with(listed.about()), "{line}");
+            let entry = entry(listed);
+            assert_eq!(entry["name"], listed.name);
+            assert_eq!(entry["description"], listed.about());
+            assert!(entry["tags"].as_array().is_some_and(|tags| !tags.is_empty()), "{entry}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use testbed::kind::Cluster;
 
 use super::cluster_lifecycle::folder_that_stays;
 use super::folder::{OF_CLUSTER, logs_of, runs};
-use super::options::Options;
+use super::options::Staying;
 
 /// The containers whose logs are shown; the logs of all others are collected.
 const SHOWN: [&str; 2] = ["operator", "terminator"];
@@ -18,12 +18,23 @@ const SHOWN: [&str; 2] = ["operator", "terminator"];
 /// How many lines of each are shown.
 const LINES: usize = 100;
 
+/// Of which cluster the logs are collected, and where to.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct Args {
+    #[command(flatten)]
+    cluster: Staying,
+
+    /// Folder for what is collected, instead of target/e2e/<run>.
+    #[arg(long, value_name = "DIR")]
+    artifacts: Option<PathBuf>,
+}
+
 /// Shows our processes' logs, of the cluster that stays or as they were collected.
-pub(super) async fn run(options: &Options) -> Result<Verdict> {
+pub(super) async fn run(args: &Args) -> Result<Verdict> {
     let logs = logs_of("e2e-logs")?;
-    let folder = match Cluster::recorded(&folder_that_stays(options.cluster.as_deref()), &logs)? {
+    let folder = match Cluster::recorded(&folder_that_stays(args.cluster.name.as_deref()), &logs)? {
         Some(cluster) => {
-            let folder = match &options.artifacts {
+            let folder = match &args.artifacts {
                 Some(folder) => std::path::absolute(folder)?,
                 None => runs().join(paths::run_name()).join(OF_CLUSTER),
             };
@@ -31,7 +42,7 @@ pub(super) async fn run(options: &Options) -> Result<Verdict> {
             artifacts::of_cluster(&cluster.probe().await, &folder, &logs).await?;
             folder
         }
-        None if options.cluster.is_some() => {
+        None if args.cluster.name.is_some() => {
             bail!("there is no such cluster; `cargo xtask e2e up` with the same --cluster makes it")
         }
         None => last_run()?,

@@ -8,64 +8,33 @@ use harness::provide::Profile;
 use harness::report::Format;
 use testbed::kind::Provider;
 
-/// How a run goes about it.
+/// Options of the commands that run scenarios.
 #[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Run")]
 pub(super) struct Options {
-    /// Number of nodes: one control plane, the rest workers.
-    #[arg(long, global = true, help_heading = "Cluster", default_value_t = 3, value_name = "N", value_parser = parse_nodes)]
-    pub(super) nodes: usize,
-
-    /// Minor version of Kubernetes, for example 1.33. Default: the newest that kind has an image of, or (offline)
-    /// the newest that is built here.
-    #[arg(long, global = true, help_heading = "Cluster", value_name = "MINOR", value_parser = images::parse_minor)]
-    pub(super) kubernetes: Option<String>,
-
-    /// Node image to use, instead of kind's or (offline) one built here.
-    #[arg(
-        long,
-        global = true,
-        help_heading = "Cluster",
-        value_name = "REF",
-        conflicts_with = "kubernetes"
-    )]
-    pub(super) node_image: Option<String>,
-
-    /// What runs the nodes: docker or podman. Images are built by Docker either way.
-    #[arg(long, global = true, help_heading = "Cluster", default_value_t, value_name = "NAME")]
-    pub(super) provider: Provider,
+    #[command(flatten)]
+    pub(super) cluster: ClusterOptions,
 
     /// When to keep the cluster after the run.
-    #[arg(long, global = true, help_heading = "Cluster", value_enum, default_value_t = Keep::Never, value_name = "WHEN")]
+    #[arg(long, help_heading = "Cluster", value_enum, default_value_t = Keep::Never, value_name = "WHEN")]
     pub(super) keep: Keep,
 
     /// Use the cluster that `up` or an earlier --reuse left, or leave one.
-    #[arg(long, global = true, help_heading = "Cluster")]
+    #[arg(long, help_heading = "Cluster")]
     pub(super) reuse: bool,
 
-    /// How to build the images: release, as users get them, or quick, for a short wait. Default: release for
-    /// `run` on a new cluster, otherwise quick.
-    #[arg(long, global = true, help_heading = "Run", value_enum, value_name = "PROFILE")]
-    pub(super) profile: Option<Build>,
-
-    /// Which of the clusters that stay `up`, --reuse, `down` and `logs` mean: several can stand side by
-    /// side. Without it `down` means all of them.
-    #[arg(long, global = true, help_heading = "Cluster", value_name = "NAME", value_parser = parse_cluster)]
-    pub(super) cluster: Option<String>,
-
     /// Run each scenario this often, and report figures over all runs.
-    #[arg(long, global = true, help_heading = "Run", default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) repeat: u32,
 
     /// Folder for the reports and for what is collected at failures, instead of target/e2e/<run>. What
     /// an earlier run left there goes.
-    #[arg(long, global = true, help_heading = "Run", value_name = "DIR")]
+    #[arg(long, value_name = "DIR")]
     pub(super) artifacts: Option<PathBuf>,
 
     /// Reports to write: run.json, junit.xml.
     #[arg(
         long,
-        global = true,
-        help_heading = "Run",
         value_enum,
         value_delimiter = ',',
         default_value = "json,junit",
@@ -74,18 +43,53 @@ pub(super) struct Options {
     pub(super) report: Vec<Form>,
 }
 
+/// Options of the commands that make a cluster with the operator on it.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Cluster")]
+pub(super) struct ClusterOptions {
+    /// Number of nodes: one control plane, the rest workers.
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = parse_nodes)]
+    pub(super) nodes: usize,
+
+    /// Minor version of Kubernetes, for example 1.33. Default: the newest that kind has an image of, or (offline)
+    /// the newest that is built here.
+    #[arg(long, value_name = "MINOR", value_parser = images::parse_minor)]
+    pub(super) kubernetes: Option<String>,
+
+    /// Node image to use, instead of kind's or (offline) one built here.
+    #[arg(long, value_name = "REF", conflicts_with = "kubernetes")]
+    pub(super) node_image: Option<String>,
+
+    /// What runs the nodes: docker or podman. Images are built by Docker either way.
+    #[arg(long, default_value_t, value_name = "NAME")]
+    pub(super) provider: Provider,
+
+    /// How to build the images: release, as users get them, or quick, for a short wait. Default: release for
+    /// `run` on a new cluster, otherwise quick.
+    #[arg(long, value_enum, value_name = "PROFILE")]
+    pub(super) profile: Option<Build>,
+
+    #[command(flatten)]
+    pub(super) stays: Staying,
+}
+
+/// The option that names a cluster that stays.
+#[derive(clap::Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Cluster")]
+pub(super) struct Staying {
+    /// Which of the clusters that stay is meant: several can stand side by side. Without it, the one without a
+    /// name, and for `down` all of them.
+    #[arg(long = "cluster", value_name = "NAME", value_parser = parse_cluster)]
+    pub(super) name: Option<String>,
+}
+
 /// The defaults of the command line.
 impl Default for Options {
     fn default() -> Self {
         Self {
-            nodes: 3,
-            kubernetes: None,
-            node_image: None,
-            provider: Provider::Docker,
+            cluster: ClusterOptions::default(),
             keep: Keep::Never,
             reuse: false,
-            profile: None,
-            cluster: None,
             repeat: 1,
             artifacts: None,
             report: Form::value_variants().to_vec(),
@@ -93,10 +97,23 @@ impl Default for Options {
     }
 }
 
+impl Default for ClusterOptions {
+    fn default() -> Self {
+        Self {
+            nodes: 3,
+            kubernetes: None,
+            node_image: None,
+            provider: Provider::Docker,
+            profile: None,
+            stays: Staying::default(),
+        }
+    }
+}
+
 impl Options {
     /// How the images are to be built.
     pub(super) fn build(&self) -> Profile {
-        match self.profile {
+        match self.cluster.profile {
             Some(Build::Release) => Profile::Release,
             Some(Build::Quick) => Profile::Quick,
             None if self.reuse => Profile::Quick,

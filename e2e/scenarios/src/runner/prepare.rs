@@ -1,5 +1,6 @@
 //! The phases before the scenarios: machine, images, cluster, load, deploy.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -29,6 +30,7 @@ pub(super) struct Ready {
     pub(super) client: Client,
     pub(super) deployed: Deployed,
     release: Option<Release>,
+    plugin: Option<PathBuf>,
 }
 
 /// The needs of some scenarios only.
@@ -36,6 +38,10 @@ pub(super) struct Ready {
 pub(super) struct Needs {
     /// Something in the cluster that enforces NetworkPolicies.
     pub(super) network_policies: bool,
+    /// The image of Prometheus.
+    pub(super) prometheus: bool,
+    /// The kubectl plugin.
+    pub(super) plugin: bool,
     /// What `cargo xtask release` makes.
     pub(super) release: bool,
 }
@@ -48,6 +54,7 @@ impl Ready {
             client: &self.client,
             deployed: &self.deployed,
             release: self.release.as_ref(),
+            plugin: self.plugin.as_deref(),
             logs: &run.folder.logs,
             phase,
         }
@@ -60,7 +67,7 @@ pub(super) async fn prepare(run: &Run, needs: Needs, cx: &Context) -> Result<Rea
     let provider = cx.provider(&folder.logs)?;
     progress
         .phase("doctor", async |phase| {
-            let podman = run.options.provider == kind::Provider::Podman;
+            let podman = run.options.cluster.provider == kind::Provider::Podman;
             report.version("docker", provider.docker(podman, phase).await?);
             anyhow::Ok(())
         })
@@ -73,6 +80,14 @@ pub(super) async fn prepare(run: &Run, needs: Needs, cx: &Context) -> Result<Rea
         let build = async |phase: &Phase| provider.kube_router(phase).await;
         images.push(progress.phase("kube-router", build).await?);
     }
+    if needs.prometheus {
+        let provide = async |phase: &Phase| provider.prometheus(phase).await;
+        images.push(progress.phase("prometheus", provide).await?);
+    }
+    let plugin = match needs.plugin {
+        true => Some(build_plugin(run, &provider).await?),
+        false => None,
+    };
     let release = match needs.release {
         true => Some(make_release(run, &provider).await?),
         false => None,
@@ -102,7 +117,13 @@ pub(super) async fn prepare(run: &Run, needs: Needs, cx: &Context) -> Result<Rea
             anyhow::Ok(deployed)
         })
         .await?;
-    Ok(Ready { cluster, client, deployed, release })
+    Ok(Ready { cluster, client, deployed, release, plugin })
+}
+
+async fn build_plugin(run: &Run, provider: &Provider) -> Result<PathBuf> {
+    let profile = run.options.build();
+    let build = async |phase: &Phase| provider.plugin(profile, phase).await;
+    run.progress.phase("plugin", build).await
 }
 
 async fn make_release(run: &Run, provider: &Provider) -> Result<Release> {
@@ -123,7 +144,7 @@ async fn build_images(run: &Run, provider: &Provider) -> Result<Vec<Image>> {
 
 /// Opens or makes the cluster of the run; returns whether it is new.
 async fn open_or_make_cluster(run: &Run, provider: &Provider) -> Result<(Cluster, bool)> {
-    let options = &run.options;
+    let options = &run.options.cluster;
     if let Some(cluster) = run.cluster.open().await? {
         let record = cluster.record();
         let same_image = options.node_image.as_ref().is_none_or(|image| *image == record.image)

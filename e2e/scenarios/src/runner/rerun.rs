@@ -21,25 +21,25 @@ pub(super) fn command(report: &Report, options: &Options) -> Option<String> {
         several => format!("cargo xtask e2e run --filter '^({})$'", several.join("|")),
     };
     let standard = Options::default();
-    if options.nodes != standard.nodes {
-        command += &format!(" --nodes {}", options.nodes);
+    if options.cluster.nodes != standard.cluster.nodes {
+        command += &format!(" --nodes {}", options.cluster.nodes);
     }
-    if let Some(kubernetes) = &options.kubernetes {
+    if let Some(kubernetes) = &options.cluster.kubernetes {
         command += &format!(" --kubernetes {kubernetes}");
     }
-    if let Some(image) = &options.node_image {
+    if let Some(image) = &options.cluster.node_image {
         command += &format!(" --node-image {image}");
     }
-    if options.provider != standard.provider {
-        command += &format!(" --provider {}", options.provider);
+    if options.cluster.provider != standard.cluster.provider {
+        command += &format!(" --provider {}", options.cluster.provider);
     }
     if options.reuse {
         command += " --reuse";
     }
-    if let Some(profile) = options.profile.and_then(|profile| profile.to_possible_value()) {
+    if let Some(profile) = options.cluster.profile.and_then(|profile| profile.to_possible_value()) {
         command += &format!(" --profile {}", profile.get_name());
     }
-    if let Some(cluster) = &options.cluster {
+    if let Some(cluster) = &options.cluster.stays.name {
         command += &format!(" --cluster {cluster}");
     }
     Some(command)
@@ -47,6 +47,7 @@ pub(super) fn command(report: &Report, options: &Options) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::options::{ClusterOptions, Staying};
     use super::*;
 
     fn failed(names: &[&str]) -> Report {
@@ -65,8 +66,9 @@ mod tests {
         let standard = Options::default();
         assert_eq!(command(&failed(&[]), &standard), None);
         assert_eq!(command(&failed(&[MAIN_JOB]), &standard).as_deref(), Some("cargo xtask e2e"));
-        let cluster = Some("mine".to_owned());
-        let options = Options { nodes: 5, reuse: true, cluster, ..standard };
+        let stays = Staying { name: Some("mine".to_owned()) };
+        let cluster = ClusterOptions { nodes: 5, stays, ..ClusterOptions::default() };
+        let options = Options { cluster, reuse: true, ..standard };
         assert_eq!(
             command(&failed(&["a", "b"]), &options).as_deref(),
             Some("cargo xtask e2e run --filter '^(a|b)$' --nodes 5 --reuse --cluster mine")

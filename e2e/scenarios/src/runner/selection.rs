@@ -11,6 +11,9 @@ use scenarios::{ALL, Scenario};
 /// The name of the main job among the scenarios.
 pub(super) const MAIN_JOB: &str = "sample-job";
 
+/// What the main job shows.
+const ABOUT_MAIN_JOB: &str = "The Job of the README runs on every node, and deletes itself";
+
 /// How many run at a time by default: most of the time they wait.
 const JOBS: NonZeroUsize = NonZeroUsize::new(6).unwrap();
 
@@ -19,6 +22,7 @@ const NODES: usize = 2;
 
 /// Which scenarios are meant, the main job among them.
 #[derive(clap::Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Selection")]
 pub(super) struct Choice {
     /// Only scenarios whose name matches this regular expression.
     #[arg(long, value_name = "RE")]
@@ -35,6 +39,7 @@ pub(super) struct Choice {
 
 /// Which scenarios run, and how.
 #[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Selection")]
 pub(super) struct Selection {
     #[command(flatten)]
     pub(super) choice: Choice,
@@ -64,6 +69,11 @@ pub(super) struct Listed {
 }
 
 impl Listed {
+    /// What it shows, in a line.
+    pub(super) fn about(&self) -> &'static str {
+        self.scenario.map_or(ABOUT_MAIN_JOB, |scenario| scenario.about)
+    }
+
     /// What the scenario is.
     pub(super) fn tags(&self) -> Vec<Tag> {
         let (is_exclusive, is_ci) =

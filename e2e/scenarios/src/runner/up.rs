@@ -5,13 +5,13 @@ use harness::command::{self, Verdict};
 use harness::report::Ending;
 
 use super::context::Context;
-use super::options::Options;
+use super::options::{ClusterOptions, Options};
 use super::prepare::{self, Needs};
 use super::run::Run;
 
 /// Makes or completes the cluster that stays.
-pub(super) async fn up(mut options: Options, cx: &Context) -> Result<Verdict> {
-    options.reuse = true;
+pub(super) async fn up(cluster: ClusterOptions, cx: &Context) -> Result<Verdict> {
+    let options = Options { cluster, reuse: true, ..Options::default() };
     let run = Run::start(options)?;
     let prepare = prepare::prepare(&run, Needs::default(), cx);
     match command::until_interrupted(&cx.interrupted, prepare).await {

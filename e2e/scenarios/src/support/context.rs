@@ -1,5 +1,7 @@
 //! What every scenario works with.
 
+use std::path::Path;
+
 use harness::process::LogDir;
 use harness::progress::Phase;
 use harness::provide::Release;
@@ -21,6 +23,8 @@ pub struct Context<'a> {
     pub deployed: &'a Deployed,
     /// What `cargo xtask release --no-push` makes, for the scenarios that need it.
     pub release: Option<&'a Release>,
+    /// The kubectl plugin, for the scenarios that need it.
+    pub plugin: Option<&'a Path>,
     /// Where commands log.
     pub logs: &'a LogDir,
     /// Shows what the scenario waits for.

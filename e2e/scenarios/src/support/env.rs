@@ -201,10 +201,7 @@ impl<'a> ScenarioEnv<'a> {
         self.wait
             .watch(pods, watcher::Config::default(), expected, |pods: &Objects<Pod>| {
                 let pods: Vec<_> = pods.values().collect();
-                match check(&pods) {
-                    Some(reached) => State::Reached(reached),
-                    None => State::Waiting(pods.into_iter().map(describe).collect()),
-                }
+                State::of(check(&pods), || pods.into_iter().map(describe).collect())
             })
             .await
     }

@@ -171,15 +171,15 @@ impl Agent {
             let node = node.to_owned();
             self.pods.is_held(hold, Place { namespace, node })
         };
+        let run = pod.run();
+        // A kubelet reports how containers have ended before it removes their pod.
+        if let Some(status) = run.as_ref().and_then(|run| status::update(object, run, pod.ip())) {
+            return Step::Report(Box::new(status));
+        }
         if object.metadata.deletion_timestamp.is_some() && !held(Hold::Stop) {
             return Step::Remove;
         }
-        match pod.run() {
-            None if held(Hold::Start) => Step::Wait,
-            None => Step::Start,
-            Some(run) => status::update(object, &run, pod.ip())
-                .map_or(Step::Wait, |status| Step::Report(Box::new(status))),
-        }
+        if run.is_none() && !held(Hold::Start) { Step::Start } else { Step::Wait }
     }
 
     async fn act(&self, object: &Pod, step: Step) -> kube::Result<()> {

@@ -1,6 +1,9 @@
 //! Lets the pods start whose nodes' turn it is.
 //!
-//! A pod may start when the status that holds its node is known to be stored: that is the caller's matter.
+//! A pod may start when the status that holds its node is known to be stored: that is the caller's matter. And none
+//! does while the operator could change more of pods than their gates.
+
+mod confinement;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,6 +20,7 @@ use runtime::{
 };
 use tracing::debug;
 
+use self::confinement::{Confined, Confinement};
 use super::refusal::Refusals;
 use crate::job::decide::{
     actions::Release,
@@ -41,9 +45,14 @@ const LONGEST_REST: Duration = Duration::from_mins(1);
 /// Time after which an attempt that nobody has repeated is forgotten.
 const FORGET: Duration = Duration::from_mins(10);
 
+/// Why no pod is let start that the API server would let start.
+const UNCONFINED: &str = "pods are let start when the API server limits what else the operator may change of them, and it \
+                          does not: apply the ValidatingAdmissionPolicy of deploy/25-pod-policy.yaml and its binding";
+
 /// Removes the gates of pods.
 pub(crate) struct ReleaseWriter {
     client: Client,
+    confinement: Confinement,
     /// UIDs of the pods whose gates were removed. A gate that is gone does not come back.
     released: ExpiringMap,
     refusals: Refusals,
@@ -56,15 +65,15 @@ pub(crate) struct ReleaseWriter {
 struct Refused {
     since: Instant,
     last: Instant,
-    /// The API server's words.
-    answer: String,
+    /// Why, in the API server's words.
+    reason: String,
     /// UIDs of the pods.
     pods: HashSet<String>,
 }
 
 impl Refused {
     fn new(now: Instant) -> Self {
-        Self { since: now, last: now, answer: String::new(), pods: HashSet::new() }
+        Self { since: now, last: now, reason: String::new(), pods: HashSet::new() }
     }
 
     /// Time until the next attempt. The longer it lasts, the longer that is.
@@ -91,6 +100,7 @@ pub(crate) struct ReleaseFailure {
 impl ReleaseWriter {
     pub(crate) fn new(client: Client) -> Self {
         Self {
+            confinement: Confinement::new(client.clone()),
             client,
             released: ExpiringMap::new(REMEMBERED),
             refusals: Refusals::default(),
@@ -98,9 +108,9 @@ impl ReleaseWriter {
         }
     }
 
-    /// The words in which the API server refuses the releases of the Job `uid`.
+    /// Why no pod of the Job `uid` is let start, or some are not.
     pub(crate) fn refusal(&self, uid: &str) -> Option<String> {
-        self.refused(uid).map(|refused| refused.answer)
+        self.refused(uid).map(|refused| refused.reason)
     }
 
     /// Time until releases of the Job `uid` are tried again that were refused.
@@ -111,12 +121,13 @@ impl ReleaseWriter {
     /// The pods of `releases` that are to be released now.
     pub(crate) fn due(&self, uid: &str, releases: &[Release]) -> Vec<Release> {
         self.keep_refused(uid, |pod| releases.iter().any(|release| release.uid == pod));
-        let refused = self.refused(uid);
-        let is_due = |release: &&Release| {
-            self.released.age(&release.uid).is_none()
-                && !refused.as_ref().is_some_and(|refused| refused.holds(&release.uid))
-        };
-        releases.iter().filter(is_due).cloned().collect()
+        releases.iter().filter(|release| self.is_due(uid, release)).cloned().collect()
+    }
+
+    /// Whether a pod of the Job `uid` is to be released now.
+    pub(crate) fn is_due(&self, uid: &str, release: &Release) -> bool {
+        self.released.age(&release.uid).is_none()
+            && !self.lock().get(uid).is_some_and(|refused| refused.holds(&release.uid))
     }
 
     /// Removes the gates of `due` pods of `job`, and calls `released` as the API server acknowledges each.
@@ -131,6 +142,15 @@ impl ReleaseWriter {
         due: Vec<Release>,
         released: &(dyn Fn(&Release) + Sync),
     ) -> Result<Option<Duration>, ReleaseFailure> {
+        match self.confinement.check(job, &due).await {
+            Ok(Confined::Yes) => {}
+            Ok(Confined::Unknown) => return Ok(Some(LOOK_AGAIN)),
+            Ok(Confined::No) => {
+                self.refuse_all(job.uid, &due, UNCONFINED);
+                return Ok(self.rest(job.uid));
+            }
+            Err(error) => return Err(self.all_refused(job, &due, error)),
+        }
         let answers = due.into_iter().map(|release| self.release(job, release, released));
         let mut answers = stream::iter(answers).buffer_unordered(AT_A_TIME);
         let (mut look_again, mut failures) = (None, Vec::new());
@@ -157,7 +177,7 @@ impl ReleaseWriter {
         release: Release,
         released: &(dyn Fn(&Release) + Sync),
     ) -> Result<bool, (String, kube::Error)> {
-        let Release { pod: name, uid, node } = &release;
+        let Release { pod: name, uid, node, .. } = &release;
         let pod = PodId { namespace: job.namespace, name, uid, version: None };
         match remove_gate(&self.client, pod, labels::TURN_GATE, labels::OPERATOR).await {
             Ok(()) => {
@@ -184,7 +204,7 @@ impl ReleaseWriter {
         for (pod, error) in failures {
             let answer = self.refusals.refusal(job, &error);
             if let Some(answer) = &answer {
-                self.refuse(job.uid, pod, answer);
+                self.refuse(job.uid, pod, &by_api_server(answer));
             }
             let event = answer.map(|answer| JobEvent::write_refused(&answer));
             first.get_or_insert(ReleaseFailure { error, event });
@@ -192,15 +212,35 @@ impl ReleaseWriter {
         first
     }
 
-    fn refuse(&self, job: &str, pod: String, answer: &str) {
+    /// Remembers that `error` stands for all that are `due`.
+    fn all_refused(
+        &self,
+        job: &JobView<'_>,
+        due: &[Release],
+        error: kube::Error,
+    ) -> ReleaseFailure {
+        let answer = self.refusals.refusal(job, &error);
+        if let Some(answer) = &answer {
+            self.refuse_all(job.uid, due, &by_api_server(answer));
+        }
+        ReleaseFailure { error, event: answer.map(|answer| JobEvent::write_refused(&answer)) }
+    }
+
+    fn refuse_all(&self, job: &str, due: &[Release], reason: &str) {
+        for release in due.iter().take(MAX_REFUSALS) {
+            self.refuse(job, release.uid.clone(), reason);
+        }
+    }
+
+    fn refuse(&self, job: &str, pod: String, reason: &str) {
         let (now, mut refused) = (Instant::now(), self.lock());
         refused.retain(|_, refused| refused.last.elapsed() < FORGET);
         let refused = refused.entry(job.to_owned()).or_insert_with(|| Refused::new(now));
         refused.last = now;
         refused.pods.insert(pod);
         // Its details, such as the name of the pod, are no news.
-        if cause(&refused.answer) != cause(answer) {
-            answer.clone_into(&mut refused.answer);
+        if cause(&refused.reason) != cause(reason) {
+            reason.clone_into(&mut refused.reason);
         }
     }
 
@@ -222,6 +262,10 @@ impl ReleaseWriter {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Refused>> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn by_api_server(answer: &str) -> String {
+    format!("the API server refuses to let pods start: {answer}")
 }
 
 #[cfg(test)]

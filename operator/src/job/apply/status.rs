@@ -22,7 +22,7 @@ use crate::job::decide::{
     status::{LONGEST_INTERVAL, Write, ours, when_to_write},
 };
 
-/// How long the writer remembers that the nodes in a status are its own.
+/// How long the writer remembers that the conditions and nodes in a status are its own.
 ///
 /// Forgetting it costs a call.
 const OWNERSHIP: Duration = Duration::from_mins(10);
@@ -32,7 +32,7 @@ pub(crate) struct StatusWriter {
     client: Client,
     /// The versions of Jobs that the writes of the last seconds have made.
     recent: ExpiringMap<u64>,
-    /// The Jobs of whose status this process has written each node.
+    /// The Jobs of whose status this process has written each condition and node.
     owned: ExpiringMap,
 }
 
@@ -105,7 +105,7 @@ impl StatusWriter {
     ///
     /// An apply takes an item out of a list only if the same manager has applied it as an item. Up to
     /// 0.1.0 these lists were applied as wholes: such an item is applied once more before it is left
-    /// out, or a condition of earlier work would stay and seem to be one of the new work.
+    /// out. The conditions that end a Job are never left out: they turn false.
     pub(crate) async fn write(
         &self,
         job: &ObjectMeta,
@@ -115,8 +115,8 @@ impl StatusWriter {
         let uid = job.uid.as_deref().unwrap_or_default();
         let mut version = job.resource_version.clone();
         if let Some(known) = known.map(ours)
-            && (lacks_condition(status, &known)
-                || self.owned.age(uid).is_none() && lacks_node(status, &known))
+            && self.owned.age(uid).is_none()
+            && (lacks_condition(status, &known) || lacks_node(status, &known))
         {
             match self.apply(job, version, &known).await? {
                 Applied::As(written) => version = written,
@@ -277,16 +277,10 @@ mod tests {
         let (reason, a, b) = (vec![json!("NodesFailed")], vec![json!("a")], vec![json!("b")]);
         assert_eq!(
             sent(&patches),
-            [("9".to_owned(), reason.clone(), a.clone()), ("10".to_owned(), vec![], b.clone())]
+            [("9".to_owned(), reason, a.clone()), ("10".to_owned(), vec![], b.clone())]
         );
-        // By now its nodes are known to have been.
-        writer.write(&job("11"), Some(&with_node("b")), &with_node("a")).await.unwrap();
-        assert_eq!(sent(&patches), [("11".to_owned(), vec![], a.clone())]);
-        // A condition must never stay: that is not left to memory.
-        writer.write(&job("12"), Some(&known), &with_node("a")).await.unwrap();
-        assert_eq!(
-            sent(&patches),
-            [("12".to_owned(), reason, a.clone()), ("10".to_owned(), vec![], a)]
-        );
+        // By now they are known to have been.
+        writer.write(&job("11"), Some(&known), &with_node("b")).await.unwrap();
+        assert_eq!(sent(&patches), [("11".to_owned(), vec![], b)]);
     }
 }

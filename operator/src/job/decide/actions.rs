@@ -8,6 +8,7 @@ pub(crate) use super::turns::release::Release;
 use super::{
     daemon_set::DaemonSetAction,
     events::JobEvent,
+    observation::Source,
     progress::{MissingPods, StuckPod},
     tally::PodTally,
 };
@@ -23,6 +24,22 @@ pub(crate) enum Decision {
     Act(Box<Actions>),
     /// Nothing: the Job is being deleted.
     Nothing,
+}
+
+impl Decision {
+    /// Whether only a live observation tells which node the pod of a release is for.
+    ///
+    /// A pod of a node that has started before is another one, maybe, and so may be the node of that name: cached
+    /// nodes may be older than cached pods. `is_due` is false of releases that this process has sent.
+    pub(crate) fn repeats(&self, source: Source, is_due: impl Fn(&Release) -> bool) -> bool {
+        let is_doubtful = |release: &Release| release.is_repeated && is_due(release);
+        match self {
+            Self::Act(actions) => {
+                source == Source::Caches && actions.releases.iter().any(is_doubtful)
+            }
+            Self::ObserveLive | Self::Nothing => false,
+        }
+    }
 }
 
 /// Actions in the order in which they are applied.

@@ -50,12 +50,16 @@ impl JobEvent {
 
     /// A Job got this condition; none if that is no news for people who watch events.
     pub(crate) fn condition(condition: &Condition) -> Option<Self> {
+        // They sum up what others say.
+        if [conditions::RECONCILING, conditions::STALLED].contains(&condition.type_.as_str()) {
+            return None;
+        }
         let reason = Reason::of(condition);
         let (is_warning, name) = match reason {
             Some(Reason::Completed) => (false, condition.reason.as_str()),
             Some(Reason::JobSuspended) => (false, "Suspended"),
             Some(Reason::JobResumed) => (false, "Resumed"),
-            Some(Reason::PodsStopping) => return None,
+            Some(Reason::PodsStopping | Reason::NotComplete | Reason::NotFailed) => return None,
             Some(other)
                 if [conditions::WAITING, conditions::READY].contains(&other.condition()) =>
             {
@@ -92,6 +96,18 @@ impl JobEvent {
             message: "Some logs were first read late and do not go back to the start of their containers: a \
                       termination word that has rotated away is not found; see status.nodes"
                 .to_owned(),
+        }
+    }
+
+    /// A Job deletes itself, and `manager` creates it again then.
+    pub(crate) fn deletes_itself(manager: &str, when: &str, cure: &str) -> Self {
+        Self {
+            is_warning: true,
+            reason: "DeletesItself".to_owned(),
+            message: format!(
+                "{manager} manages this Job, which deletes itself {when}: {manager} creates it again then, and it \
+                 runs on every node again; {cure}"
+            ),
         }
     }
 
@@ -271,8 +287,9 @@ mod tests {
     #[test]
     fn conditions_that_come_and_go_with_the_turns_of_nodes_are_no_events() {
         for reason in Reason::ALL {
-            let is_quiet = [conditions::WAITING, conditions::READY].contains(&reason.condition())
-                || reason == Reason::PodsStopping;
+            let is_quiet = [conditions::WAITING, conditions::READY, conditions::RECONCILING]
+                .contains(&reason.condition())
+                || [Reason::PodsStopping, Reason::NotComplete, Reason::NotFailed].contains(&reason);
             assert_eq!(published(&[], &[reason]).is_empty(), is_quiet, "{reason}");
         }
     }

@@ -11,6 +11,7 @@ pub(crate) mod completion_policy;
 pub(crate) mod daemon_set;
 mod deadline;
 pub(crate) mod events;
+mod gitops;
 mod gone_nodes;
 pub(crate) mod job_view;
 mod names;
@@ -20,6 +21,7 @@ mod outcome;
 mod pods_by_node;
 pub(crate) mod progress;
 pub(crate) mod status;
+mod summary;
 pub(crate) mod suspension;
 pub(crate) mod tally;
 #[cfg(test)]
@@ -28,7 +30,7 @@ pub(crate) mod transition;
 pub(crate) mod turns;
 pub(crate) mod worst_nodes;
 
-pub(crate) use outcome::explain;
+pub(crate) use outcome::{explain, is_done};
 
 use std::time::Duration;
 
@@ -50,6 +52,7 @@ use self::{
     events::{cause, events},
     observation::{Observation, Ownership, Source},
     progress::{EVENTS_INTERVAL, FIRST_CHECK, Progress, progress},
+    summary::summed_up,
     suspension::Step,
     turns::{Turns, gating},
 };
@@ -324,9 +327,13 @@ fn actions(
     status: JobStatus,
 ) -> Actions {
     let status = completion_policy::settled(observation, status);
+    let known = observation.job.status.map_or(&[][..], |status| &status.conditions);
+    let status = summed_up(status, known, observation.now);
     let is_finished = conditions::finished(&status.conditions).is_some();
+    let mut events = events(observation, &daemon_set, &status);
+    events.extend(gitops::warning(observation, &status));
     Actions {
-        events: events(observation, &daemon_set, &status),
+        events,
         requeue_after: time_left(observation, &status).filter(|_| !is_finished),
         daemon_set,
         tallies: Vec::new(),

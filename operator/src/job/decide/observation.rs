@@ -35,6 +35,8 @@ pub(crate) struct Observation<'j> {
     pub(crate) daemon_set: Option<Arc<DaemonSetView>>,
     /// The pods of that DaemonSet, and maybe some of others.
     pub(crate) pods: Vec<Arc<PodView>>,
+    /// Pods of that DaemonSet that their kubelets gave up, and that have gone since.
+    pub(crate) given_up: Vec<Arc<PodView>>,
     /// All nodes of the cluster.
     pub(crate) nodes: Arc<Nodes>,
     /// Whether the nodes have all their labels that `spec.order` names.

@@ -120,10 +120,7 @@ pub(crate) fn outcome(
 ) -> Outcome {
     let mode = spec.completion_mode;
     let work = pod.job_container(mode);
-    let is_done = match mode {
-        CompletionMode::TerminationWord => pod.has_logged_word(),
-        CompletionMode::ExitCode => work.is_some_and(|work| has_succeeded(pod, work)),
-    };
+    let is_done = is_done(mode, pod);
     // A run that ends because its pod is deleted has not failed.
     let is_leaving = pod.metadata.deletion_timestamp.is_some();
     let created = pod.metadata.creation_timestamp.as_ref().map(|time| time.0);
@@ -161,6 +158,8 @@ pub(crate) fn outcome(
     let has_failed = fails && fails_at.is_none();
     let (reason, message) = explanation(pod, preparation, work, ended).unzip();
     let output = ended.and_then(|run| output(run.message.as_deref()?));
+    // A pod may have waited for its turn before: its kubelet knows of it since it was bound.
+    let bound = pod.status.scheduled_at.or(created);
     let is_preparing = !is_leaving && !is_given_up && !is_done && is_prepared(pod, container);
     Outcome {
         is_done,
@@ -169,7 +168,7 @@ pub(crate) fn outcome(
         fails_at,
         tally: to_record.map(|tally| PodTally::new(pod, tally)),
         given_up,
-        preparing: created.filter(|_| is_preparing).map(|created| prepared(pod, created, now)),
+        preparing: bound.filter(|_| is_preparing).map(|bound| prepared(pod, bound, now)),
         report: NodeStatus {
             name: String::new(),
             state: if is_running { NodeState::Running } else { NodeState::Pending },
@@ -257,6 +256,16 @@ fn explanation(
     Some(of(explanation))
 }
 
+/// Whether the job container of `pod` has done its work.
+pub(crate) fn is_done(mode: CompletionMode, pod: &PodView) -> bool {
+    match mode {
+        CompletionMode::TerminationWord => pod.has_logged_word(),
+        CompletionMode::ExitCode => {
+            pod.job_container(mode).is_some_and(|work| has_succeeded(pod, work))
+        }
+    }
+}
+
 /// Whether the kubelet prepares the pod, and its containers do not say what for.
 fn is_prepared(pod: &PodView, container: Option<&ContainerStatus>) -> bool {
     let Some(container) = container else {
@@ -269,8 +278,8 @@ fn is_prepared(pod: &PodView, container: Option<&ContainerStatus>) -> bool {
         })
 }
 
-fn prepared(pod: &PodView, created: Timestamp, now: Timestamp) -> PreparedPod {
-    match created.checked_add(STUCK_AFTER) {
+fn prepared(pod: &PodView, bound: Timestamp, now: Timestamp) -> PreparedPod {
+    match bound.checked_add(STUCK_AFTER) {
         Ok(until) if until > now => PreparedPod::Until(until),
         _ => PreparedPod::Stuck(pod.metadata.uid.clone().unwrap_or_default()),
     }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use api::{
+    job::{NodeStatus, failed_runs::FailedRuns},
     labels,
     views::{self, DaemonSetView, NodeView, PodView},
 };
@@ -118,7 +119,7 @@ pub(crate) fn pods_by_node<'o>(
         }
         let Some(node) = by_node.nodes.get_mut(position) else { continue };
         node.turn.add(pod, node.node, does_the_work, outcome.is_done);
-        let is_older = node.node.is_some_and(|node| is_of_earlier_node(observation, pod, node));
+        let is_older = node.node.is_some_and(|node| is_of_earlier_node(pod, node));
         node.is_done |= outcome.is_done && !is_older;
         node.has_failed |= outcome.has_failed && !is_older;
         node.are_leaving &= pod.metadata.deletion_timestamp.is_some();
@@ -144,6 +145,31 @@ pub(crate) fn nodes_of_earlier<'o>(
     others.filter_map(PodView::node).collect()
 }
 
+/// Counts in `runs` those of pods that their kubelets gave up, and that have gone since.
+///
+/// Returns what they say of their nodes.
+pub(crate) fn count_given_up(
+    observation: &Observation<'_>,
+    daemon_set: &DaemonSetView,
+    runs: &mut FailedRuns,
+) -> Vec<NodeStatus> {
+    let mut reports = Vec::new();
+    let gone = observation.given_up.iter().map(AsRef::as_ref);
+    let gone = gone.filter(|pod| belongs_to(pod, daemon_set) && observation.does_the_work(pod));
+    for pod in gone {
+        let Some(name) = pod.node() else { continue };
+        let node = observation.nodes.get(name).filter(|node| !is_of_earlier_node(pod, node));
+        let Some(node) = node else { continue };
+        let none_before = |_| FailedBefore::Exclusive(0);
+        let outcome = outcome(observation.job.spec, pod, none_before, observation.now);
+        if let Some((member, given_up)) = node.member().zip(outcome.given_up) {
+            runs.add(member, given_up.created, given_up.runs);
+            reports.push(NodeStatus { name: name.to_owned(), ..outcome.report });
+        }
+    }
+    reports
+}
+
 /// Failed runs of earlier pods of a node than the one created at `created`, as the status has recorded them.
 fn failed_before(
     observation: &Observation<'_>,
@@ -163,22 +189,13 @@ fn failed_before(
     }
 }
 
-/// Whether `pod` ran on an earlier node of the name of `node`.
+/// Whether `pod` was bound to an earlier node of the name of `node`.
 ///
-/// One that waited for its turn did not: it runs on the node that was started.
-fn is_of_earlier_node(observation: &Observation<'_>, pod: &PodView, node: &NodeView) -> bool {
-    let was_started = || {
-        let status = observation.job.status_of_work();
-        let started = status.and_then(|status| status.started_nodes.as_ref());
-        pod.metadata.deletion_timestamp.is_none()
-            && started.zip(node.member()).is_some_and(|(started, node)| started.contains(node))
-    };
-    is_older(&pod.metadata, &node.metadata) && !was_started()
-}
-
-fn is_older(pod: &ObjectMeta, node: &ObjectMeta) -> bool {
-    let created = (&pod.creation_timestamp, &node.creation_timestamp);
-    matches!(created, (Some(pod), Some(node)) if pod < node)
+/// One that has waited for its turn may be older than the node that it was bound to.
+fn is_of_earlier_node(pod: &PodView, node: &NodeView) -> bool {
+    let created = |metadata: &ObjectMeta| metadata.creation_timestamp.as_ref().map(|time| time.0);
+    let bound = pod.status.scheduled_at.or(created(&pod.metadata));
+    matches!((bound, created(&node.metadata)), (Some(pod), Some(node)) if pod < node)
 }
 
 /// Compares UIDs: the pods of an earlier DaemonSet of the same name do not count.

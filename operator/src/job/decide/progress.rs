@@ -14,7 +14,7 @@ use super::{
     nodes::{NodeWork, WorkState, count, is_caught_up, node_work, wanted},
     observation::Observation,
     outcome::PreparedPod,
-    pods_by_node::{nodes_of_earlier, pods_by_node},
+    pods_by_node::{count_given_up, nodes_of_earlier, pods_by_node},
     tally::PodTally,
     turns::{Turns, look::Look, turns},
     worst_nodes::worst_nodes,
@@ -100,6 +100,7 @@ pub(crate) fn progress(
     let (mut succeeded, mut active, mut waiting, mut failed) = (0, pods.unassigned, 0, 0);
     let mut failed_runs =
         recorded.and_then(|status| status.failed_runs.clone()).unwrap_or_default();
+    let given_up = count_given_up(observation, daemon_set, &mut failed_runs);
     let mut tallies = Vec::new();
     for node in &nodes {
         match node.state {
@@ -148,7 +149,7 @@ pub(crate) fn progress(
     let have_left = has_ended && desired == 0 && failed == 0 && !completed_nodes.is_empty();
     let desired = if have_left { count(succeeded) } else { desired };
     let known = recorded.map_or(&[][..], |status| &status.nodes);
-    let (unfinished, worst_nodes) = worst_nodes(job.spec.completion_mode, &nodes, known);
+    let (unfinished, worst_nodes) = worst_nodes(job.spec.completion_mode, &nodes, known, &given_up);
     let (stuck_pods, stuck_at) = stuck_pods(&nodes);
     let turns = (gating == Gating::Turn).then(|| {
         turns(&Look {
@@ -284,6 +285,9 @@ impl Progress {
             (Reason::NodesFailed, format!("{done}, failed on: {}", self.failed_names()))
         } else if desired == 0 && !self.completed_nodes.is_empty() {
             (Reason::Completed, "done; all nodes that were done are gone".to_owned())
+        } else if desired == 0 && !self.failed_nodes.is_empty() {
+            let message = "done on no node, and all nodes that failed are gone";
+            (Reason::NodesFailed, message.to_owned())
         } else if desired == 0 {
             let message = "no node matches, so there is nothing to do";
             (Reason::NoMatchingNodes, message.to_owned())

@@ -17,6 +17,7 @@ use super::{
     daemon_set::Gating,
     job_view::JobView,
     progress::Progress,
+    summary::{differ, summed_up},
     turns::{Turns, ledger::Ledger, waiting::Hold},
 };
 
@@ -164,7 +165,7 @@ pub(crate) fn blocked(
 pub(crate) fn undecodable(job: &ObjectMeta, error: &str) -> JobStatus {
     let status = JobStatus { observed_generation: job.generation, ..JobStatus::default() };
     let since = job.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
-    blocked(status, Reason::InvalidSpec, error.to_owned(), since)
+    summed_up(blocked(status, Reason::InvalidSpec, error.to_owned(), since), &[], since)
 }
 
 fn counted(mut status: JobStatus, progress: Progress) -> JobStatus {
@@ -206,13 +207,15 @@ fn format_duration(duration: Duration) -> String {
     }
 }
 
-/// The part of a status that the operator writes: all but the conditions of others.
+/// The part of a status that the operator writes: all but the conditions of others, in its own order.
 pub(crate) fn ours(status: &JobStatus) -> Cow<'_, JobStatus> {
-    if status.conditions.iter().all(conditions::is_ours) {
+    let all = &status.conditions;
+    if all.iter().all(conditions::is_ours) && conditions::are_sorted(all) {
         return Cow::Borrowed(status);
     }
     let mut status = status.clone();
     status.conditions.retain(conditions::is_ours);
+    conditions::sort(&mut status.conditions);
     Cow::Owned(status)
 }
 
@@ -243,7 +246,7 @@ pub(crate) fn when_to_write(
         return Write::Never;
     }
     let only_progress = current.phase == next.phase
-        && current.conditions == next.conditions
+        && !differ(&current.conditions, &next.conditions)
         && current.observed_generation == next.observed_generation
         // By the time of a later write the pod whose runs these are may be gone.
         && current.failed_runs == next.failed_runs

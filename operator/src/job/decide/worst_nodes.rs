@@ -21,11 +21,13 @@ const UNSCHEDULABLE: &str = "Unschedulable";
 
 /// Counts the nodes that are neither done nor waiting, and picks the first ones for the status.
 ///
-/// It sorts no more than these of thousands.
+/// It sorts no more than these of thousands. `known` is what the last status says, and `given_up` what pods say
+/// that have gone since.
 pub(crate) fn worst_nodes(
     mode: CompletionMode,
     nodes: &[NodeWork<'_>],
     known: &[NodeStatus],
+    given_up: &[NodeStatus],
 ) -> (usize, Vec<NodeStatus>) {
     type Unfinished<'n> = (NodeState, &'n str, &'n Outcome);
     let unfinished = |node: &'_ NodeWork<'_>| match node.state {
@@ -44,7 +46,9 @@ pub(crate) fn worst_nodes(
         unfinished.truncate(MAX_NODES);
     }
     unfinished.sort_unstable_by(order);
-    let known: HashMap<_, _> = known.iter().map(|node| (node.name.as_str(), node)).collect();
+    let says = |node: &&NodeStatus| node.reason.is_some() || node.state == NodeState::Failed;
+    let known = given_up.iter().chain(known.iter().filter(says));
+    let known: HashMap<_, _> = known.map(|node| (node.name.as_str(), node)).collect();
     let status = |(state, name, outcome): Unfinished<'_>| {
         let report = outcome.report.clone();
         let status = NodeStatus { name: name.to_owned(), state, ..report };

@@ -2,7 +2,11 @@
 //!
 //! To look at a Job costs what its own pods cost, however many pods other Jobs have.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use api::views::PodView;
 use futures::Stream;
@@ -19,12 +23,16 @@ use tokio::sync::watch;
 /// some seconds pass until the next list is complete.
 const LOSS: Duration = Duration::from_mins(6);
 
+/// Time for which a pod is known that its kubelet gave up: by then a look at its Job has counted it.
+const GIVEN_UP: Duration = Duration::from_mins(1);
+
 /// The pods of all Jobs. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct PodIndex {
     pods: watch::Receiver<Pods>,
     /// The DaemonSets, by UID, that have lost a pod.
     losses: Arc<ExpiringMap>,
+    given_up: Arc<GivenUp>,
     synced: Synced,
 }
 
@@ -35,10 +43,11 @@ pub(crate) fn pod_index(
     events: impl Stream<Item = watcher::Result<Event<PodView>>> + Send + 'static,
 ) -> (PodIndex, impl Stream<Item = Change<PodView>> + Send + 'static) {
     let (sender, pods) = watch::channel(Pods::default());
-    let losses = Arc::new(ExpiringMap::new(LOSS));
-    let writer = Writer { pods: sender, losses: Arc::clone(&losses) };
+    let (losses, given_up) = (Arc::new(ExpiringMap::new(LOSS)), Arc::<GivenUp>::default());
+    let (of_writer, kept) = (Arc::clone(&losses), Arc::clone(&given_up));
+    let writer = Writer { pods: sender, losses: of_writer, given_up: kept };
     let (synced, changes) = index(writer, events);
-    (PodIndex { pods, losses, synced }, changes)
+    (PodIndex { pods, losses, given_up, synced }, changes)
 }
 
 impl PodIndex {
@@ -77,6 +86,11 @@ impl PodIndex {
         pods.by_daemon_set.get(daemon_set).into_iter().flat_map(HashMap::values).cloned().collect()
     }
 
+    /// Returns the pods of the DaemonSet that their kubelets gave up, and that have gone since.
+    pub(crate) fn given_up(&self, daemon_set: &str) -> Vec<Arc<PodView>> {
+        self.given_up.of(daemon_set)
+    }
+
     /// Returns the pods of all DaemonSets that have, or had, this name.
     pub(crate) fn of_all(&self, namespace: &str, daemon_set: &str) -> Vec<Arc<PodView>> {
         let is_of = |pod: &Arc<PodView>| {
@@ -93,15 +107,14 @@ impl PodIndex {
 
     /// Returns the pods on a node.
     pub(crate) fn on(&self, node: &str) -> Vec<Arc<PodView>> {
-        let pods = self.pods.borrow();
-        let all = pods.by_daemon_set.values().flat_map(HashMap::values);
-        all.filter(|pod| pod.node() == Some(node)).cloned().collect()
+        self.pods.borrow().by_node.on(node).to_vec()
     }
 }
 
 struct Writer {
     pods: watch::Sender<Pods>,
     losses: Arc<ExpiringMap>,
+    given_up: Arc<GivenUp>,
 }
 
 impl Index<PodView> for Writer {
@@ -125,7 +138,11 @@ impl Index<PodView> for Writer {
     }
 
     fn delete(&mut self, pod: &PodView) -> bool {
-        self.pods.send_modify(|pods| pods.remove(pod));
+        let mut known = None;
+        self.pods.send_modify(|pods| known = pods.remove(pod));
+        if let Some(known) = known.filter(|known| known.status.phase.is_some()) {
+            self.given_up.add(known);
+        }
         if let Some(daemon_set) = pod.daemon_set() {
             self.losses.insert(&daemon_set.uid, ());
         }
@@ -140,6 +157,7 @@ struct Pods {
     version: u64,
     /// Pods without a DaemonSet are none of ours.
     by_daemon_set: HashMap<String, HashMap<String, Arc<PodView>>>,
+    by_node: PodsByNode,
 }
 
 impl Pods {
@@ -160,33 +178,111 @@ impl Pods {
         let owner = pod.daemon_set().map(|owner| owner.uid.as_str());
         let known = owner.and_then(|owner| self.by_daemon_set.get_mut(owner)?.get_mut(uid(pod)));
         if let Some(known) = known {
-            let mut before = (**known).clone();
+            let before = std::mem::replace(known, Arc::new(pod.clone()));
+            self.by_node.replace(&before, known);
+            let mut before = Arc::unwrap_or_clone(before);
             before.metadata.resource_version.clone_from(&pod.metadata.resource_version);
-            *known = Arc::new(pod.clone());
             return before != *pod;
         }
         // It is new, or had another owner: a DaemonSet can be deleted without its pods.
         self.forget(pod);
         if let Some(owner) = owner {
-            let pods = self.by_daemon_set.entry(owner.to_owned()).or_default();
-            pods.insert(uid(pod).to_owned(), Arc::new(pod.clone()));
+            let (pods, pod) = (self.by_daemon_set.entry(owner.to_owned()), Arc::new(pod.clone()));
+            self.by_node.add(&pod);
+            pods.or_default().insert(uid(&pod).to_owned(), pod);
         }
         true
     }
 
-    fn remove(&mut self, pod: &PodView) {
+    fn remove(&mut self, pod: &PodView) -> Option<Arc<PodView>> {
         self.advance_to(pod);
-        self.forget(pod);
+        self.forget(pod)
     }
 
-    fn forget(&mut self, pod: &PodView) {
-        self.by_daemon_set.retain(|_, pods| pods.remove(uid(pod)).is_none() || !pods.is_empty());
+    /// Removes a pod; returns it as it was known.
+    fn forget(&mut self, pod: &PodView) -> Option<Arc<PodView>> {
+        let mut forgotten = None;
+        self.by_daemon_set.retain(|_, pods| match pods.remove(uid(pod)) {
+            Some(known) => {
+                self.by_node.remove(&known);
+                forgotten = Some(known);
+                !pods.is_empty()
+            }
+            None => true,
+        });
+        forgotten
     }
 
     fn advance_to(&mut self, pod: &PodView) {
         let version = pod.metadata.resource_version.as_ref();
         let version = version.and_then(|version| version.parse().ok()).unwrap_or_default();
         self.version = self.version.max(version);
+    }
+}
+
+/// The last pod of each node that its kubelet gave up, and that has gone since.
+///
+/// The DaemonSet controller deletes such a pod at once, most often before anybody has looked at it.
+#[derive(Debug, Default)]
+struct GivenUp(Mutex<Vec<(Instant, Arc<PodView>)>>);
+
+impl GivenUp {
+    fn add(&self, pod: Arc<PodView>) {
+        let is_of_same = |other: &PodView| {
+            other.node() == pod.node()
+                && other.daemon_set().map(|owner| &owner.uid)
+                    == pod.daemon_set().map(|owner| &owner.uid)
+        };
+        let mut pods = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pods.retain(|(since, other)| since.elapsed() < GIVEN_UP && !is_of_same(other));
+        pods.push((Instant::now(), pod));
+    }
+
+    fn of(&self, daemon_set: &str) -> Vec<Arc<PodView>> {
+        let pods = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_of = |pod: &PodView| pod.daemon_set().is_some_and(|owner| owner.uid == daemon_set);
+        pods.iter().map(|(_, pod)| pod).filter(|pod| is_of(pod)).cloned().collect()
+    }
+}
+
+/// Pods by the name of the node that they are bound to or aimed at.
+#[derive(Debug, Default)]
+struct PodsByNode(HashMap<Box<str>, Vec<Arc<PodView>>>);
+
+impl PodsByNode {
+    fn on(&self, node: &str) -> &[Arc<PodView>] {
+        self.0.get(node).map_or(&[], Vec::as_slice)
+    }
+
+    fn add(&mut self, pod: &Arc<PodView>) {
+        let Some(node) = pod.node() else { return };
+        match self.0.get_mut(node) {
+            Some(pods) => pods.push(Arc::clone(pod)),
+            // Most nodes have one: a vector that grows by itself has room for four.
+            None => _ = self.0.insert(node.into(), vec![Arc::clone(pod)]),
+        }
+    }
+
+    fn replace(&mut self, before: &PodView, pod: &Arc<PodView>) {
+        let node = pod.node().filter(|node| before.node() == Some(*node));
+        let pods = node.and_then(|node| self.0.get_mut(node));
+        match pods.and_then(|pods| pods.iter_mut().find(|other| uid(other) == uid(pod))) {
+            Some(known) => known.clone_from(pod),
+            None => {
+                self.remove(before);
+                self.add(pod);
+            }
+        }
+    }
+
+    fn remove(&mut self, pod: &PodView) {
+        let Some(node) = pod.node() else { return };
+        if let Some(pods) = self.0.get_mut(node) {
+            pods.retain(|other| uid(other) != uid(pod));
+            if pods.is_empty() {
+                self.0.remove(node);
+            }
+        }
     }
 }
 

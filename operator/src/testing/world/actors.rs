@@ -56,7 +56,7 @@ impl World {
                 template: current.0.clone(),
                 template_generation: current.1,
                 is_gated: current.0.is_gated,
-                is_bound: !current.0.is_gated,
+                bound: (!current.0.is_gated).then(|| self.created(uid)),
                 leave: None,
                 done: None,
                 has_failed: false,
@@ -75,7 +75,7 @@ impl World {
 
     /// A pod whose container the kubelet has started once.
     pub(super) fn running(&mut self, index: usize) -> Option<&mut PodState> {
-        self.pods().values_mut().nth(index).filter(|pod| pod.is_bound)
+        self.pods().values_mut().nth(index).filter(|pod| pod.bound.is_some())
     }
 
     pub(super) fn end_work(&mut self, index: usize) {

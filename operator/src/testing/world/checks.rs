@@ -30,7 +30,7 @@ impl World {
         };
         let uid = job.metadata.uid.clone().unwrap_or_default();
         let was_finished_before = daemon_set.owner != uid
-            || job.status.as_ref().is_some_and(|old| old.conditions == status.conditions);
+            || job.status.as_ref().is_some_and(|old| has_same_end(old, status));
         let reason = Reason::of(condition);
         let ends_at_once =
             matches!(reason, Some(Reason::MaxFailedNodesExceeded | Reason::DeadlineExceeded));
@@ -81,7 +81,7 @@ impl World {
             assert!(is_looked_after, "{again:?} is not by {deadline:?}");
             return;
         };
-        let is_known = |old: &JobStatus| old.conditions == act.status.conditions;
+        let is_known = |old: &JobStatus| has_same_end(old, &act.status);
         if Reason::of(condition) == Some(Reason::DeadlineExceeded)
             && !job.status.as_ref().is_some_and(is_known)
         {
@@ -131,4 +131,13 @@ impl World {
             assert!(is_kept || is_resumed, "{uid} failed");
         }
     }
+}
+
+/// Whether two statuses are those of one end of the same work.
+fn has_same_end(old: &JobStatus, new: &JobStatus) -> bool {
+    let end = |status: &JobStatus| {
+        let end = conditions::finished(&status.conditions)?;
+        Some((end.reason.clone(), end.message.clone(), end.last_transition_time.clone()))
+    };
+    old.work_hash == new.work_hash && end(old) == end(new)
 }

@@ -38,7 +38,7 @@ impl World {
         add(Event::Sync, left);
         for (index, pod) in self.now.pods.values().enumerate() {
             if pod.is_gated || pod.is_done() {
-            } else if !pod.is_bound {
+            } else if pod.bound.is_none() {
                 add(Event::Rollout(Rollout::Bind(index)), left);
             } else {
                 add(Event::PodDone(index), left);

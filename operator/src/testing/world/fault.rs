@@ -41,6 +41,8 @@ pub(crate) enum Fault {
     ForgetsStopping,
     /// It takes a node that its cache shows without a pod for one that is gone.
     DropsFromCaches,
+    /// It sends a release again by what its caches show.
+    RepeatsFromCaches,
     /// It never sends a release again.
     ReleasesOnce,
     /// It creates a DaemonSet whose pods do not wait.
@@ -120,7 +122,8 @@ impl Fault {
 }
 
 fn release(uid: super::Uid, pod: &PodState) -> Release {
-    Release { pod: format!("pod-{uid}"), uid: uid.to_string(), node: pod.node.to_string() }
+    let (uid, node) = (uid.to_string(), pod.node.to_string());
+    Release { pod: format!("pod-{uid}"), uid, node, is_repeated: false }
 }
 
 fn started_by_pods(objects: &Objects) -> NodeSet {

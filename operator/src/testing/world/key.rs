@@ -100,10 +100,13 @@ impl World {
         let rank =
             |of: Option<super::Uid>| versions.iter().position(|version| Some(*version) == of);
         let of = |process: &Process| {
-            let Process { caches, applied, written, losses } = process;
+            let Process { caches, applied, written, losses, sent } = process;
             let applied = applied.as_ref().map(|(uid, applied)| (uid, memory(applied)));
             let versions = (rank(version_in(caches)), rank(*written));
-            digest(&(caches.job.is_some(), caches.digests, applied, versions, losses))
+            // What a cache shows as released is not sent again.
+            let waits = |uid: &&super::Uid| caches.pods.get(uid).is_some_and(|pod| pod.is_gated);
+            let sent: Vec<_> = sent.iter().filter(waits).collect();
+            digest(&(caches.job.is_some(), caches.digests, applied, versions, losses, sent))
         };
         let mut processes = self.processes.each_ref().map(of);
         processes.sort_unstable();

@@ -41,7 +41,7 @@ use self::{
     places::Truth,
     process::{InFlight, Process},
 };
-use crate::testing::fixtures;
+use crate::testing::{fixtures, kstatus};
 
 #[derive(Clone, Debug)]
 pub(crate) struct World {
@@ -279,6 +279,7 @@ impl World {
     fn store(&mut self, mut job: Job) {
         self.last_version += 1;
         job.metadata.resource_version = Some(self.last_version.to_string());
+        kstatus::check(&job);
         match (&self.memo, self.status_digest.take()) {
             (None, _) => {}
             (Some(_), Some(status)) => self.now.digests.set_status(status),

@@ -109,8 +109,8 @@ pub(crate) struct PodState {
     pub(crate) template_generation: i64,
     /// Whether it waits for its node's turn.
     pub(crate) is_gated: bool,
-    /// Whether the scheduler has bound it, and its container runs.
-    pub(crate) is_bound: bool,
+    /// When the scheduler has bound it; then its container runs.
+    pub(crate) bound: Option<Timestamp>,
     /// The leave to start that the operator has given it.
     pub(crate) leave: Option<Leave>,
     /// When its work was done.
@@ -304,8 +304,11 @@ pub(crate) fn pods(pods: &BTreeMap<Uid, PodState>) -> Vec<Arc<PodView>> {
         pod = pod.created(state.created);
         if state.is_gated {
             pod = pod.gated();
-        } else if !state.is_bound {
-            pod = pod.unbound();
+        }
+        match state.bound {
+            Some(at) => pod = pod.scheduled_at(at),
+            None if !state.is_gated => pod = pod.unbound(),
+            None => {}
         }
         pod = state.run.show(pod);
         if let Some(at) = state.done {

@@ -8,11 +8,11 @@ use api::{
 };
 
 use super::{
-    Kinds, Lags, Look, World, key,
+    Fault, Kinds, Lags, Look, World, key,
     objects::{DaemonSetState, Objects, Template, nodes, pods, view},
 };
 use crate::job::decide::{
-    actions::Decision,
+    actions::{Decision, Release},
     applied::Applied,
     decide,
     job_view::JobView,
@@ -86,7 +86,10 @@ impl World {
         let objects = self.indexed(caches);
         let mut seen = Seen { objects, applied, source: Source::Caches };
         let mut outcome = self.outcome(&job, &seen);
-        if outcome.decision == Decision::ObserveLive {
+        let is_due = |release: &Release| !self.has_sent(look.process, release);
+        let repeats = self.fault != Some(Fault::RepeatsFromCaches)
+            && outcome.decision.repeats(seen.source, is_due);
+        if outcome.decision == Decision::ObserveLive || repeats {
             let (daemon_set, digests) = (self.now.daemon_set.clone(), self.now.digests);
             look.between.iter().for_each(|event| self.happen(event));
             self.catch_up(look.process, Kinds { pods: true, ..Kinds::default() });

@@ -8,7 +8,7 @@ use super::{
     Kinds, World,
     objects::{Leave, Objects, Uid},
 };
-use crate::job::decide::applied::Applied;
+use crate::job::decide::{actions::Release, applied::Applied};
 
 /// A process of the operator.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub(crate) struct Process {
     pub(super) written: Option<Uid>,
     /// The DaemonSets, by UID, of which it has seen a pod vanish.
     pub(super) losses: BTreeSet<String>,
+    /// The pods whose releases it has sent, and the API server has answered.
+    pub(super) sent: BTreeSet<Uid>,
 }
 
 /// A release that was sent, and has not reached the API server.
@@ -43,7 +45,7 @@ impl InFlight {
 impl Process {
     /// A process that has just filled its caches.
     pub(super) fn new(now: &Objects) -> Self {
-        Self { caches: now.clone(), applied: None, written: None, losses: BTreeSet::new() }
+        Self { caches: now.clone(), applied: None, written: None, losses: BTreeSet::new(), sent: BTreeSet::new() }
     }
 }
 
@@ -51,6 +53,13 @@ impl World {
     pub(super) fn process(&mut self, index: usize) -> &mut Process {
         let [first, second] = &mut self.processes;
         if index == 0 { first } else { second }
+    }
+
+    /// Whether a process has sent this release, and knows it.
+    pub(super) fn has_sent(&self, process: usize, release: &Release) -> bool {
+        let pod = release.uid.parse().ok();
+        let process = self.processes.get(process);
+        pod.zip(process).is_some_and(|(pod, process): (Uid, _)| process.sent.contains(&pod))
     }
 
     pub(super) fn restart(&mut self, process: usize) {

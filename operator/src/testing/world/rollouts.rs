@@ -55,8 +55,12 @@ impl World {
             }
             Rollout::Lands(_) => {}
             Rollout::Bind(index) => {
-                if let Some(pod) = self.pods().values_mut().nth(*index) {
-                    pod.is_bound |= !pod.is_gated && !pod.is_leaving;
+                let time = self.time;
+                if let Some(pod) = self.pods().values_mut().nth(*index)
+                    && !pod.is_gated
+                    && !pod.is_leaving
+                {
+                    pod.bound.get_or_insert(time);
                 }
             }
             Rollout::ByHand(index) => {

@@ -209,12 +209,19 @@ impl World {
         act: &Actions,
     ) -> Option<()> {
         for release in &act.releases {
-            budget.take()?;
+            if self.has_sent(look.process, release) {
+                continue;
+            }
+            let is_answered = budget.take()?;
             let Some(sent) = self.send(job, seen, release) else { continue };
             if look.are_late {
                 self.in_flight.push(sent);
-            } else {
-                self.land(sent);
+                continue;
+            }
+            let pod = sent.pod;
+            self.land(sent);
+            if is_answered {
+                self.process(look.process).sent.insert(pod);
             }
         }
         Some(())
@@ -244,10 +251,10 @@ impl World {
             self.check_start(&result);
         }
         // Nobody binds a pod that is being deleted.
-        let is_bound = !self.takes_turns && starts;
+        let bound = Some(self.created(self.last_uid)).filter(|_| !self.takes_turns && starts);
         if let Some(pod) = self.pods().get_mut(&release.pod) {
             pod.is_gated = false;
-            pod.is_bound = is_bound;
+            pod.bound = bound;
             pod.leave = starts.then(|| release.leave());
         }
     }

@@ -109,6 +109,25 @@ impl<'a> Builder<'a> {
         Ok(kube_router_image.clone())
     }
 
+    /// Builds Prometheus of Debian's package.
+    pub(super) async fn prometheus(&self) -> Result<()> {
+        self.once(&self.recipe.prometheus, async || {
+            self.debian().await?;
+            self.phase.detail("building Prometheus");
+            Build::new(folder("prometheus"), "Dockerfile")
+                .argument("DEBIAN", &self.recipe.debian)
+                .run(Some(&self.recipe.prometheus), self.provision)
+                .await
+                .context(PACKAGES)
+        })
+        .await
+    }
+
+    /// The image of Prometheus, whether it is built yet or not.
+    pub(super) fn prometheus_image(&self) -> &str {
+        &self.recipe.prometheus
+    }
+
     /// The `kubectl` of the same build.
     pub(super) async fn kubectl(&self) -> Result<PathBuf> {
         let folder = self.recipe.kubernetes.build(self.provision, Some(self.phase)).await?;

@@ -8,6 +8,7 @@
 //! | [`ensure`] | `kindest/node` | `daemonset-job/kind-node` |
 //! | [`control_plane_sources`] | `registry.k8s.io/…` | `daemonset-job/{etcd,kube-apiserver,…}` |
 //! | [`busybox`] | `busybox` | `daemonset-job/busybox` |
+//! | [`prometheus`] | `quay.io/prometheus/prometheus` | `daemonset-job/prometheus` |
 //!
 //! A cluster of the built node image needs nothing of its own in kind's configuration and no step
 //! after its creation: the image installs its pod network, keeps the routes between the nodes, and
@@ -35,6 +36,9 @@ use self::recipe::MINORS;
 use crate::context::Context;
 use crate::offline::control_plane::Sources;
 use crate::offline::provision::{self, Provision};
+
+/// The official image of Prometheus, of a version with long-term support.
+const PROMETHEUS: &str = "quay.io/prometheus/prometheus:v3.5.0";
 
 /// The Kubernetes that is built by default, and runs the integration tests.
 const NEWEST: &str = MINORS[0];
@@ -203,6 +207,15 @@ pub(crate) async fn busybox(provision: &Provision, phase: &Phase) -> Result<Stri
 /// Builds the image of kube-router, which enforces NetworkPolicies on nodes whose image was built here.
 pub(crate) async fn kube_router(provision: &Provision, phase: &Phase) -> Result<String> {
     Builder::new(NEWEST, provision, phase)?.kube_router().await
+}
+
+/// Provides the image of Prometheus, pulled or built here.
+pub(crate) async fn prometheus(provision: &Provision, phase: &Phase) -> Result<String> {
+    let builder = Builder::new(NEWEST, provision, phase)?;
+    let built = builder.prometheus_image();
+    let build = async || builder.prometheus().await;
+    let origin = built_or_pulled((&[built], &[PROMETHEUS]), build, provision, phase).await?;
+    Ok(if matches!(origin, Origin::Built) { built } else { PROMETHEUS }.to_owned())
 }
 
 /// Provides a `kubectl`: the one that was built here, which is current, or else this machine's.

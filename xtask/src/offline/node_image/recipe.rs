@@ -88,6 +88,8 @@ pub(super) struct Recipe {
     pub(super) busybox: String,
     /// Enforces NetworkPolicies.
     pub(super) kube_router_image: String,
+    /// Scrapes metrics.
+    pub(super) prometheus: String,
     components: Hash,
 }
 
@@ -139,6 +141,7 @@ impl Recipe {
         let busybox = and_files(&debian, &images.join("busybox"), &["Dockerfile"])?;
         let router = debian.and(kube_router.hash());
         let router = and_files(&router, &images.join("kube-router"), &["Dockerfile"])?;
+        let prometheus = and_files(&debian, &images.join("prometheus"), &["Dockerfile"])?;
         Ok(Self {
             debian: name(&debian, "debian", DEBIAN),
             node: name(&whole, "kind-node", &version),
@@ -149,6 +152,7 @@ impl Recipe {
             containerd,
             crictl,
             kube_router_image: name(&router, "kube-router", DEBIAN),
+            prometheus: name(&prometheus, "prometheus", DEBIAN),
             kube_router,
             components,
         })
@@ -234,7 +238,7 @@ mod tests {
     /// A copy of the recipe with a line added to one file.
     fn changed(file: &str) -> Recipe {
         let copy = tempfile::tempdir().expect("a folder");
-        for folder in ["node", "busybox", "kube-router"] {
+        for folder in ["node", "busybox", "kube-router", "prometheus"] {
             for from in files(&images().join(folder)) {
                 let to = copy.path().join(from.strip_prefix(images()).expect("inside"));
                 fs::create_dir_all(to.parent().expect("a folder")).expect("made");

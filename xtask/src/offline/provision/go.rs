@@ -29,13 +29,15 @@ pub(crate) const CURE: &str =
 /// Goes into every hash. Raise it when a change of this file must build all programs again.
 const REVISION: &str = "1";
 
-/// A folder with a `go.mod` whose `tool` block names the programs to build, and its `go.sum`.
+/// A folder with a `go.mod` whose `tool` block names the programs to build, its `go.sum`, and own programs.
 #[derive(Clone, Debug)]
 #[must_use]
 pub(crate) struct Module {
     folder: PathBuf,
     go_mod: String,
     go_sum: String,
+    /// The programs of the module itself, if it has some.
+    sources: Vec<String>,
     ldflags: String,
     tags: &'static str,
 }
@@ -46,7 +48,10 @@ impl Module {
         let folder = paths::workspace().join(folder);
         let read = |name| fs_err::read_to_string(folder.join(name));
         let (go_mod, go_sum) = (read("go.mod")?, read("go.sum")?);
-        Ok(Self { folder, go_mod, go_sum, ldflags: "-s -w".to_owned(), tags: "" })
+        let mut sources = paths::entries(&folder)?;
+        sources.retain(|file| file.extension().is_some_and(|extension| extension == "go"));
+        let sources = sources.into_iter().map(fs_err::read_to_string).collect::<Result<_, _>>()?;
+        Ok(Self { folder, go_mod, go_sum, sources, ldflags: "-s -w".to_owned(), tags: "" })
     }
 
     /// Sets string variables of the programs: `-X package.variable=value`.
@@ -70,7 +75,8 @@ impl Module {
 
     /// A hash of everything that makes the programs, in 12 hexadecimal digits.
     pub(crate) fn hash(&self) -> String {
-        Hash::of([REVISION, &self.go_mod, &self.go_sum, &self.ldflags, self.tags]).short()
+        let hash = Hash::of([REVISION, &self.go_mod, &self.go_sum, &self.ldflags, self.tags]);
+        self.sources.iter().fold(hash, |hash, source| hash.and(source)).short()
     }
 
     /// The folder of the programs, if they were built before.
@@ -231,6 +237,15 @@ mod tests {
         {
             assert_eq!(is_recent(version), recent, "{version}");
         }
+    }
+
+    #[test]
+    fn other_sources_make_another_build() -> Result<()> {
+        let module = Module::read("hack/tools/gitops")?;
+        let mut edited = module.clone();
+        edited.sources.iter_mut().for_each(|source| source.push('\n'));
+        assert_ne!(module.hash(), edited.hash());
+        Ok(())
     }
 
     #[test]

@@ -255,10 +255,8 @@ async fn until(
     let expected = format!("{}:{}{not} reached from pod {}", to.0, to.1, from.pod);
     env.wait
         .poll(&expected, AGAIN, || async {
-            Ok(match reaches(env, from, to).await? == wanted {
-                true => State::Reached(()),
-                false => State::Waiting(seen.to_owned()),
-            })
+            let is_so = reaches(env, from, to).await? == wanted;
+            Ok(State::of(is_so.then_some(()), || seen.to_owned()))
         })
         .await
 }

@@ -11,15 +11,30 @@ use super::*;
 use crate::testing::fixtures;
 
 /// An API server that gives this answer to the patch of each pod, and counts them.
+///
+/// Its policy confines the operator.
 fn writer(
     answer: impl Fn(&str) -> (u16, Value) + Send + Sync + 'static,
 ) -> (ReleaseWriter, Arc<AtomicUsize>) {
+    writer_in(|_| by_policy(), answer)
+}
+
+/// The same, which gives the first answer to the trial of another change.
+fn writer_in(
+    trial: impl Fn(&str) -> (u16, Value) + Send + Sync + 'static,
+    answer: impl Fn(&str) -> (u16, Value) + Send + Sync + 'static,
+) -> (ReleaseWriter, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
-    let (count, answer) = (Arc::clone(&asked), Arc::new(answer));
+    let count = Arc::clone(&asked);
     let service = tower::service_fn(move |request: Request<Body>| {
-        count.fetch_add(1, Relaxed);
         let pod = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
-        let (code, answer) = answer(&pod);
+        let is_trial = request.uri().query().is_some_and(|query| query.contains("dryRun=All"));
+        let (code, answer) = if is_trial {
+            trial(&pod)
+        } else {
+            count.fetch_add(1, Relaxed);
+            answer(&pod)
+        };
         let body = Body::from(answer.to_string().into_bytes());
         let answer = Response::builder().status(code).body(body).unwrap();
         std::future::ready(Ok::<_, std::convert::Infallible>(answer))
@@ -35,6 +50,13 @@ fn refused(code: u16, message: &str) -> (u16, Value) {
     (code, json!({"kind": "Status", "status": "Failure", "code": code, "message": message}))
 }
 
+fn by_policy() -> (u16, Value) {
+    refused(
+        422,
+        "ValidatingAdmissionPolicy 'p' denied request: the operator may not change the metadata of pods",
+    )
+}
+
 fn forbidden(pod: &str) -> (u16, Value) {
     refused(
         403,
@@ -43,7 +65,12 @@ fn forbidden(pod: &str) -> (u16, Value) {
 }
 
 fn releases(pods: impl IntoIterator<Item = String>) -> Vec<Release> {
-    let release = |pod: String| Release { uid: format!("uid-{pod}"), node: "n".to_owned(), pod };
+    let release = |pod: String| Release {
+        uid: format!("uid-{pod}"),
+        node: "n".to_owned(),
+        is_repeated: false,
+        pod,
+    };
     pods.into_iter().map(release).collect()
 }
 
@@ -95,7 +122,8 @@ async fn a_refusal_is_told_in_the_api_servers_words_and_tried_again_after_a_rest
     let event = failure.event.expect("an event");
     assert_eq!(event.reason, "WriteRefused");
     let refusal = writer.refusal("job-1").expect("a refusal");
-    assert!(refusal.contains("User \"u\" cannot patch") && event.message.contains(&refusal));
+    let words = "User \"u\" cannot patch";
+    assert!(refusal.contains(words) && event.message.contains(words), "{event:?}");
     assert!(writer.rest("job-1").is_some_and(|rest| !rest.is_zero()));
     assert!(writer.due("job-1", &two()).is_empty());
     assert_eq!((writer.refusal("job-2"), asked.load(Relaxed)), (None, 2));
@@ -167,4 +195,45 @@ fn the_longer_releases_are_refused_the_longer_are_the_rests() {
         Refused { since, ..Refused::new(now) }.rest().as_secs_f64().round()
     };
     assert_eq!([0, 10, 600].map(rest), [1.0, 5.0, 60.0]);
+}
+
+#[tokio::test]
+async fn no_pod_is_let_start_while_the_operator_could_change_more_of_pods() {
+    let is_confined = Arc::new(AtomicUsize::new(0));
+    let policy = Arc::clone(&is_confined);
+    let trial = move |_: &str| if policy.load(Relaxed) == 0 { released() } else { by_policy() };
+    let (writer, asked) = writer_in(trial, |_| released());
+    let again = send(&writer, &two()).await.unwrap();
+    assert!(again.is_some_and(|again| !again.is_zero() && again <= SHORTEST_REST), "{again:?}");
+    assert_eq!((writer.refusal("job-1").as_deref(), asked.load(Relaxed)), (Some(UNCONFINED), 0));
+    assert!(writer.due("job-1", &two()).is_empty());
+    // Somebody has installed the policy.
+    is_confined.store(1, Relaxed);
+    let job = fixtures::job();
+    writer.send(&JobView::new(&job), two(), &|_| {}).await.unwrap();
+    assert_eq!((writer.refusal("job-1"), asked.load(Relaxed)), (None, 2));
+}
+
+#[tokio::test]
+async fn pods_may_be_gone_when_it_is_tried_and_others_say_whether_the_operator_is_confined() {
+    let trial = |pod: &str| if pod == "bcdfg" { refused(404, "gone") } else { by_policy() };
+    let (writer, asked) = writer_in(trial, |_| released());
+    assert!(matches!(send(&writer, &two()).await, Ok(None)));
+    assert_eq!(asked.load(Relaxed), 2);
+    let (writer, asked) = writer_in(|_| refused(404, "gone"), |_| released());
+    assert!(matches!(send(&writer, &two()).await, Ok(Some(LOOK_AGAIN))));
+    assert_eq!(asked.load(Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_trial_that_is_refused_for_another_reason_lets_no_pod_start() {
+    for answer in [forbidden("bcdfg"), refused(403, "ValidatingAdmissionPolicy 'other' says no")] {
+        let words = answer.1["message"].as_str().unwrap().to_owned();
+        let (writer, asked) = writer_in(move |_| answer.clone(), |_| released());
+        assert!(send(&writer, &two()).await.is_err());
+        let refusal = writer.refusal("job-1").expect("a refusal");
+        assert!(refusal.contains(&words), "{refusal}");
+        assert!(writer.due("job-1", &two()).is_empty());
+        assert_eq!(asked.load(Relaxed), 0);
+    }
 }

@@ -316,3 +316,15 @@ fn a_run_that_fails_its_node_leaves_the_end_of_its_output() {
     assert_eq!(output(0, "\n"), None);
     assert_eq!(output(0, &"é".repeat(3000)).map(|text| text.len()), Some(2048));
 }
+
+#[test]
+fn a_pod_that_has_waited_for_its_turn_is_prepared_since_it_was_bound() {
+    let preparing = |bound_at: Option<Timestamp>| {
+        let pod = pod("a").identity("uid-1", "1").created(at(0));
+        let pod = bound_at.into_iter().fold(pod, PodBuilder::scheduled_at).build();
+        outcome(&spec(CompletionMode::ExitCode, 0), &pod, at(60)).preparing
+    };
+    assert_eq!(preparing(Some(at(55))), Some(PreparedPod::Until(at(65))));
+    let stuck = Some(PreparedPod::Stuck("uid-1".to_owned()));
+    assert_eq!((preparing(Some(at(50))), preparing(None)), (stuck.clone(), stuck));
+}

@@ -62,7 +62,7 @@ fn an_invalid_edit_keeps_the_results_for_when_it_is_mended() {
     let status = act_on(&job, None, &[]).status;
     assert_eq!(status.completed_nodes, Some(nodes));
     assert_eq!(status.start_time, start_time);
-    assert_eq!(status.conditions, []);
+    assert_eq!(reasons(&status), [""; 0]);
 }
 
 #[test]
@@ -102,10 +102,8 @@ fn a_daemon_set_that_is_refused_is_tried_again_ever_less_often_and_reported_once
     }
     assert_eq!(waits, [1, 1, 10, 60].map(|seconds| Some(Duration::from_secs(seconds))));
     let act = act_on(&job, None, &[]);
-    assert_eq!(
-        (act.daemon_set, act.status.conditions),
-        (DaemonSetAction::Create(Gating::None), vec![])
-    );
+    assert_eq!(reasons(&act.status), [""; 0]);
+    assert_eq!(act.daemon_set, DaemonSetAction::Create(Gating::None));
 }
 
 #[test]

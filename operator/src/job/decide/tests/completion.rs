@@ -99,7 +99,7 @@ fn changed_work_restarts_and_earlier_results_do_not_count() {
     assert_eq!(act.daemon_set, DaemonSetAction::Update(DAEMON_SET_UID.into(), Gating::None));
     assert_eq!(act.events, [JobEvent::restarted()]);
     assert_eq!((act.status.succeeded, act.status.phase), (0, Some(Phase::Running)));
-    assert_eq!(act.status.conditions, []);
+    assert_eq!(reasons(&act.status), [""; 0]);
     assert_eq!(act.status.observed_generation, Some(2));
 }
 

@@ -94,3 +94,41 @@ fn a_lower_limit_starts_no_more_nodes() {
     let left = Left { late: 1, script, ..Left::default() };
     explore(&waiting(3, &[places(2)]), &left, 6);
 }
+
+#[test]
+fn a_node_that_is_replaced_under_its_name_is_another_one_whatever_caches_show() {
+    let mut world = waiting(2, &[places(1)]);
+    for event in [look(), Event::Rollout(Rollout::Bind(0)), Event::PodDone(0)] {
+        world.happen(&event);
+    }
+    for process in 0..2 {
+        world.happen(&Event::Rollout(Rollout::CatchUp(process, Kinds::ALL)));
+    }
+    for event in [Event::NodeReplaced(0), Event::NodeRecreated(0)] {
+        let left = Left { late: 1, script: vec![event], ..Left::default() };
+        explore(&world, &left, 5);
+    }
+}
+
+#[test]
+fn nodes_that_leave_or_are_lost_free_no_place_too_early() {
+    for event in [Event::NodeLeaves(0), Event::Rollout(Rollout::NodeUnreachable(0))] {
+        let left = Left { late: 1, script: vec![event], ..Left::default() };
+        explore(&waiting(2, &[places(1)]), &left, 5);
+    }
+}
+
+#[test]
+fn a_canary_holds_the_rest_whatever_two_leaders_do() {
+    let fields = [places(2), Rollout::Order(true)];
+    let left = Left { late: 1, script: vec![Event::Rollout(Rollout::Order(false))], ..Left::default() };
+    explore(&waiting(3, &fields), &left, 5);
+}
+
+#[test]
+fn time_alone_frees_places_and_closes_windows() {
+    let fields = [places(1), Rollout::MinReady(Some(9)), Rollout::Windows(true)];
+    let script = vec![Event::TimePasses(10), Event::TimePasses(10)];
+    let left = Left { late: 1, script, ..Left::default() };
+    explore(&waiting(2, &fields), &left, 6);
+}

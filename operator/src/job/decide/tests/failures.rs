@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use api::{
-    job::{Job, Phase, work_hash},
+    job::{
+        Job, NodeState, Phase,
+        conditions::{self, FAILED},
+        work_hash,
+    },
     views::PodView,
 };
 use k8s_openapi::jiff::Timestamp;
@@ -51,6 +55,41 @@ fn one_failed_node_too_many_ends_the_job_at_once() {
     );
     assert_eq!(act.status.phase, Some(Phase::Failed));
     assert_eq!(act.status.completion_time, None);
+}
+
+#[test]
+fn an_image_that_is_never_pulled_is_explained_and_never_a_failed_run() {
+    let mut job = job();
+    job.spec.backoff_limit_per_node = Some(0);
+    let daemon_set = daemon_set().of(&job).scheduled(1, 1).build();
+    for reason in ["ErrImagePull", "ImagePullBackOff", "CreateContainerConfigError"] {
+        let waiting = json!({"waiting": {"reason": reason, "message": "no such thing"}});
+        let pod = pod("a").work_hash(&work_hash::hash(&job.spec)).container(json!({
+            "name": "job-container", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": waiting,
+        }));
+        let status = act_on(&job, Some(&daemon_set), &[pod.build()]).status;
+        assert_eq!((status.failed, status.active, reasons(&status)), (0, 1, vec![]));
+        let node = &status.nodes[0];
+        assert_eq!(node.message, Some(format!("{reason}: no such thing")));
+        assert_eq!((node.state, node.restarts), (NodeState::Pending, 0));
+    }
+}
+
+#[test]
+fn a_job_whose_failed_nodes_have_all_left_says_that_they_failed() {
+    let mut job = job();
+    job.spec.backoff_limit_per_node = Some(0);
+    let scheduled = |job: &Job, nodes| daemon_set().of(job).scheduled(nodes, nodes).build();
+    // Another node, which leaves as well, keeps the Job running.
+    let pods = [crashed(&job, "a"), pod("b").build()];
+    let status = act_on(&job, Some(&scheduled(&job, 2)), &pods).status;
+    assert_eq!((status.failed, reasons(&status)), (1, vec![]));
+    job.status = Some(status);
+    let status = act_on(&job, Some(&scheduled(&job, 0)), &[]).status;
+    assert_eq!((status.phase, reasons(&status)), (Some(Phase::Failed), vec!["NodesFailed"]));
+    let failed = conditions::find_true(&status.conditions, FAILED).unwrap();
+    assert_eq!(failed.message, "done on no node, and all nodes that failed are gone");
 }
 
 #[test]

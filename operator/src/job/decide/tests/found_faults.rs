@@ -92,6 +92,17 @@ fn an_operator_that_drops_nodes_by_what_caches_show_is_found() {
 }
 
 #[test]
+fn an_operator_that_repeats_releases_by_what_caches_show_is_found() {
+    let mut world = waiting(2, &[places(1)]);
+    for event in [look(), bound(0), Event::PodDone(0), caught_up(0), caught_up(1)] {
+        world.happen(&event);
+    }
+    let left = Left { script: vec![Event::NodeReplaced(0)], ..Left::default() };
+    let fault = Fault::RepeatsFromCaches;
+    assert_found(Case { world, left, depth: 5, ..case(fault, Check::Limit) });
+}
+
+#[test]
 fn an_operator_that_forgets_min_ready_seconds_is_found() {
     let world = waiting(2, &[places(1), Rollout::MinReady(Some(9))]);
     assert_found(Case { world, ..case(Fault::ForgetsMinReady, Check::Shrinkage) });

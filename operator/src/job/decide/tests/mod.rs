@@ -19,9 +19,13 @@ mod suspension;
 use std::sync::Arc;
 
 use api::{
-    job::{Job, JobStatus},
+    job::{
+        Job, JobStatus,
+        conditions::{Reason, STALLED},
+    },
     views::{DaemonSetView, PodView},
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{
     actions::{Actions, Decision},
@@ -52,6 +56,11 @@ fn act_on(job: &Job, daemon_set: Option<&DaemonSetView>, pods: &[Arc<PodView>]) 
     }
 }
 
+/// The reasons of the conditions, but of those that follow from others.
 fn reasons(status: &JobStatus) -> Vec<&str> {
-    status.conditions.iter().map(|condition| condition.reason.as_str()).collect()
+    let follows = [Reason::NotComplete, Reason::NotFailed, Reason::Progressing];
+    let is_own = |condition: &&Condition| {
+        condition.type_ != STALLED && !follows.map(Reason::as_str).contains(&&*condition.reason)
+    };
+    status.conditions.iter().filter(is_own).map(|condition| condition.reason.as_str()).collect()
 }

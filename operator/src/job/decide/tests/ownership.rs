@@ -22,7 +22,7 @@ fn a_foreign_daemon_set_is_left_alone_until_it_is_gone() {
     job.status = Some(act.status);
     let act = act_on(&job, None, &[]);
     assert_eq!(act.daemon_set, DaemonSetAction::Create(Gating::None));
-    assert_eq!(act.status.conditions, []);
+    assert_eq!(reasons(&act.status), [""; 0]);
 }
 
 #[test]

@@ -65,6 +65,47 @@ fn rejections_count_once_each_though_each_takes_its_pod_along() {
     assert_eq!((status.failed, status.failed_runs), (1, None));
 }
 
+#[test]
+fn a_rejected_pod_counts_though_it_has_gone_before_anybody_looked() {
+    let mut job = job_of_rejections();
+    let look = |job: &mut Job, gone: &[i64], next: i64| {
+        let daemon_set = daemon_set().of(job).scheduled(1, 1).build();
+        let pods = [created(job, next).build()];
+        let rejected = |second: &i64| created(job, *second).failed("SysctlForbidden").build();
+        let given_up = gone.iter().map(rejected).collect();
+        let seen = observed(job, Some(&daemon_set), &pods, Source::Live);
+        let Decision::Act(actions) = decide(&Observation { given_up, ..seen }) else {
+            panic!("it acts")
+        };
+        job.status = Some(actions.status.clone());
+        *actions
+    };
+    let first = look(&mut job, &[1_000], 1_002);
+    assert!(first.is_urgent);
+    assert_eq!((first.status.failed, first.status.nodes[0].state), (0, NodeState::Pending));
+    assert_eq!(first.status.nodes[0].reason.as_deref(), Some("SysctlForbidden"));
+    // It is known for a while, and counts once.
+    assert_eq!(look(&mut job, &[1_000], 1_002).status, first.status);
+    // Other work never counts.
+    let mut other = job.clone();
+    other.spec.args = vec!["other".to_owned()];
+    let of_first = Observation {
+        given_up: vec![created(&job, 1_004).failed("OutOfcpu").build()],
+        ..observed(
+            &other,
+            Some(&daemon_set().of(&other).scheduled(1, 1).build()),
+            &[],
+            Source::Live,
+        )
+    };
+    let Decision::Act(actions) = decide(&of_first) else { panic!("it acts") };
+    assert_eq!(actions.status.failed_runs, None);
+    look(&mut job, &[1_002], 1_004);
+    let ended = look(&mut job, &[1_002], 1_004).status;
+    assert_eq!((reasons(&ended), ended.failed), (vec!["NodesFailed"], 1));
+    assert_eq!(ended.nodes[0].reason.as_deref(), Some("SysctlForbidden"));
+}
+
 fn job_of_rejections() -> Job {
     let mut job = job();
     job.spec.backoff_limit_per_node = Some(1);

@@ -112,7 +112,11 @@ impl Ledger {
                         open.done += 1;
                         until.into_iter().for_each(|until| open.look_at(until));
                     }
-                    Place::Free => self.started.remove(member),
+                    Place::Free if look.is_live() || look.completed.contains(member) => {
+                        self.started.remove(member);
+                    }
+                    // Its pod was bound to an earlier node: caches may show that one still.
+                    Place::Free => open.needs_live = true,
                 }
             }
             // The DaemonSet controller has created the next pod when the one before was gone. Caches may show a
@@ -189,7 +193,8 @@ impl Ledger {
 
 /// The place of `node`, which was started.
 fn place(look: &Look<'_>, node: &NodeWork<'_>, member: Member) -> Place {
-    if node.state != WorkState::Completed || !look.completed.contains(member) {
+    let is_recorded = look.completed.contains(member);
+    if node.state != WorkState::Completed || !is_recorded && node.is_leaving {
         return Place::Kept;
     }
     let seconds = look.spec().min_ready_seconds.unwrap_or_default();

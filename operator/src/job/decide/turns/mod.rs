@@ -73,8 +73,10 @@ pub(crate) fn turns(look: &Look<'_>) -> Turns {
         Permission::Withheld(hold) => hold.filter(|_| !waiting.is_empty()),
         Permission::Given => not_yet(look, &ledger, &places, later.as_ref(), &waiting),
     });
+    let recorded = look.observation.job.status_of_work();
+    let recorded = recorded.and_then(|status| status.started_nodes.as_ref());
     Turns {
-        releases: starting.iter().filter_map(|node| Release::of(node)).collect(),
+        releases: starting.iter().filter_map(|node| Release::of(node, recorded)).collect(),
         starting: starting.len(),
         look_at: look_at(look, &hold, open.look_at),
         needs_live: taken.is_empty()

@@ -89,9 +89,8 @@ fn withheld(look: &Look<'_>) -> Option<Hold> {
 ///
 /// It withholds nothing: one pod that is refused keeps its place, and holds up no other.
 pub(super) fn refused(look: &Look<'_>) -> Option<Hold> {
-    let refusal = look.observation.release_refusal.as_ref()?;
-    let message = format!("the API server refuses to let pods start: {refusal}");
-    Some(Hold::new(Reason::ReleaseRefused, message))
+    let refusal = look.observation.release_refusal.clone()?;
+    Some(Hold::new(Reason::ReleaseRefused, refusal))
 }
 
 /// Places of a look, after nodes were started.

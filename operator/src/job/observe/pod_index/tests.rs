@@ -40,6 +40,28 @@ fn pods_are_known_by_their_daemon_set_until_they_are_gone() {
 }
 
 #[test]
+fn a_pod_that_its_kubelet_gave_up_is_known_for_a_while_after_it_has_gone() {
+    let pod = |uid: &str, node: &str, reason: Option<&str>| {
+        let pod = fixtures::pod(node).identity(uid, "1");
+        let pod = match reason {
+            Some(reason) => pod.failed(reason),
+            None => pod,
+        };
+        (*pod.build()).clone()
+    };
+    let rejected = |uid, node| pod(uid, node, Some("OutOfcpu"));
+    let applied =
+        [rejected("a1", "a"), rejected("a2", "a"), rejected("b", "b"), pod("c", "c", None)];
+    let gone = ["a1", "a2", "b", "c"].map(|uid| Event::Delete(pod(uid, "a", None)));
+    let pods = after(applied.map(Event::Apply).into_iter().chain(gone).collect());
+    assert!(uids(&pods, fixtures::DAEMON_SET_UID).is_empty());
+    let given_up = pods.given_up(fixtures::DAEMON_SET_UID);
+    let given_up: Vec<_> = given_up.iter().map(|pod| super::uid(pod)).collect();
+    assert_eq!(given_up, ["a2", "b"]);
+    assert!(pods.given_up("ds-2").is_empty());
+}
+
+#[test]
 fn pods_of_earlier_daemon_sets_of_a_name_are_found_in_their_namespace() {
     let pod = |namespace: &str, owner: &str, uid: &str| {
         let pod = fixtures::pod("a").owner(owner).identity(uid, "1").build();
@@ -152,4 +174,41 @@ async fn what_is_no_number_never_comes() {
     assert!(!pods.until(0, "opaque").await);
     let waits = tokio::time::timeout(Duration::from_secs(60), pods.until(0, "1")).await;
     assert!(waits.is_err());
+}
+
+#[test]
+fn pods_are_found_on_the_node_that_they_are_on_now() {
+    let on = |node: &str, uid: &str, version: &str| {
+        (*fixtures::pod(node).identity(uid, version).build()).clone()
+    };
+    let mut pods = Pods::default();
+    let found = |pods: &Pods| {
+        ["a", "b", "c"].map(|node| {
+            let on = pods.by_node.on(node).iter();
+            let mut on: Vec<_> = on.map(|pod| format!("{}@{}", uid(pod), version(pod))).collect();
+            on.sort_unstable();
+            on.join(" ")
+        })
+    };
+    for pod in [on("a", "1", "1"), on("a", "2", "2"), on("b", "3", "3"), on("", "4", "4")] {
+        pods.insert(&pod);
+    }
+    assert_eq!(found(&pods), ["1@1 2@2", "3@3", ""]);
+    // What has changed is shown, where it was and where it is: an intended node may be a wish alone.
+    for pod in [on("a", "1", "5"), on("c", "3", "6"), on("b", "4", "7")] {
+        pods.insert(&pod);
+    }
+    assert_eq!(found(&pods), ["1@5 2@2", "4@7", "3@6"]);
+    pods.remove(&on("a", "2", "8"));
+    // Events of a pod that is gone may come late, or from before it was bound.
+    pods.remove(&on("b", "3", "9"));
+    let mut orphan = on("a", "1", "10");
+    orphan.metadata.owner_references = None;
+    pods.insert(&orphan);
+    assert_eq!(found(&pods), ["", "4@7", ""]);
+    assert_eq!(pods.by_node.0.len(), 1, "nothing is left of the others");
+}
+
+fn version(pod: &PodView) -> &str {
+    pod.metadata.resource_version.as_deref().unwrap_or_default()
 }

@@ -250,7 +250,7 @@ fn a_daemon_set_that_is_not_the_jobs_own_is_left_alone() {
     job.spec.suspend = Some(false);
     look(&mut job, Some(&foreign), &[]);
     let act = look(&mut job, Some(&foreign), &[]);
-    assert_eq!(reasons(&act.status), ["JobResumed", "NameConflict"]);
+    assert_eq!(reasons(&act.status), ["NameConflict", "JobResumed"]);
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn a_suspended_job_with_an_invalid_spec_says_both_and_keeps_its_results() {
     let status = look(&mut job, None, &[]).status;
     assert_eq!(
         (status.phase, reasons(&status)),
-        (Some(Phase::Suspended), vec!["JobSuspended", "InvalidSpec"])
+        (Some(Phase::Suspended), vec!["InvalidSpec", "JobSuspended"])
     );
     assert_eq!(status.completed_nodes, set(&["a"]));
     job.spec = valid;

@@ -132,7 +132,8 @@ fn a_job_without_turns_has_nothing_of_them() {
     for field in ["waiting", "startedNodes", "stoppingNodes"] {
         assert_eq!(status.get(field), None);
     }
-    assert_eq!((act.releases, act.status.conditions), (vec![], vec![]));
+    assert_eq!(act.releases, []);
+    assert_eq!(conditions::find(&act.status.conditions, WAITING), None);
     let daemon_set: DaemonSet =
         desired(&JobView::new(&fixtures::job()), "pause", Gating::None).unwrap();
     let pod = daemon_set.spec.unwrap().template.spec.unwrap();

@@ -77,17 +77,32 @@ fn a_deleted_node_keeps_its_place_while_a_late_release_could_reach_its_pod() {
     assert!(!started(&act).contains("uid-of-a"));
 }
 
-#[test]
-fn the_result_of_a_pod_that_waited_counts_for_the_node_that_was_started() {
+/// A node of this name was there before second 10, and another one was started since.
+fn replaced(pod: PodBuilder) -> (Scene, NodeSet) {
     let mut started_nodes = NodeSet::default();
     started_nodes.insert("uid-of-a-of-10");
-    let scene = Scene::new(&[]).node(node_of("a", 10)).parallelism(1);
-    let mut scene = scene.pod(pod("a").created(at(5)).done());
-    scene.wanted = 1;
+    let mut scene = Scene::waiting(&["b"]).node(node_of("a", 10)).parallelism(1).pod(pod);
+    scene.wanted = 2;
     let scene = scene.status(|status| status.started_nodes = Some(started_nodes.clone()));
-    assert_eq!(scene.look().status.completed_nodes, Some(started_nodes));
-    let stray = scene.started(&[]);
-    assert_eq!(stray.look().status.completed_nodes, None, "it ran on an earlier node");
+    (scene, started_nodes)
+}
+
+#[test]
+fn the_result_of_a_pod_that_waited_counts_for_the_node_that_it_was_bound_to() {
+    let (scene, node) = replaced(pod("a").created(at(5)).scheduled_at(at(12)).done());
+    for scene in [scene.clone(), scene.cached()] {
+        let act = scene.look();
+        assert_eq!((act.status.completed_nodes.as_ref(), released(&act)), (Some(&node), vec!["b"]));
+    }
+}
+
+/// A new leader whose cache of pods lags sees a pod that is long gone beside the node that came since.
+#[test]
+fn the_result_of_a_pod_that_an_earlier_node_ran_counts_for_no_later_one() {
+    let (scene, _) = replaced(pod("a").created(at(5)).scheduled_at(at(7)).done());
+    assert_eq!(scene.clone().cached().decide(), Decision::ObserveLive);
+    let act = scene.look();
+    assert_eq!((act.status.completed_nodes.as_ref(), released(&act)), (None, vec!["b"]));
 }
 
 #[test]
