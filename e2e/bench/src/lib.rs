@@ -146,9 +146,8 @@ async fn measure(
         Part::Plugin if size.nodes >= LARGE => {
             let program = options.plugin.as_ref().context("no plugin was built")?;
             let folder = options.folder.join(format!("{}-nodes", size.nodes));
-            let measure = async |_: &Phase| {
-                plugin::measure(testbed, program, &folder, options.runs).await
-            };
+            let measure =
+                async |_: &Phase| plugin::measure(testbed, program, &folder, options.runs).await;
             size.plugin = progress.phase("plugin", measure).await?;
             return Ok(());
         }

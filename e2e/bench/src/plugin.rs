@@ -52,7 +52,8 @@ pub(super) async fn measure(
         folder: folder.join("plugin-logs"),
     };
     let size = fs_err::metadata(program)?.len();
-    let mut measured = vec![PluginRun { size, ..plugin.run("--help", "", STARTS, |_| true).await? }];
+    let mut measured =
+        vec![PluginRun { size, ..plugin.run("--help", "", STARTS, |_| true).await? }];
     measured.push(status(testbed, &plugin, runs).await?);
     if testbed.nodes.len() <= LOGS {
         measured.push(list(testbed, &plugin, runs).await?);
@@ -76,9 +77,14 @@ async fn status(testbed: &Testbed, plugin: &Plugin, runs: u32) -> Result<PluginR
         let lines = |state: &str| text.lines().filter(|line| line.contains(state)).count();
         lines(" Done ") == nodes - HELD && lines(" Running  ") >= HELD
     };
-    with_jobs(testbed, &namespace, &[jobs::NAME.to_owned()], |_| None, done, async || {
-        plugin.run("status", &words, runs, shows_all).await
-    })
+    with_jobs(
+        testbed,
+        &namespace,
+        &[jobs::NAME.to_owned()],
+        |_| None,
+        done,
+        async || plugin.run("status", &words, runs, shows_all).await,
+    )
     .await
 }
 
@@ -110,17 +116,28 @@ async fn logs(testbed: &Testbed, plugin: &Plugin) -> Result<PluginRun> {
     let nodes = testbed.nodes.len();
     let words =
         format!("{} --namespace {namespace} --output-dir {}", jobs::NAME, plugin.folder.display());
-    with_jobs(testbed, &namespace, &[jobs::NAME.to_owned()], |_| None, 0, async || {
-        within(work.until(|counts| counts.started >= nodes), "the pods to start").await?;
-        let run = plugin.run("logs", &words, 1, |_| true).await?;
-        let files: Vec<_> = fs_err::read_dir(&plugin.folder)?.collect::<Result<_, _>>()?;
-        let sizes = files.iter().map(|file| Ok(file.metadata()?.len()));
-        let total = sizes.sum::<std::io::Result<u64>>()?;
-        let expected = u64::try_from(nodes * lines * bytes)?;
-        ensure!((files.len(), total) == (nodes, expected), "{} files of {total} bytes", files.len());
-        fs_err::remove_dir_all(&plugin.folder)?;
-        Ok(PluginRun { bytes: total, ..run })
-    })
+    with_jobs(
+        testbed,
+        &namespace,
+        &[jobs::NAME.to_owned()],
+        |_| None,
+        0,
+        async || {
+            within(work.until(|counts| counts.started >= nodes), "the pods to start").await?;
+            let run = plugin.run("logs", &words, 1, |_| true).await?;
+            let files: Vec<_> = fs_err::read_dir(&plugin.folder)?.collect::<Result<_, _>>()?;
+            let sizes = files.iter().map(|file| Ok(file.metadata()?.len()));
+            let total = sizes.sum::<std::io::Result<u64>>()?;
+            let expected = u64::try_from(nodes * lines * bytes)?;
+            ensure!(
+                (files.len(), total) == (nodes, expected),
+                "{} files of {total} bytes",
+                files.len()
+            );
+            fs_err::remove_dir_all(&plugin.folder)?;
+            Ok(PluginRun { bytes: total, ..run })
+        },
+    )
     .await
 }
 

@@ -106,7 +106,7 @@ pub struct Rollout {
     pub most_at_once: u32,
     /// From the end of a node's work to the arrival of the request that releases the next, sorted.
     pub hand_overs: Vec<f64>,
-    /// The part of each until the arrival of the last status before that request, sorted.
+    /// The part of each until the last status before that request, sorted.
     #[serde(default)]
     pub until_status: Vec<f64>,
     /// Requests of both processes.

@@ -67,9 +67,9 @@ fn places(limit: &Value, nodes: usize) -> usize {
 /// What happened in one Job.
 struct Run {
     created: Timestamp,
-    /// Arrivals of the requests that write a status and that release pods, and ends of the pods' work, each in
-    /// order.
+    /// Arrivals of the requests that write a status, in order.
     stored: Vec<Timestamp>,
+    /// Arrivals of the requests that release pods, and ends of the pods' work, each in order.
     released: Vec<Timestamp>,
     ended: Vec<Timestamp>,
     last: Timestamp,
@@ -93,7 +93,7 @@ impl Run {
         times
     }
 
-    /// The part of the hand-overs until the arrival of the last status before the release, sorted.
+    /// The part of the hand-overs until the last status before the release, sorted.
     fn until_status(&self, places: usize) -> Vec<f64> {
         let released = self.released.iter().skip(places);
         let until = |(ended, released): (&Timestamp, &Timestamp)| {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::report::{MemoryRun, Report, Size};
 use super::plugin::table::plugin;
+use super::report::{MemoryRun, Report, Size};
 use super::rollouts::table::rollouts;
 use super::summary::{Figures, Spread, of_kind, of_size, spread};
 

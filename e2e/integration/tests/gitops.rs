@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use api::job::conditions::{COMPLETE, FAILED};
 use api::job::{CompletionPolicy, DeletionPolicy};
 use harness::job_builder::JobBuilder;
-use harness::job_handle::describe;
+use harness::job_handle::{describe, status};
 use serde_json::json;
 use testbed::control_plane::Request;
 
@@ -25,9 +25,13 @@ fn retained(name: &str) -> JobBuilder {
     manifest(name).exit_code().set(|spec| spec.deletion_policy = retain)
 }
 
+fn body(request: &Request) -> String {
+    String::from_utf8_lossy(&request.body).into_owned()
+}
+
 #[apply(shared_test)]
 async fn retained_job_stays_until_its_policy_is_taken_away(cx: &Test) -> Result<()> {
-    let (_operator, terminator) = cx.both().await?;
+    let (operator, terminator) = cx.both().await?;
     let job = cx.apply(&retained("kept")).await?;
     job.complete_by_exit_code().await?;
     job.until_stopped().await?;
@@ -35,6 +39,13 @@ async fn retained_job_stays_until_its_policy_is_taken_away(cx: &Test) -> Result<
     let kept = job.get().await?;
     ensure!(condition(&kept, COMPLETE).is_some(), "{}", describe(&kept));
     ensure!(terminator.deletions("/jobs/kept").is_empty());
+    // The condition Reconciling is left out in the write that says that the Job is complete.
+    let types = status(&kept).conditions.into_iter().map(|condition| condition.type_);
+    ensure!(types.collect::<Vec<_>>() == [COMPLETE, FAILED], "{}", describe(&kept));
+    let ends = operator.writes().into_iter().filter(|write| {
+        write.uri.contains("/jobs/kept/status") && body(write).contains("completionTime")
+    });
+    ensure!(ends.count() == 1);
     patch(&job, json!({"deletionPolicy": "Delete"})).await?;
     job.until_gone().await
 }
@@ -52,7 +63,8 @@ async fn ttl_of_a_retained_job_is_refused(cx: &Test) -> Result<()> {
     for (field, value) in [("completionPolicy", json!("Never")), ("suspend", json!(true))] {
         cx.dry_run(&json!({"image": "a", "deletionPolicy": "Retain", field: value})).await?;
     }
-    cx.dry_run(&json!({"image": "a", "deletionPolicy": "Delete", "ttlSecondsAfterFinished": 1})).await?;
+    cx.dry_run(&json!({"image": "a", "deletionPolicy": "Delete", "ttlSecondsAfterFinished": 1}))
+        .await?;
     Ok(())
 }
 
@@ -77,7 +89,6 @@ async fn job_that_flux_would_create_for_ever_gets_one_warning(cx: &Test) -> Resu
     ensure!(message.ends_with("set deletionPolicy: Retain"), "{message}");
     // The warning costs one request at the first look, and one at the end.
     let writes = operator.writes();
-    let body = |write: &Request| String::from_utf8_lossy(&write.body).into_owned();
     let asked = writes.iter().filter(|write| body(write).contains("DeletesItself"));
     ensure!(asked.count() <= 2, "{writes:?}");
     Ok(())
@@ -87,9 +98,8 @@ async fn job_that_flux_would_create_for_ever_gets_one_warning(cx: &Test) -> Resu
 async fn lines_of_the_readme_that_wait_end_at_either_end(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let kubectl = Kubectl::admin(cx)?;
-    let wait = async |words: &str| {
-        kubectl.output(&format!("wait {words} --timeout=60s")).await.map(drop)
-    };
+    let wait =
+        async |words: &str| kubectl.output(&format!("wait {words} --timeout=60s")).await.map(drop);
     let (good, pods) = cx.running(&retained("good")).await?;
     let ended = "--for=jsonpath={.status.duration}";
     let line = format!("{ended} dsjob/good");

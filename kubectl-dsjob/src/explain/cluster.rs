@@ -97,7 +97,7 @@ fn invalid_spec(evidence: &Evidence) -> Option<Finding> {
         () if message.contains("quantities must match") => {
             "write the quantity as 64M, 64Mi, 1.5 or 1500m"
         }
-        () if message.contains("allowed") => {
+        () if message.contains("not allowed") || message.contains("is none of") => {
             "have the feature allowed for this namespace (SECURITY.md), or do without it"
         }
         () => "fix the field with kubectl edit dsjob; the condition lifts by itself",

@@ -65,6 +65,8 @@ fn deletes_itself(evidence: &Evidence) -> Option<Finding> {
     Some(
         Finding::warning("The Job runs again and again: what has applied it creates it again")
             .quote(&event.message)
-            .cure("set deletionPolicy: Retain where the Job is kept, and no ttlSecondsAfterFinished"),
+            .cure(
+                "set deletionPolicy: Retain where the Job is kept, and no ttlSecondsAfterFinished",
+            ),
     )
 }

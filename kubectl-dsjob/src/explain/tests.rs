@@ -216,7 +216,11 @@ fn sub_rows_of_invalid_specs_have_cures_of_their_own() {
     for (message, cure) in [
         ("spec.template…: duplicate name: \"X\"", "remove one"),
         ("quantities must match the regular expression", "64Mi"),
-        ("host paths are not allowed here", "allowed for this namespace"),
+        (
+            "spec.template.spec.hostNetwork: HostNamespaces is not allowed",
+            "allowed for this namespace",
+        ),
+        ("spec.mountPath: \"/var/lib\" is none of /var/log", "allowed for this namespace"),
         ("spec.mountPath: must be an absolute path", "fix the field"),
     ] {
         let finding = only(&with_condition("Failed", "InvalidSpec", message), "InvalidSpec");

@@ -136,8 +136,8 @@ pub(crate) fn ending(job: &Job) -> Option<Ending> {
     if condition.type_ == COMPLETE {
         return Some(Ending::Complete);
     }
-    let is_suspended = job.spec.is_suspended()
-        || conditions::find_true(&status.conditions, SUSPENDED).is_some();
+    let is_suspended =
+        job.spec.is_suspended() || conditions::find_true(&status.conditions, SUSPENDED).is_some();
     (!is_suspended).then_some(Ending::Failed)
 }
 

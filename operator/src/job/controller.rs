@@ -156,7 +156,9 @@ fn job_of_pod(pod: &PodView, daemon_sets: &Store<DaemonSetView>) -> Option<Objec
     Some(ObjectRef::new(&owning_job(&daemon_set)?).within(&namespace))
 }
 
-/// Lets a Job be looked at soon if its `pod` is done and other nodes wait: it may have freed a place.
+/// Lets a Job be looked at soon if its `pod` is done and other nodes wait.
+///
+/// The pod may have freed a place.
 fn hand_over(
     pod: &PodView,
     job: &ObjectRef<MaybeJob>,

@@ -22,7 +22,9 @@ pub async fn remove_gate(
     patch(client, pod, None, change, &params(manager)).await.map(drop)
 }
 
-/// Asks whether the API server would let `manager` annotate the pod, and changes nothing.
+/// Asks whether the API server would let `manager` annotate the pod.
+///
+/// It changes nothing.
 ///
 /// # Errors
 /// When it refuses, for example by a policy.

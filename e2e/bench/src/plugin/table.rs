@@ -69,7 +69,8 @@ mod tests {
             size: 13 << 20,
             ..PluginRun::default()
         };
-        let commands = vec![run("--help", 0.03, 5), run("status", 1.4, 61), run("list -A", 0.9, 20)];
+        let commands =
+            vec![run("--help", 0.03, 5), run("status", 1.4, 61), run("list -A", 0.9, 20)];
         let text = plugin(&[Size { nodes: 5000, plugin: commands, ..Size::default() }]);
         for marked in ["**13.0 MiB**", "**30 ms / 30 ms**", "**61.0 MiB**"] {
             assert!(text.contains(marked), "{marked}: {text}");

@@ -13,7 +13,7 @@ fn marks(pod: &Pod) -> Value {
     json!([pod.metadata.labels, pod.metadata.annotations, pod.metadata.finalizers])
 }
 
-/// What changes more of a pod than its status, and is taken by the subresource for that.
+/// Writes of a pod's status that change more than it.
 const BY_STATUS: [&str; 4] = [
     r#"{"metadata": {"labels": {"app": "of-somebody-else"}}}"#,
     r#"{"metadata": {"labels": {"daemonset-job": null}}}"#,
@@ -45,7 +45,9 @@ async fn operator_may_change_the_status_of_pods_of_jobs_and_nothing_else_with_it
     Ok(())
 }
 
-/// The other requests that write to a pod, or run something in it: methods, and what follows the pod's name.
+/// Other requests that write to a pod or run something in it.
+///
+/// Methods, and what follows the pod's name.
 const OTHERS: [(&str, &str); 12] = [
     ("DELETE", ""),
     ("PUT", ""),

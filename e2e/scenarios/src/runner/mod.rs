@@ -48,7 +48,7 @@ pub(crate) struct Cli {
     options: Options,
 
     /// Change nothing on this machine outside the repository: install nothing, start no daemon.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Machine")]
     no_provision: bool,
 }
 

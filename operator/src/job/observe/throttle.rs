@@ -15,7 +15,7 @@ use std::{
 /// Factor of a rest and the look before it: looks take a twentieth of the time.
 const REST: u32 = 19;
 
-/// The same while a node waits for a place that is free: looks take a fifth of the time.
+/// The same while a node waits for a free place: looks take a fifth of the time.
 const SHORT_REST: u32 = 4;
 
 /// A look that is shorter than this needs no rest.
@@ -66,7 +66,9 @@ impl Throttle {
         rests.insert(uid.to_owned(), Rest::new(took, now));
     }
 
-    /// Shortens the rest of the Job with this UID, for which a node is done whose place another one waits for.
+    /// Shortens the rest of the Job with this UID.
+    ///
+    /// A node of it is done whose place another one waits for.
     pub(crate) fn shorten_rest(&self, uid: &str) {
         if let Some(rest) = self.rests().get_mut(uid) {
             rest.shorten();

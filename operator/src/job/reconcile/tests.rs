@@ -19,7 +19,9 @@ use crate::{
 /// The requests to the API server, without names.
 type Asked = Arc<Mutex<Vec<String>>>;
 
-/// A reconciler with empty caches, whose API server has no DaemonSet and gives this answer to writes of statuses.
+/// A reconciler with empty caches.
+///
+/// Its API server has no DaemonSet, and gives this answer to writes of statuses.
 fn reconciler(status: (u16, Value)) -> (Reconciler, Asked) {
     let asked = Asked::default();
     let log = Arc::clone(&asked);
@@ -54,7 +56,7 @@ fn stored() -> (u16, Value) {
     (200, json!({"metadata": {"resourceVersion": "8"}}))
 }
 
-/// A Job whose DaemonSet the caches do not show, and that somebody has looked at before if `is_known`.
+/// A Job, at which somebody has looked before if `is_known`.
 fn job(is_known: bool) -> Job {
     let mut job = fixtures::job();
     job.metadata.resource_version = Some("7".to_owned());

@@ -109,23 +109,23 @@ impl<'a> Builder<'a> {
         Ok(kube_router_image.clone())
     }
 
-    /// Builds Prometheus of Debian's package.
+    /// Builds Prometheus.
     pub(super) async fn prometheus(&self) -> Result<()> {
-        self.once(&self.recipe.prometheus, async || {
-            self.debian().await?;
-            self.phase.detail("building Prometheus");
-            Build::new(folder("prometheus"), "Dockerfile")
-                .argument("DEBIAN", &self.recipe.debian)
-                .run(Some(&self.recipe.prometheus), self.provision)
+        let Recipe { prometheus, prometheus_image, .. } = &self.recipe;
+        self.once(prometheus_image, async || {
+            let programs = prometheus.build(self.provision, Some(self.phase)).await?;
+            let context = context()?;
+            link(&programs, &["prometheus"], context.path())?;
+            Build::new(context.path(), folder("prometheus").join("Dockerfile"))
+                .run(Some(prometheus_image), self.provision)
                 .await
-                .context(PACKAGES)
         })
         .await
     }
 
     /// The image of Prometheus, whether it is built yet or not.
     pub(super) fn prometheus_image(&self) -> &str {
-        &self.recipe.prometheus
+        &self.recipe.prometheus_image
     }
 
     /// The `kubectl` of the same build.

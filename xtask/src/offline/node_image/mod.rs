@@ -37,8 +37,8 @@ use crate::context::Context;
 use crate::offline::control_plane::Sources;
 use crate::offline::provision::{self, Provision};
 
-/// The official image of Prometheus, of a version with long-term support.
-const PROMETHEUS: &str = "quay.io/prometheus/prometheus:v3.5.0";
+/// The official image of Prometheus, of the version that is built here elsewhere.
+const PROMETHEUS: &str = "quay.io/prometheus/prometheus:v3.16.0";
 
 /// The Kubernetes that is built by default, and runs the integration tests.
 const NEWEST: &str = MINORS[0];

@@ -88,8 +88,9 @@ pub(super) struct Recipe {
     pub(super) busybox: String,
     /// Enforces NetworkPolicies.
     pub(super) kube_router_image: String,
+    pub(super) prometheus: Module,
     /// Scrapes metrics.
-    pub(super) prometheus: String,
+    pub(super) prometheus_image: String,
     components: Hash,
 }
 
@@ -115,6 +116,10 @@ impl Recipe {
             Module::read(node.join("containerd"))?.tags("no_btrfs,no_zfs,no_devmapper");
         let crictl = Module::read(node.join("crictl"))?;
         let kube_router = Module::read(images.join("kube-router"))?;
+        // Discovery of other clouds would be most of it.
+        let prometheus = Module::read(images.join("prometheus"))?;
+        let prometheus = prometheus.tags("remove_all_sd,enable_kubernetes_sd");
+        let prometheus_version = prometheus.version_of("github.com/prometheus/prometheus")?;
 
         let debian = Hash::of([REVISION, DEBIAN]);
         let components = debian.and(kubernetes.hash()).and(etcd.hash());
@@ -141,7 +146,9 @@ impl Recipe {
         let busybox = and_files(&debian, &images.join("busybox"), &["Dockerfile"])?;
         let router = debian.and(kube_router.hash());
         let router = and_files(&router, &images.join("kube-router"), &["Dockerfile"])?;
-        let prometheus = and_files(&debian, &images.join("prometheus"), &["Dockerfile"])?;
+        let prometheus_image = Hash::of([REVISION]).and(prometheus.hash());
+        let prometheus_image =
+            and_files(&prometheus_image, &images.join("prometheus"), &["Dockerfile"])?;
         Ok(Self {
             debian: name(&debian, "debian", DEBIAN),
             node: name(&whole, "kind-node", &version),
@@ -152,7 +159,8 @@ impl Recipe {
             containerd,
             crictl,
             kube_router_image: name(&router, "kube-router", DEBIAN),
-            prometheus: name(&prometheus, "prometheus", DEBIAN),
+            prometheus_image: name(&prometheus_image, "prometheus", &prometheus_version),
+            prometheus,
             kube_router,
             components,
         })

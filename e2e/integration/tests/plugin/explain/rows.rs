@@ -34,16 +34,10 @@ const PROVED: &[(&str, &str)] = &[
         "`Running`, pods are `SchedulingGated`",
         "fields_that_make_nodes_wait_are_named_with_what_they_wait_for",
     ),
-    (
-        "`Waiting`, `PlacesInUse`",
-        "fields_that_make_nodes_wait_are_named_with_what_they_wait_for",
-    ),
+    ("`Waiting`, `PlacesInUse`", "fields_that_make_nodes_wait_are_named_with_what_they_wait_for"),
     ("… `earlier work has not ended", "earlier_work_that_has_not_ended_is_named"),
     ("`Waiting`, `Paused`", "fields_that_make_nodes_wait_are_named_with_what_they_wait_for"),
-    (
-        "`Waiting`, `WindowClosed`",
-        "fields_that_make_nodes_wait_are_named_with_what_they_wait_for",
-    ),
+    ("`Waiting`, `WindowClosed`", "fields_that_make_nodes_wait_are_named_with_what_they_wait_for"),
     ("`Waiting`, `OrderWaits`", "fields_that_make_nodes_wait_are_named_with_what_they_wait_for"),
     ("`Waiting`, `MinReadySeconds`", "places_that_stay_taken_are_explained_by_what_holds_them"),
     ("`Waiting`, `NodesUnreachable`", "lost_nodes_whose_turn_it_is_are_named"),
@@ -54,10 +48,7 @@ const PROVED: &[(&str, &str)] = &[
     ),
     ("`Waiting`, `OtherGates`", "fields_that_make_nodes_wait_are_named_with_what_they_wait_for"),
     ("`Waiting`, `LabelsUnknown`", "labels_that_the_operator_cannot_learn_are_waited_for"),
-    (
-        "`Waiting` is `False`, `NotGated`",
-        "places_that_stay_taken_are_explained_by_what_holds_them",
-    ),
+    ("`Waiting` is `False`, `NotGated`", "places_that_stay_taken_are_explained_by_what_holds_them"),
     ("`Suspended`", "suspension_is_explained_before_and_after_the_pods_have_stopped"),
     (
         "`Suspended` is `False`, `PodsStopping`",
@@ -77,6 +68,7 @@ const PROVED: &[(&str, &str)] = &[
         "`Completed`, `NoMatchingNodes`",
         "deadlines_selectors_and_names_that_are_taken_are_explained",
     ),
+    ("a `DeletesItself` event", "tool_that_creates_the_job_again_is_named"),
     ("the Job is gone", "job_that_cannot_go_and_one_that_is_gone_are_explained"),
     ("a deleted Job does not disappear", "deletion_that_waits_for_pods_says_so"),
 ];
@@ -85,6 +77,7 @@ const PROVED: &[(&str, &str)] = &[
 const UNPROVED: &[(&str, &str)] = &[
     ("the operator's pod restarts, its log says `too old`", "no cluster here is that old"),
     ("`Ready` is `False`", "the rows for `Running` are those of such a Job"),
+    ("a Kustomization of Flux or an Application", "it shows what other rows say of its Jobs"),
     ("`kubectl wait --for=condition=Complete` fails", "it is about kubectl, not about a Job"),
 ];
 

@@ -37,9 +37,8 @@ async fn refused_daemon_set_quotes_the_quota(cx: &Test) -> Result<()> {
     let hard = json!({"count/daemonsets.apps": "0"});
     cx.create::<ResourceQuota>(json!({"metadata": {"name": "none"}, "spec": {"hard": hard}}))
         .await?;
-    let is_in_force = |quota: &ResourceQuota| {
-        quota.status.as_ref().is_some_and(|status| status.used.is_some())
-    };
+    let is_in_force =
+        |quota: &ResourceQuota| quota.status.as_ref().is_some_and(|status| status.used.is_some());
     cx.wait().object(cx.api::<ResourceQuota>(), "none", "in force", is_in_force).await?;
     cx.apply(&manifest("no-set")).await?;
     let dsjob = &Kubectl::admin(cx)?;
@@ -53,13 +52,23 @@ async fn tool_that_edits_the_daemon_set_is_named(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let (job, _) = cx.running(&exit_code_manifest("edited")).await?;
     let asleep = json!({"template": {"spec": {"nodeSelector": {"asleep": "yes"}}}});
-    let params =
-        PatchParams { field_manager: Some("downscaler".into()), ..PatchParams::default() };
+    let params = PatchParams { field_manager: Some("downscaler".into()), ..PatchParams::default() };
     let patch = Patch::Strategic(json!({"spec": asleep}));
     cx.api::<DaemonSet>().patch(&job.daemon_set_name(), &params, &patch).await?;
     let dsjob = &Kubectl::admin(cx)?;
     let words = ["downscaler", "have that tool leave the DaemonSet alone"];
     until_says(cx, dsjob, "edited", "DaemonSetEdited", &words).await?;
+    Ok(())
+}
+
+#[apply(shared_test)]
+async fn tool_that_creates_the_job_again_is_named(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let by_flux = ("kustomize.toolkit.fluxcd.io/name", "apps");
+    cx.running(&exit_code_manifest("managed").label(by_flux.0, by_flux.1)).await?;
+    let dsjob = &Kubectl::admin(cx)?;
+    let words = ["Flux", "set deletionPolicy: Retain"];
+    until_says(cx, dsjob, "managed", "DeletesItself", &words).await?;
     Ok(())
 }
 
@@ -71,8 +80,7 @@ async fn fields_that_are_twice_or_not_allowed_have_cures_of_their_own(cx: &Test)
     };
     let _operator = cx.operator_with(Some(cx.namespace.clone()), config).await?;
     let env = json!([{"name": "LEVEL", "value": "one"}, {"name": "LEVEL", "value": "two"}]);
-    cx.apply(&exit_code_manifest("twice").mount("/var/log").container(json!({"env": env})))
-        .await?;
+    cx.apply(&exit_code_manifest("twice").mount("/var/log").container(json!({"env": env}))).await?;
     cx.apply(&manifest("elsewhere").mount("/var/lib")).await?;
     let dsjob = &Kubectl::admin(cx)?;
     let words = ["duplicate name: \\\"LEVEL\\\"", "remove one of the two items"];
@@ -132,10 +140,11 @@ async fn longer_words_and_rotated_logs_are_found(cx: &Test) -> Result<()> {
     let (job, pods) = cx.running(&manifest("rotated")).await?;
     let [rotated, longer, well] = &pods;
     rotated.log("done\n")?;
+    longer.log("abandoned\n")?;
+    well.log("starting\n")?;
     tokio::time::sleep(LATE).await;
     rotated.rotate_logs();
     rotated.log("still here\n")?;
-    longer.log("abandoned\n")?;
     let _terminator = cx.terminator().await?;
     let dsjob = &Kubectl::admin(cx)?;
     let found = until_found(cx, dsjob, "rotated", "LogRotated").await?;

@@ -60,7 +60,7 @@ async fn fields_that_make_nodes_wait_are_named_with_what_they_wait_for(cx: &Test
         (
             exit_code_manifest("order").set(|spec| spec.order = field(order)),
             "an earlier group of order",
-            "worker-1",
+            "spec.order[0] comes first",
         ),
         (in_turn("gates", 3).template(gate), "scheduling gates of somebody else", "of others"),
     ];
@@ -112,6 +112,10 @@ async fn earlier_work_that_has_not_ended_is_named(cx: &Test) -> Result<()> {
     let (job, _) = cx.running(&in_turn("reworked", 4)).await?;
     cx.hold_everywhere(Hold::Stop);
     cx.apply(&in_turn("reworked", 4).command(["other"])).await?;
+    job.until_observed().await?;
+    // The pods of its successor do not wait for those that stop.
+    let sets = cx.api::<DaemonSet>();
+    sets.delete(&job.daemon_set_name(), &DeleteParams::background()).await?;
     let dsjob = &Kubectl::admin(cx)?;
     until_says(cx, dsjob, &job.name, "Waiting", &["earlier work has not ended"]).await?;
     cx.release_everywhere(Hold::Stop);

@@ -1,4 +1,4 @@
-//! Checks that the API server lets the operator change nothing of pods but their gates.
+//! Checks that the operator may change nothing of pods but their gates.
 //!
 //! `deploy/25-pod-policy.yaml` sees to that. Helm installs it after the Deployment, and somebody may delete it.
 
@@ -41,7 +41,7 @@ impl Confinement {
         Self { client, last: Mutex::default() }
     }
 
-    /// Asks whether the API server would take another change of one of the pods that are `due`.
+    /// Asks whether the API server would take another change of a pod that is due.
     ///
     /// # Errors
     /// When it refuses that for another reason than its policy, or does not answer.

@@ -274,7 +274,7 @@ fn a_suspended_job_with_an_invalid_spec_says_both_and_keeps_its_results() {
     // Resumed while it is invalid: that is what holds it up now.
     job.spec.image.clear();
     job.spec.suspend = None;
-    assert_eq!(events(&look(&mut job, None, &[])), ["Resumed", "InvalidSpec"]);
+    assert_eq!(events(&look(&mut job, None, &[])), ["InvalidSpec", "Resumed"]);
     let act = look(&mut job, None, &[]);
     assert_eq!((act.daemon_set, act.status.phase), (DaemonSetAction::Keep, Some(Phase::Failed)));
     assert_eq!(act.status.completed_nodes, set(&["a"]));
