@@ -132,7 +132,7 @@ mod tests {
         for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
             let name = format!("`{}`", command.get_name());
             let is_its = |row: &&str| row.split(" | ").next().is_some_and(|it| it.contains(&name));
-            assert!(rows.iter().any(|row| is_its(row)), "{name} is in no row");
+            assert!(rows.iter().any(is_its), "{name} is in no row");
         }
     }
 

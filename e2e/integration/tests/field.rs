@@ -134,10 +134,7 @@ async fn input_06_rejections_by_the_kubelet_are_quoted_as_failed_runs(cx: &Test)
             let name = pod.name_any();
             pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(&status)).await?;
             rejected += 1;
-            eprintln!("DBG {} rejected {name} {:?}", k8s_openapi::jiff::Timestamp::now(), pod.metadata.creation_timestamp);
         }
-        let st = job.get().await?.status.unwrap_or_default();
-        eprintln!("DBG {} {:?} {:?} {:?}", k8s_openapi::jiff::Timestamp::now(), st.failed_runs.map(|r| r.to_string()), st.failed, st.nodes.iter().find(|n| n.name=="worker-1"));
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let has_failed = |node: &NodeStatus| node.state == NodeState::Failed;

@@ -214,7 +214,7 @@ mod tests {
             ending(&job)
         };
         let failed = failed("NodesFailed");
-        assert_eq!(of(true, &[failed.clone()]), None, "its pods stop");
+        assert_eq!(of(true, std::slice::from_ref(&failed)), None, "its pods stop");
         assert_eq!(of(true, &[failed.clone(), condition("Suspended", "True")]), None);
         assert_eq!(of(false, &[failed.clone(), condition("Suspended", "True")]), None);
         let resumed = condition("Suspended", "False");

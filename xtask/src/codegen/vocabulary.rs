@@ -204,7 +204,7 @@ mod tests {
     fn every_word_of_the_api_is_on_the_page() {
         let page = render();
         let places = [
-            ("api/src/job/conditions.rs", r#"pub const [A-Z_]+: &str = "([A-Za-z]+)""#, 8),
+            ("api/src/job/conditions/types.rs", r#"pub const [A-Z_]+: &str = "([A-Za-z]+)""#, 8),
             ("operator/src/job/decide/events.rs", r#"reason: "([A-Za-z]+)""#, 3),
             ("operator/src/job/decide/events.rs", r#"const [A-Z_]+: &str = "([A-Za-z]+)""#, 1),
             (

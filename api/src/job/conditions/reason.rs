@@ -4,9 +4,7 @@ use std::{fmt, str::FromStr};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{
-    COMPLETE, DAEMON_SET_EDITED, FAILED, READY, RECONCILING, SUSPENDED, WAITING,
-};
+use super::types::{COMPLETE, DAEMON_SET_EDITED, FAILED, READY, RECONCILING, SUSPENDED, WAITING};
 
 /// Reason of a Job's condition. It belongs to one type, and to one status of that.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

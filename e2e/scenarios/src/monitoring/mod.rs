@@ -25,6 +25,7 @@ use self::causes::Installation;
 use self::prometheus::Prometheus;
 use self::scrape::{BY_SERVICE, PodMonitor};
 use crate::support::env::ScenarioEnv;
+use crate::support::work::{Containers, running_containers};
 
 /// The shipped files, in the workspace.
 const FOLDER: &str = "deploy/monitoring";
@@ -123,8 +124,12 @@ async fn processes_go_wrong(
     prometheus: &Prometheus<'_>,
 ) -> Result<()> {
     env.apply(&stays(env.shell(LATE, &WAITS.replace("NAME", LATE)).exit_code())).await?;
-    // Prometheus runs as well.
-    env.until_pods_run(env.nodes.len() + 1).await?;
+    let nodes: Vec<_> = env.nodes.iter().collect();
+    env.until_pods("the work running on all nodes", |pods| {
+        let running = running_containers(pods, &nodes, &Containers::new());
+        (running.len() == nodes.len()).then_some(())
+    })
+    .await?;
 
     installation.forbid("nodes", &["list", "watch"]).await?;
     installation.run(0, |_| ()).await?;

@@ -25,6 +25,9 @@ const MAX_CALLS: usize = 64;
 /// How long to wait before a call that failed is tried again.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// How long a kubelet takes to stop the containers of a pod, at least.
+const STOPPING: Duration = Duration::from_millis(100);
+
 /// How long the watch may take to show a change that the API server has accepted.
 const SHOWN: Duration = Duration::from_secs(1);
 
@@ -183,6 +186,9 @@ impl Agent {
     }
 
     async fn act(&self, object: &Pod, step: Step) -> kube::Result<()> {
+        if step == Step::Remove {
+            tokio::time::sleep(STOPPING).await;
+        }
         // Fails only when it is closed, which nobody does.
         let _permit = self.calls.acquire().await.ok();
         let namespace = object.namespace().unwrap_or_default();

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use api::job::{JobStatus, conditions::Reason};
+use api::job::{
+    JobStatus,
+    conditions::{self, Reason},
+};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{observation::Observation, progress::Progress};
@@ -32,6 +35,14 @@ pub(crate) fn exceeded(
         message += &format!("; waiting for their turn: {} nodes", progress.waiting);
     }
     Some((Reason::DeadlineExceeded, message))
+}
+
+/// Whether the Job is refused until it is edited.
+///
+/// One that only an edit can help is not late: the refusal stays until it is fixed.
+pub(crate) fn is_refused(status: &JobStatus) -> bool {
+    conditions::find_true(&status.conditions, conditions::FAILED)
+        .is_some_and(|condition| Reason::of(condition) == Some(Reason::InvalidSpec))
 }
 
 /// The time from `now` until `time`; none if that is past.

@@ -109,9 +109,8 @@ pub(crate) fn decide(observation: &Observation<'_>) -> Decision {
         failed_runs: base.failed_runs.clone().unwrap_or_default(),
         ..Progress::default()
     };
-    // A Job that only an edit can help is not late: the refusal stays until it is fixed.
     let end = deadline::exceeded(observation, &base, &progress);
-    if let Some((reason, mut message)) = end.filter(|_| !is_refused(&base)) {
+    if let Some((reason, mut message)) = end.filter(|_| !deadline::is_refused(&base)) {
         if let Some(refused) = conditions::find_true(&base.conditions, conditions::FAILED) {
             message += &format!("; {}", refused.message);
         }
@@ -343,12 +342,6 @@ fn actions(
         stuck_pods: Vec::new(),
         is_urgent: false,
     }
-}
-
-/// Whether the Job is refused until it is edited.
-fn is_refused(status: &JobStatus) -> bool {
-    conditions::find_true(&status.conditions, conditions::FAILED)
-        .is_some_and(|condition| Reason::of(condition) == Some(Reason::InvalidSpec))
 }
 
 fn uid(daemon_set: &DaemonSetView) -> String {

@@ -35,7 +35,9 @@ pub(crate) struct Observation<'j> {
     pub(crate) daemon_set: Option<Arc<DaemonSetView>>,
     /// The pods of that DaemonSet, and maybe some of others.
     pub(crate) pods: Vec<Arc<PodView>>,
-    /// Pods of that DaemonSet that their kubelets gave up, and that have gone since.
+    /// Pods of that DaemonSet that their kubelets gave up lately.
+    ///
+    /// They may have gone since.
     pub(crate) given_up: Vec<Arc<PodView>>,
     /// All nodes of the cluster.
     pub(crate) nodes: Arc<Nodes>,

@@ -145,9 +145,9 @@ pub(crate) fn nodes_of_earlier<'o>(
     others.filter_map(PodView::node).collect()
 }
 
-/// Counts in `runs` those of pods that their kubelets gave up, and that have gone since.
+/// Counts in `runs` those of pods that their kubelets gave up lately.
 ///
-/// Returns what they say of their nodes.
+/// They may have gone since. Returns what they say of their nodes.
 pub(crate) fn count_given_up(
     observation: &Observation<'_>,
     daemon_set: &DaemonSetView,

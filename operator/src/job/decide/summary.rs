@@ -82,9 +82,8 @@ pub(super) fn differ(current: &[Condition], next: &[Condition]) -> bool {
         let message = current.message.clone();
         next.type_ == RECONCILING && *current == Condition { message, ..next.clone() }
     };
-    let is_same = |(current, next): (&Condition, &Condition)| {
-        current == next || is_progress(current, next)
-    };
+    let is_same =
+        |(current, next): (&Condition, &Condition)| current == next || is_progress(current, next);
     current.len() != next.len() || !current.iter().zip(next).all(is_same)
 }
 

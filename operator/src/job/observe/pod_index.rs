@@ -86,7 +86,9 @@ impl PodIndex {
         pods.by_daemon_set.get(daemon_set).into_iter().flat_map(HashMap::values).cloned().collect()
     }
 
-    /// Returns the pods of the DaemonSet that their kubelets gave up, and that have gone since.
+    /// Returns the pods of the DaemonSet that their kubelets gave up lately.
+    ///
+    /// They may have gone since.
     pub(crate) fn given_up(&self, daemon_set: &str) -> Vec<Arc<PodView>> {
         self.given_up.of(daemon_set)
     }
@@ -134,15 +136,14 @@ impl Index<PodView> for Writer {
     fn apply(&mut self, pod: &PodView) -> bool {
         let mut has_changed = false;
         self.pods.send_modify(|pods| has_changed = pods.insert(pod));
+        if pod.status.phase.is_some() && pod.metadata.deletion_timestamp.is_none() {
+            self.given_up.add(pod);
+        }
         has_changed
     }
 
     fn delete(&mut self, pod: &PodView) -> bool {
-        let mut known = None;
-        self.pods.send_modify(|pods| known = pods.remove(pod));
-        if let Some(known) = known.filter(|known| known.status.phase.is_some()) {
-            self.given_up.add(known);
-        }
+        self.pods.send_modify(|pods| pods.remove(pod));
         if let Some(daemon_set) = pod.daemon_set() {
             self.losses.insert(&daemon_set.uid, ());
         }
@@ -194,23 +195,19 @@ impl Pods {
         true
     }
 
-    fn remove(&mut self, pod: &PodView) -> Option<Arc<PodView>> {
+    fn remove(&mut self, pod: &PodView) {
         self.advance_to(pod);
-        self.forget(pod)
+        self.forget(pod);
     }
 
-    /// Removes a pod; returns it as it was known.
-    fn forget(&mut self, pod: &PodView) -> Option<Arc<PodView>> {
-        let mut forgotten = None;
+    fn forget(&mut self, pod: &PodView) {
         self.by_daemon_set.retain(|_, pods| match pods.remove(uid(pod)) {
             Some(known) => {
                 self.by_node.remove(&known);
-                forgotten = Some(known);
                 !pods.is_empty()
             }
             None => true,
         });
-        forgotten
     }
 
     fn advance_to(&mut self, pod: &PodView) {
@@ -220,14 +217,14 @@ impl Pods {
     }
 }
 
-/// The last pod of each node that its kubelet gave up, and that has gone since.
+/// The last pod of each node that its kubelet has given up, as it was before its deletion.
 ///
 /// The DaemonSet controller deletes such a pod at once, most often before anybody has looked at it.
 #[derive(Debug, Default)]
 struct GivenUp(Mutex<Vec<(Instant, Arc<PodView>)>>);
 
 impl GivenUp {
-    fn add(&self, pod: Arc<PodView>) {
+    fn add(&self, pod: &PodView) {
         let is_of_same = |other: &PodView| {
             other.node() == pod.node()
                 && other.daemon_set().map(|owner| &owner.uid)
@@ -235,7 +232,7 @@ impl GivenUp {
         };
         let mut pods = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pods.retain(|(since, other)| since.elapsed() < GIVEN_UP && !is_of_same(other));
-        pods.push((Instant::now(), pod));
+        pods.push((Instant::now(), Arc::new(pod.clone())));
     }
 
     fn of(&self, daemon_set: &str) -> Vec<Arc<PodView>> {

@@ -47,7 +47,10 @@ fn a_job_that_is_not_finished_is_reconciling() {
     let conditions = [("Reconciling", true), ("Complete", false), ("Failed", false)];
     assert_eq!(types(&[]), expected(&conditions));
     assert_eq!(rated(&summed_up(status(&[]), &[], at(2))), Kstatus::InProgress);
-    assert_eq!(rated(&JobStatus { observed_generation: Some(-1), ..status(&[]) }), Kstatus::InProgress);
+    assert_eq!(
+        rated(&JobStatus { observed_generation: Some(-1), ..status(&[]) }),
+        Kstatus::InProgress
+    );
 }
 
 #[test]

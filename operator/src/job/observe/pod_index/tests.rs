@@ -50,10 +50,25 @@ fn a_pod_that_its_kubelet_gave_up_is_known_for_a_while_after_it_has_gone() {
         (*pod.build()).clone()
     };
     let rejected = |uid, node| pod(uid, node, Some("OutOfcpu"));
-    let applied =
-        [rejected("a1", "a"), rejected("a2", "a"), rejected("b", "b"), pod("c", "c", None)];
-    let gone = ["a1", "a2", "b", "c"].map(|uid| Event::Delete(pod(uid, "a", None)));
-    let pods = after(applied.map(Event::Apply).into_iter().chain(gone).collect());
+    let leaving = |uid, node, reason| {
+        let mut pod = pod(uid, node, reason);
+        pod.metadata.deletion_timestamp =
+            fixtures::pod(node).deleted().build().metadata.deletion_timestamp.clone();
+        pod
+    };
+    let reason = Some("OutOfcpu");
+    // As the API server reports it: a pod is being deleted before it is gone.
+    let changes = [
+        rejected("a1", "a"),
+        leaving("a1", "a", reason),
+        rejected("a2", "a"),
+        leaving("a2", "a", reason),
+        rejected("b", "b"),
+        pod("c", "c", None),
+        leaving("d", "d", reason),
+    ];
+    let gone = ["a1", "a2", "b", "c", "d"].map(|uid| Event::Delete(leaving(uid, "a", None)));
+    let pods = after(changes.map(Event::Apply).into_iter().chain(gone).collect());
     assert!(uids(&pods, fixtures::DAEMON_SET_UID).is_empty());
     let given_up = pods.given_up(fixtures::DAEMON_SET_UID);
     let given_up: Vec<_> = given_up.iter().map(|pod| super::uid(pod)).collect();
