@@ -10,6 +10,7 @@
 //! the API server's audit log: both by the clock of this machine.
 
 mod baseline;
+mod cells;
 pub mod cluster;
 pub mod cost;
 pub mod jobs;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use super::cells::{MIB, REQUESTS_A_POD, both, plain, time, verdict};
 use super::plugin::table::plugin;
 use super::report::{MemoryRun, Report, Size};
 use super::rollouts::table::rollouts;
@@ -52,8 +53,6 @@ const TARGETS: [Target; 3] = [
     },
 ];
 
-/// Requests a pod, while there are slots for all.
-pub(super) const REQUESTS_A_POD: f64 = 2.0;
 /// Logs that are followed at the same time by default: pods beyond may take twice the requests.
 const SLOTS: f64 = 500.0;
 /// How many times faster than polling.
@@ -61,8 +60,6 @@ const AGAINST_POLLING: f64 = 20.0;
 
 /// From the start of both processes until both are ready.
 const START: f64 = 0.2;
-
-pub(super) const MIB: f64 = 1024.0 * 1024.0;
 
 /// All tables of a report.
 pub(super) fn markdown(report: &Report) -> String {
@@ -181,22 +178,6 @@ fn target(figures: &Figures) -> &'static Target {
         // Up to here the figures of a thousand nodes hold, but for the very few.
         if figures.nodes > first.nodes { &TARGETS[1] } else { first },
     )
-}
-
-pub(super) fn plain(cell: Option<String>) -> String {
-    cell.unwrap_or_else(|| "–".to_owned())
-}
-
-pub(super) fn verdict(cell: Option<(String, bool)>) -> String {
-    plain(cell.map(|(text, kept)| if kept { text } else { format!("**{text}**") }))
-}
-
-pub(super) fn both(spread: Spread) -> String {
-    format!("{} / {}", time(spread.p50), time(spread.p99))
-}
-
-pub(super) fn time(seconds: f64) -> String {
-    if seconds < 1.0 { format!("{:.0} ms", seconds * 1e3) } else { format!("{seconds:.2} s") }
 }
 
 /// Where the requests of the last Job by word went.

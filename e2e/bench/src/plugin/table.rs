@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
+use crate::cells::{MIB, both, plain, verdict};
 use crate::report::Size;
 use crate::summary::spread;
-use crate::table::{MIB, both, plain, verdict};
 
 /// The most connections: fifty logs, and some beside.
 const CONNECTIONS: usize = 60;

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
+use crate::cells::{MIB, REQUESTS_A_POD, both, plain, time, verdict};
 use crate::report::{Rollout, Size};
 use crate::summary::{Spread, spread};
-use crate::table::{MIB, REQUESTS_A_POD, both, plain, time, verdict};
 
 /// From the end of a node's work to the release of the next.
 const HAND_OVER: Spread = Spread { p50: 0.1, p99: 0.4 };

@@ -11,7 +11,7 @@ use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 use testbed::kind::Node;
 
-use super::{LOOK, Plugin};
+use super::kubectl::{LOOK, Plugin};
 use crate::support::env::ScenarioEnv;
 
 /// Its registry does not exist: <https://www.rfc-editor.org/rfc/rfc6761#section-6.4>.

@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result, ensure};
 use harness::images::BUSYBOX;
 use serde_json::json;
 
-use super::{Plugin, prompt};
+use super::kubectl::Plugin;
+use super::prompt;
 use crate::support::env::ScenarioEnv;
 
 /// Longest time from a line in the log of a pod to the same line on standard output.

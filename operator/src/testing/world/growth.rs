@@ -132,7 +132,11 @@ fn are_canaries_through(spec: &JobSpec, seen: &Seen, status: &JobStatus) -> bool
         // The result of a pod that is older than its node counts as long as it is there, and is not recorded.
         let mut pods = seen.objects.pods.values().filter(|pod| pod.node == name);
         let has_ended = pods.any(|pod| {
-            let is_older = seen.objects.nodes.get(&name).is_some_and(|it| pod.bound.unwrap_or(pod.created) < it.created);
+            let is_older = seen
+                .objects
+                .nodes
+                .get(&name)
+                .is_some_and(|it| pod.bound.unwrap_or(pod.created) < it.created);
             is_older && (pod.is_done() || tolerates && pod.has_failed)
         });
         let is_done = has_ended || is_in(&status.completed_nodes, node);

@@ -45,7 +45,13 @@ impl InFlight {
 impl Process {
     /// A process that has just filled its caches.
     pub(super) fn new(now: &Objects) -> Self {
-        Self { caches: now.clone(), applied: None, written: None, losses: BTreeSet::new(), sent: BTreeSet::new() }
+        Self {
+            caches: now.clone(),
+            applied: None,
+            written: None,
+            losses: BTreeSet::new(),
+            sent: BTreeSet::new(),
+        }
     }
 }
 

@@ -121,7 +121,8 @@ fn nodes_that_leave_or_are_lost_free_no_place_too_early() {
 #[test]
 fn a_canary_holds_the_rest_whatever_two_leaders_do() {
     let fields = [places(2), Rollout::Order(true)];
-    let left = Left { late: 1, script: vec![Event::Rollout(Rollout::Order(false))], ..Left::default() };
+    let left =
+        Left { late: 1, script: vec![Event::Rollout(Rollout::Order(false))], ..Left::default() };
     explore(&waiting(3, &fields), &left, 5);
 }
 
