@@ -74,14 +74,16 @@ async fn talks(plugin: &Plugin<'_>) -> Result<String> {
     let (ended, delays) = futures::join!(follow, meanwhile);
     let ((first, own, next), ended) = (delays?, ended?);
     let text = fs_err::read_to_string(&file)?;
+    let (bad, _) = env.special_node()?;
     for node in &env.nodes {
+        // The kubelet runs what has failed again, until the end of the Job stops it.
+        let most = if node.name() == bad.name() { usize::MAX } else { 1 };
         for word in ["begin", "middle", "end"] {
             let line = format!("[{}] {word}", node.name());
             let count = text.lines().filter(|printed| *printed == line).count();
-            ensure!(count == 1, "{line}: {count} times in {text}");
+            ensure!((1..=most).contains(&count), "{line}: {count} times in {text}");
         }
     }
-    let (bad, _) = env.special_node()?;
     let is_named = ended.stderr.contains("NodesFailed") && ended.stderr.contains(bad.name());
     ensure!(ended.code == 1 && is_named, "{ended:?}");
     has_failed(plugin, bad.name()).await?;
@@ -122,7 +124,8 @@ async fn has_failed(plugin: &Plugin<'_>, bad: &str) -> Result<()> {
     let explained = plugin.ends("explain talk -o json", 1).await?.stdout;
     ensure!(explained.contains("NodesFailed") && explained.contains(bad), "{explained}");
     let results = plugin.ok("results talk --failed -o csv").await?;
-    ensure!(results.lines().count() == 2 && results.contains(bad), "{results}");
+    // The output of a node has lines of its own.
+    ensure!(records(&results, plugin) == [bad], "{results}");
     let output = plugin.ok("logs talk --failed").await?;
     ensure!(output.contains(&format!("[{bad}] end")), "{output}");
     let page = plugin.ok("report talk").await?;
@@ -132,6 +135,16 @@ async fn has_failed(plugin: &Plugin<'_>, bad: &str) -> Result<()> {
     let is_first = first.is_some_and(|line| line.starts_with(bad) && line.contains("Failed"));
     ensure!(is_first, "{status}");
     Ok(())
+}
+
+/// The nodes that have a record in a table of comma-separated values.
+fn records<'p>(table: &str, plugin: &'p Plugin<'_>) -> Vec<&'p str> {
+    let names = plugin.env.nodes.iter().map(|node| node.name());
+    let has_record = |name: &&str| {
+        let start = format!("{name},");
+        table.lines().any(|line| line.starts_with(&start))
+    };
+    names.filter(has_record).collect()
 }
 
 /// Exit code 2, suspension, resumption and the end.
