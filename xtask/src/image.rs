@@ -216,8 +216,7 @@ async fn of_binary(
     })?;
     let folder = paths::target().join("images");
     let path = folder.join(format!("{package}.tar"));
-    std::fs::create_dir_all(&folder)
-        .and_then(|()| std::fs::write(&path, &archive.bytes))
+    archive::replace(&path, &archive.bytes)
         .with_context(|| format!("cannot write {}", path.display()))?;
     Cmd::new("docker")
         .args(["load", "--input"])

@@ -21,6 +21,8 @@ const ENDED: Duration = Duration::from_secs(8);
 pub(crate) struct Way {
     pub(crate) open: watch::Sender<bool>,
     pub(crate) address: SocketAddr,
+    /// Number of connections that were taken.
+    taken: watch::Receiver<usize>,
     task: JoinHandle<()>,
 }
 
@@ -29,16 +31,24 @@ impl Way {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let open = watch::Sender::new(true);
-        let is_open = open.subscribe();
+        let (is_open, (count, taken)) = (open.subscribe(), watch::channel(0));
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 // One that comes while the way is cut is hung up on.
                 if *is_open.borrow() {
+                    count.send_modify(|count| *count += 1);
                     tokio::spawn(pass(client, server.clone(), is_open.clone()));
                 }
             }
         });
-        Ok(Self { open, address, task })
+        Ok(Self { open, address, taken, task })
+    }
+
+    /// Waits for the first connection, and until it is made use of.
+    pub(crate) async fn until_taken(&self) -> Result<()> {
+        self.taken.clone().wait_for(|count| *count > 0).await?;
+        settle().await;
+        Ok(())
     }
 }
 

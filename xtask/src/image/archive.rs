@@ -6,6 +6,9 @@
 //! The archive is an OCI image layout (<https://github.com/opencontainers/image-spec>), with the
 //! `manifest.json` beside it by which older Docker reads it.
 
+use std::io::Write as _;
+use std::path::Path;
+
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
@@ -138,6 +141,16 @@ fn labels(content: &Content<'_>) -> Value {
     labels
 }
 
+/// Puts an archive in the place of another one as a whole, for a run at the same time may read that.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let mut fresh = tempfile::NamedTempFile::new_in(folder)?;
+    fresh.write_all(bytes)?;
+    fresh.persist(path)?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -255,5 +268,18 @@ mod tests {
                 assert_eq!(labels[format!("org.opencontainers.image.{label}")], expected);
             }
         }
+    }
+
+    #[test]
+    fn archive_that_is_replaced_is_read_to_its_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("images/operator.tar");
+        replace(&path, b"the first one").expect("written");
+        let mut reader = std::fs::File::open(&path).expect("opened");
+        replace(&path, b"the next").expect("replaced");
+        let mut read = String::new();
+        reader.read_to_string(&mut read).expect("read");
+        assert_eq!(read, "the first one");
+        assert_eq!(std::fs::read(&path).expect("read"), b"the next");
     }
 }

@@ -217,7 +217,7 @@ async fn watch_that_may_not_go_on_ends_with_the_error(cx: &Test) -> Result<()> {
     }]);
     let (way, dsjob) = on_a_way(cx, &with_rules(cx, &rules).await?).await?;
     let work = async {
-        settle().await;
+        way.until_taken().await?;
         way.open.send_replace(false);
         cx.api::<RoleBinding>().delete("limited", &DeleteParams::default()).await?;
         settle().await;
