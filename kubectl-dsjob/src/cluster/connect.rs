@@ -16,6 +16,10 @@ use crate::{
 
 /// Limit for the API server to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for which a connection may say nothing before it counts as dead.
+///
+/// The API server answers within 60 s. Watches and logs that say nothing are begun anew before that.
+const SILENCE: Duration = Duration::from_secs(75);
 
 /// A connection to a cluster, and the namespace that a command is about.
 #[derive(Clone)]
@@ -31,6 +35,8 @@ impl Cluster {
     pub(crate) async fn connect(flags: &Connection) -> Result<Self> {
         let mut config = config(flags).await?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
+        config.read_timeout = Some(SILENCE);
+        config.reset_reader_on_write = true;
         if let Some(user) = &flags.as_user {
             config.auth_info.impersonate = Some(user.clone());
             let groups = Some(flags.as_group.clone()).filter(|groups| !groups.is_empty());

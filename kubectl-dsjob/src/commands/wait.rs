@@ -1,6 +1,6 @@
 //! `kubectl dsjob wait`: until a Job ends, well or not.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use api::job::{CompletionPolicy, Job, conditions};
 use futures::StreamExt as _;
@@ -16,8 +16,9 @@ use crate::{
     error::Result,
     model::{
         evidence::Known,
-        job::{Ending, ending},
+        job::{Ending, Notice, ending, notices},
     },
+    render::text,
 };
 
 /// Wait until a Job has ended: exit code 0 complete, 1 failed, 2 timeout.
@@ -65,6 +66,8 @@ pub(super) async fn until_end(cluster: &Cluster, job: Job, cx: &Context) -> Resu
     if let Some(end) = verdict(&job) {
         return Ok(end);
     }
+    let mut noticed = Noticed::default();
+    noticed.tell(&job, cx)?;
     let mut last = job;
     let mut is_interrupted = false;
     let mut jobs = std::pin::pin!(watch::job(cluster, &name));
@@ -76,6 +79,7 @@ pub(super) async fn until_end(cluster: &Cluster, job: Job, cx: &Context) -> Resu
                 if let Some(end) = verdict(&last) {
                     return Ok(end);
                 }
+                noticed.tell(&last, cx)?;
             }
             Seen::Gone(Some(job)) if job.metadata.uid == uid => {
                 last = *job;
@@ -91,6 +95,30 @@ pub(super) async fn until_end(cluster: &Cluster, job: Job, cx: &Context) -> Resu
         }
     }
     Ok(gone(cluster, &last).await)
+}
+
+/// What a Job says while somebody waits for it, each condition and reason once.
+#[derive(Debug, Default)]
+struct Noticed(BTreeSet<(String, String)>);
+
+impl Noticed {
+    /// Says why the Job is held back: nothing else may come for long.
+    fn tell(&mut self, job: &Job, cx: &Context) -> Result<()> {
+        for line in self.new_lines(job) {
+            cx.screen.note(&line)?;
+        }
+        Ok(())
+    }
+
+    fn new_lines(&mut self, job: &Job) -> Vec<String> {
+        let notices = job.status.as_ref().map(notices).unwrap_or_default();
+        let is_new = |notice: &Notice| self.0.insert((notice.type_.clone(), notice.reason.clone()));
+        let line = |notice: &Notice| {
+            let message = text::one_line(&notice.message);
+            format!("{}: {}: {message}", notice.type_, notice.reason)
+        };
+        notices.into_iter().filter(is_new).map(|notice| line(&notice)).collect()
+    }
 }
 
 /// How the Job has ended, if it has.
@@ -153,6 +181,15 @@ mod tests {
         let status = json!({"observedGeneration": 1, "conditions": [condition]});
         job.status = Some(serde_json::from_value(status).unwrap());
         job
+    }
+
+    #[test]
+    fn what_holds_a_job_back_is_said_once() {
+        let mut noticed = Noticed::default();
+        let suspended = job(CompletionPolicy::Always, "Suspended");
+        assert_eq!(noticed.new_lines(&suspended), ["Suspended: R: m"]);
+        assert!(noticed.new_lines(&suspended).is_empty());
+        assert_eq!(noticed.new_lines(&job(CompletionPolicy::Always, "Waiting")), ["Waiting: R: m"]);
     }
 
     #[test]

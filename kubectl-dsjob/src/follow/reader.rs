@@ -6,7 +6,7 @@ use api::labels;
 use futures::AsyncBufReadExt as _;
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{Api, api::LogParams};
-use tokio::sync::mpsc::Sender;
+use tokio::{sync::mpsc::Sender, time::timeout};
 
 use super::{line::Lines, plan::Opening};
 
@@ -14,6 +14,10 @@ use super::{line::Lines, plan::Opening};
 const AGAIN: Duration = Duration::from_millis(200);
 /// Wait before a log is opened again that could not be read.
 const AFTER_TROUBLE: Duration = Duration::from_secs(1);
+/// Time for which a log that is followed may say nothing.
+///
+/// Then it is opened anew where it was, for a connection that says nothing may be dead.
+const QUIET: Duration = Duration::from_secs(30);
 
 /// What a reader tells.
 #[derive(Debug)]
@@ -72,7 +76,10 @@ async fn stream(
     let mut stream = std::pin::pin!(api.log_stream(&opening.pod, &params).await?);
     let mut lines = Lines::after(opening.since);
     loop {
-        let chunk = stream.fill_buf().await.map_err(kube::Error::ReadEvents)?;
+        // A log that has an end comes at once, or the connection gives up.
+        let quiet = if params.follow && !opening.has_ended { QUIET } else { Duration::MAX };
+        let Ok(chunk) = timeout(quiet, stream.fill_buf()).await else { return Ok(()) };
+        let chunk = chunk.map_err(kube::Error::ReadEvents)?;
         let length = chunk.len();
         let text = if length == 0 { lines.end() } else { lines.take_in(chunk) };
         *last = (*last).max(lines.last());

@@ -147,7 +147,8 @@ fn ended(status: &JobStatus) -> Option<Timestamp> {
     completed.or_else(|| finished().map(|condition| condition.last_transition_time.0))
 }
 
-fn notices(status: &JobStatus) -> Vec<Notice> {
+/// The conditions of a Job that say something to people.
+pub(crate) fn notices(status: &JobStatus) -> Vec<Notice> {
     let found = NOTICES.iter().filter_map(|type_| conditions::find_true(&status.conditions, type_));
     found.map(Notice::new).collect()
 }
