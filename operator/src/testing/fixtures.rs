@@ -61,7 +61,7 @@ pub(crate) fn observation(job: &Job) -> Observation<'_> {
         applied: Some(applied),
         daemon_set: None,
         pods: Vec::new(),
-        given_up: Vec::new(),
+        gone: Vec::new(),
         nodes: Arc::new(nodes(["a", "b", "c", "d"].map(node))),
         has_labels: true,
         release_refusal: None,

@@ -8,6 +8,7 @@ use std::{
 
 use api::views::PodView;
 use futures::{Stream, StreamExt};
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::watcher::{self, Event};
 use runtime::{
     client::Clients,
@@ -21,7 +22,7 @@ use tokio::{
 use tracing::Instrument;
 
 use super::{
-    follower::{FollowerEvent, follow_and_record},
+    follower::{FollowerEvent, ReadTo, follow_and_record},
     pod_log::{PodLog, pod_log},
     reader::ReadEvent,
     scheduler::{FollowScheduler, Limits, Outcome, Step, Uid},
@@ -32,6 +33,14 @@ use crate::{
     metrics::{LogCounts, Metrics},
 };
 
+/// A follower at work.
+struct Follower {
+    task: AbortHandle,
+    /// The run that it follows.
+    run: String,
+    read_to: Arc<ReadTo>,
+}
+
 /// The followers at work.
 pub(crate) struct Followers {
     clients: Clients,
@@ -41,7 +50,7 @@ pub(crate) struct Followers {
     scheduler: FollowScheduler,
     /// The set aborts its tasks when the loop ends.
     tasks: JoinSet<Outcome>,
-    by_pod: HashMap<Uid, AbortHandle>,
+    by_pod: HashMap<Uid, Follower>,
     by_task: HashMap<Id, Uid>,
     sender: mpsc::UnboundedSender<(Id, FollowerEvent)>,
     /// Unbounded, for they are few: of a large log one in some seconds.
@@ -129,17 +138,26 @@ impl Followers {
 
     fn carry_out(&mut self, step: Step) {
         match step {
-            Step::Start { log, is_first } => self.start(log, is_first),
+            Step::Start { log, is_first, read_to } => self.start(*log, is_first, read_to),
             Step::Stop(uid) => {
-                if let Some(task) = self.by_pod.remove(&uid) {
-                    self.by_task.remove(&task.id());
-                    task.abort();
+                if let Some(follower) = self.by_pod.remove(&uid) {
+                    self.by_task.remove(&follower.task.id());
+                    follower.task.abort();
+                    self.note(&uid, follower);
                 }
             }
         }
     }
 
-    fn start(&mut self, log: PodLog, is_first: bool) {
+    /// Notes up to where a follower has read.
+    fn note(&mut self, uid: &Uid, follower: Follower) {
+        if let Some(time) = follower.read_to.time() {
+            self.scheduler.read_to(uid, follower.run, time);
+        }
+    }
+
+    fn start(&mut self, log: PodLog, is_first: bool, read_to: Option<Timestamp>) {
+        let (run, read_to) = (log.run.clone(), Arc::new(ReadTo::new(read_to)));
         let (uid, span) = (Arc::clone(&log.uid), log.span());
         let sender = self.sender.clone();
         let emit = move |event| {
@@ -147,10 +165,10 @@ impl Followers {
             let _ = tokio::task::try_id().map(|task| sender.send((task, event)));
         };
         let (clients, metrics) = (self.clients.clone(), self.metrics.clone());
-        let work = follow_and_record(clients, metrics, log, is_first, emit);
+        let work = follow_and_record(clients, metrics, log, is_first, Arc::clone(&read_to), emit);
         let task = self.tasks.spawn(work.instrument(span));
         self.by_task.insert(task.id(), Arc::clone(&uid));
-        self.by_pod.insert(uid, task);
+        self.by_pod.insert(uid, Follower { task, run, read_to });
     }
 
     fn handle(&mut self, task: Id, event: FollowerEvent) {
@@ -162,7 +180,7 @@ impl Followers {
             FollowerEvent::Read(ReadEvent::Opened) => self.scheduler.opened(uid, Instant::now()),
             FollowerEvent::Read(ReadEvent::Behind) => self.scheduler.behind(uid),
             FollowerEvent::Read(ReadEvent::CaughtUp) => self.scheduler.caught_up(uid),
-            FollowerEvent::Read(ReadEvent::FirstLine(_)) => {}
+            FollowerEvent::Read(ReadEvent::FirstLine(_) | ReadEvent::ReadTo(_)) => {}
             FollowerEvent::BeginningChecked => self.scheduler.beginning_checked(uid),
             FollowerEvent::WordFound => self.scheduler.word_found(uid),
         }
@@ -175,7 +193,9 @@ impl Followers {
         };
         // A task that was stopped is not known any more, and another one may follow its log.
         if let Some(uid) = self.by_task.remove(&id) {
-            self.by_pod.remove(&uid);
+            if let Some(follower) = self.by_pod.remove(&uid) {
+                self.note(&uid, follower);
+            }
             if let Some(name) = outcome.name() {
                 self.metrics.count_end(name);
             }

@@ -1,10 +1,15 @@
-//! Reports a log that does not go back to the start of its container.
+//! Reports a log that does not go back to what was read of it, or to its start.
 //!
 //! The kubelet rotates logs, serves the newest file, and does not report that
 //! (<https://kubernetes.io/docs/concepts/cluster-administration/logging/#log-rotation>). A follower that comes
 //! late may have missed the word, and cannot distinguish a rotated log from that of a container that was silent
 //! at first. So the report has no other effect: it is a hint for people who wonder why a Job does not end. An
 //! empty log is not reported: most containers that log nothing before the word have logged nothing yet.
+//!
+//! A log may also be rotated between two of its slices, or while its stream was broken. Then it begins after the
+//! last line that was read, or is empty again. Whether a line is missing in between nobody knows: the file that
+//! was read may have been at its end. A log that was empty so far, and files that come and go while a stream has
+//! lost its place, show nothing at all.
 
 use std::{convert::Infallible, sync::OnceLock, time::Duration};
 
@@ -23,8 +28,8 @@ use super::{entry_times, pod_log::PodLog};
 
 /// Time after the start of a container within which a whole log begins.
 ///
-/// A log that is opened within it is followed from its start. /// An upgraded terminator takes some seconds to
-/// fill its caches.
+/// A log that is opened within it is followed from its start. An upgraded terminator takes some seconds to fill
+/// its caches.
 const LATE: SignedDuration = SignedDuration::from_secs(10);
 
 /// Time for the follower to find the word in the present log.
@@ -40,8 +45,19 @@ pub(super) struct FollowedLog<'f> {
     pub(super) log: &'f PodLog,
     /// Whether its beginning must be checked.
     pub(super) is_first: bool,
+    /// Time of the last line that an earlier follower has read.
+    pub(super) read_to: Option<Timestamp>,
     /// Time of the first line, once it has come.
     pub(super) first_line: &'f OnceLock<Timestamp>,
+}
+
+/// Where a log has to begin.
+#[derive(Clone, Copy, Debug)]
+enum Since {
+    /// Within this time after the start of its container.
+    Start(SignedDuration),
+    /// Not after the line of this time, which was read.
+    Line(Timestamp),
 }
 
 /// Reports on the pod if the beginning of its log is missing; calls `checked` then.
@@ -53,17 +69,21 @@ pub(super) async fn check_beginning(
     reported: &Counter,
     checked: impl FnOnce(),
 ) -> Infallible {
-    let FollowedLog { log, is_first, first_line } = followed;
-    if let Some(started) = log.started.filter(|_| is_first) {
+    let FollowedLog { log, is_first, read_to, first_line } = followed;
+    if let Some(started) = log.started.filter(|_| is_first || read_to.is_some()) {
         let is_late = Timestamp::now().duration_since(started) > LATE;
+        let since = match read_to.filter(|_| !is_first) {
+            Some(line) => Since::Line(line),
+            None => Since::Start(grace(is_late)),
+        };
         tokio::time::sleep(CATCH_UP).await;
         loop {
             let first = first_line.get().copied();
             // The node's clock may differ from ours, which only spares the read of a silent log.
-            if first.is_none() && !is_late {
+            if first.is_none() && !is_late && is_first {
                 break;
             }
-            match report(clients, log, started, first, grace(is_late)).await {
+            match report(clients, log, (started, since), first).await {
                 Ok(Reported::Yes) => reported.inc(),
                 Ok(Reported::No) => 0,
                 Err(error) => {
@@ -95,15 +115,14 @@ enum Reported {
 async fn report(
     clients: &Clients,
     log: &PodLog,
-    started: Timestamp,
+    (started, since): (Timestamp, Since),
     first: Option<Timestamp>,
-    grace: SignedDuration,
 ) -> Result<Reported, Error> {
     let first = match first {
         Some(first) => Some(first),
         None => entry_times::first(&clients.call, log).await?,
     };
-    let Some(message) = first.and_then(|first| missing(started, first, grace)) else {
+    let Some(message) = missing(started, since, first) else {
         return Ok(Reported::No);
     };
     let pods: Api<PodView> = Api::namespaced(clients.call.clone(), &log.namespace);
@@ -134,14 +153,22 @@ async fn report(
     Ok(Reported::Yes)
 }
 
-/// Returns the report about a log whose first entry has this time, if it is late.
-fn missing(started: Timestamp, first: Timestamp, grace: SignedDuration) -> Option<String> {
-    let gap = first.duration_since(started);
-    (gap > grace).then(|| {
-        format!(
-            "its log begins {} s after the start of its container: if the word has rotated away, delete the pod to run it again",
-            gap.as_secs()
-        )
+/// Returns the report about a log whose first entry is late. None: it is empty.
+fn missing(started: Timestamp, since: Since, first: Option<Timestamp>) -> Option<String> {
+    let (from, what, grace) = match since {
+        Since::Start(grace) => (started, "the start of its container", grace),
+        Since::Line(line) => (line, "the last line that was read", SignedDuration::ZERO),
+    };
+    let begins = match (since, first) {
+        (_, Some(first)) => {
+            let gap = first.duration_since(from);
+            (gap > grace).then(|| format!("begins {} s after {what}", gap.as_secs()))
+        }
+        (Since::Line(_), None) => Some("was read before, and is empty now".to_owned()),
+        (Since::Start(_), None) => None,
+    };
+    begins.map(|begins| {
+        format!("its log {begins}: if the word has rotated away, delete the pod to run it again")
     })
 }
 
@@ -168,17 +195,37 @@ mod tests {
 
     #[test]
     fn only_a_log_that_begins_late_is_reported() {
-        assert_eq!(missing(at(100), at(100), LATE), None);
-        assert_eq!(missing(at(100), at(110), LATE), None);
+        let begins = |first| missing(at(100), Since::Start(LATE), first);
+        assert_eq!(begins(Some(at(100))), None);
+        assert_eq!(begins(Some(at(110))), None);
         // startedAt has whole seconds, so that the first entry may seem to be earlier.
-        assert_eq!(missing(at(100), at(99), LATE), None);
-        assert!(missing(at(100), at(172), LATE).unwrap().starts_with("its log begins 72 s after"));
+        assert_eq!(begins(Some(at(99))), None);
+        assert!(begins(Some(at(172))).unwrap().starts_with("its log begins 72 s after the start"));
+        assert_eq!(begins(None), None);
+    }
+
+    #[test]
+    fn a_log_that_begins_after_what_was_read_or_is_empty_again_is_reported() {
+        let begins = |first| missing(at(100), Since::Line(at(150)), first);
+        assert_eq!((begins(Some(at(101))), begins(Some(at(150)))), (None, None));
+        let message = begins(Some(at(153))).unwrap();
+        assert!(message.starts_with("its log begins 3 s after the last line that was read: if"));
+        assert!(begins(None).unwrap().starts_with("its log was read before, and is empty now: if"));
     }
 
     /// Returns the requests about a log with this first line, or none yet.
     ///
     /// Its container started at that time.
     async fn asked(started: Timestamp, first: Option<Timestamp>) -> Vec<String> {
+        asked_about(started, None, first).await
+    }
+
+    /// The same of a log that was read up to a line before, if there is one.
+    async fn asked_about(
+        started: Timestamp,
+        read_to: Option<Timestamp>,
+        first: Option<Timestamp>,
+    ) -> Vec<String> {
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let seen = Arc::clone(&asked);
         let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
@@ -191,7 +238,8 @@ mod tests {
         let log = PodLog { started: Some(started), ..PodLog::of_run("uid", "run") };
         let first_line = OnceLock::new();
         first.map(|first| first_line.set(first));
-        let followed = FollowedLog { log: &log, is_first: true, first_line: &first_line };
+        let (log, is_first) = (&log, read_to.is_none());
+        let followed = FollowedLog { log, is_first, read_to, first_line: &first_line };
         let (sender, checked) = tokio::sync::oneshot::channel();
         let rotated = Counter::default();
         tokio::select! {
@@ -217,5 +265,15 @@ mod tests {
         assert_eq!(asked(ahead, Some(ahead + SignedDuration::from_secs(13))).await, [""; 0]);
         let rotated = Some(ahead + SignedDuration::from_secs(14));
         assert_eq!(asked(ahead, rotated).await, ["/api/v1/namespaces/n/pods"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_was_read_before_is_asked_for_only_if_it_says_nothing() {
+        let (started, last) = (Timestamp::now(), Some(at(1_000_000_000)));
+        assert_eq!(asked_about(started, last, Some(at(999_999_999))).await, [""; 0]);
+        let pods = "/api/v1/namespaces/n/pods";
+        assert_eq!(asked_about(started, last, Some(at(1_000_000_001))).await, [pods]);
+        // It has been rotated, and is empty, however early that is.
+        assert_eq!(asked_about(started, last, None).await, [&format!("{pods}/p/log"), pods]);
     }
 }

@@ -139,7 +139,7 @@ impl Metrics {
         );
         registry.register(
             "daemonset_job_logs_rotated_total",
-            "Logs that were first read late and do not go back to the start of their container",
+            "Logs that were opened late and do not go back to the start of their container, or to what was read",
             self.rotated.clone(),
         );
     }

@@ -4,7 +4,7 @@ use api::{job::conditions::Reason, labels, views};
 use k8s_openapi::{api::apps::v1::DaemonSet, jiff::Timestamp};
 use kube::{
     Api, Client,
-    api::{DeleteParams, Patch, PatchParams, Preconditions},
+    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
 };
 use runtime::client::{is_conflict, is_gone};
 use tracing::{debug, info};
@@ -45,7 +45,9 @@ impl DaemonSetWriter {
         job: &JobView<'_>,
         action: &DaemonSetAction,
     ) -> Result<(), Error> {
-        let api: Api<DaemonSet> = Api::namespaced(self.client.clone(), job.namespace);
+        let (client, resource) = (self.client.clone(), ApiResource::erase::<DaemonSet>(&()));
+        // What others have set stays as the API server has it. And nothing decodes all of a pod's spec.
+        let api: Api<DynamicObject> = Api::namespaced_with(client, job.namespace, &resource);
         let name = &job.daemon_set;
         let refused = |error| self.refused(job, error);
         match action {
@@ -89,7 +91,7 @@ impl DaemonSetWriter {
     /// Deletes the DaemonSet `name` if it is still `uid`.
     async fn delete(
         &self,
-        api: &Api<DaemonSet>,
+        api: &Api<DynamicObject>,
         name: &str,
         uid: &str,
         params: DeleteParams,

@@ -4,9 +4,10 @@ use api::{labels, views::DaemonSetView};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::{
     Api,
-    api::{Patch, PatchParams},
+    api::{DynamicObject, Patch, PatchParams},
 };
 use runtime::client::is_invalid;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
@@ -24,7 +25,7 @@ impl DaemonSetWriter {
     /// the operator, which writes other templates, nor a stricter policy stops work that goes on.
     pub(super) async fn restore(
         &self,
-        api: &Api<DaemonSet>,
+        api: &Api<DynamicObject>,
         job: &JobView<'_>,
         uid: &str,
         gating: Gating,
@@ -66,7 +67,7 @@ impl DaemonSetWriter {
     /// Gives the DaemonSet `uid` the work that `job` has now.
     pub(super) async fn update(
         &self,
-        api: &Api<DaemonSet>,
+        api: &Api<DynamicObject>,
         job: &JobView<'_>,
         uid: &str,
         desired: &DaemonSet,
@@ -81,7 +82,7 @@ impl DaemonSetWriter {
     pub(super) fn remember(
         &self,
         job: &JobView<'_>,
-        created: &DaemonSet,
+        created: &DynamicObject,
         desired: &DaemonSet,
     ) -> kube::Result<()> {
         let uid = created.metadata.uid.as_deref().unwrap_or_default();
@@ -92,7 +93,7 @@ impl DaemonSetWriter {
     /// Writes `desired`, and takes out what others have added to the selection or the work.
     async fn write(
         &self,
-        api: &Api<DaemonSet>,
+        api: &Api<DynamicObject>,
         job: &JobView<'_>,
         uid: &str,
         desired: &DaemonSet,
@@ -126,7 +127,7 @@ impl DaemonSetWriter {
     /// Replaces the pod template as a whole, as `kubectl rollout undo` does.
     async fn replace_template(
         &self,
-        api: &Api<DaemonSet>,
+        api: &Api<DynamicObject>,
         job: &JobView<'_>,
         wanted: &Value,
     ) -> kube::Result<()> {
@@ -146,7 +147,7 @@ impl DaemonSetWriter {
 
     async fn merge(
         &self,
-        api: &Api<DaemonSet>,
+        api: &Api<DynamicObject>,
         job: &JobView<'_>,
         patch: Value,
     ) -> kube::Result<Value> {
@@ -213,6 +214,6 @@ fn params() -> PatchParams {
     PatchParams { field_manager: Some(labels::OPERATOR.to_owned()), ..PatchParams::default() }
 }
 
-fn value(daemon_set: &DaemonSet) -> kube::Result<Value> {
+fn value(daemon_set: &impl Serialize) -> kube::Result<Value> {
     serde_json::to_value(daemon_set).map_err(kube::Error::SerdeError)
 }

@@ -96,7 +96,14 @@ impl Applied {
 
     /// Whether `pod` was created from the operator's template.
     pub(super) fn is_of_ours(&self, pod: &PodView) -> bool {
-        pod.template.generation.is_some_and(|pod| self.template_generations.contains(&pod))
+        self.has_written_template_of(pod)
             || self.revision.is_some() && self.revision == pod.template.hash
+    }
+
+    /// Whether `pod` was created from a template that the operator wrote for this work.
+    ///
+    /// An equal template from before the work was changed, and changed back, is none.
+    pub(super) fn has_written_template_of(&self, pod: &PodView) -> bool {
+        pod.template.generation.is_some_and(|pod| self.template_generations.contains(&pod))
     }
 }

@@ -48,6 +48,14 @@ impl Observation<'_> {
             && self.applied.as_ref().is_some_and(|applied| applied.is_of_ours(pod))
     }
 
+    /// Whether `pod`, which may be gone, did the work of the Job.
+    ///
+    /// Work that was changed and changed back runs again, however equal the template of a pod that is gone.
+    pub(crate) fn did_the_work(&self, pod: &PodView) -> bool {
+        self.does_the_work(pod)
+            && self.applied.as_ref().is_some_and(|applied| applied.has_written_template_of(pod))
+    }
+
     /// Whether the hash of the template has to be looked up.
     ///
     /// The DaemonSet controller keeps pods of an earlier template that was equal. It has deleted all others, by

@@ -93,7 +93,7 @@ impl JobEvent {
         Self {
             is_warning: true,
             reason: labels::LOG_ROTATED.to_owned(),
-            message: "Some logs were first read late and do not go back to the start of their containers: a \
+            message: "Some logs were read late and do not go back to the start of their containers, or to what was read: a \
                       termination word that has rotated away is not found; see status.nodes"
                 .to_owned(),
         }

@@ -33,7 +33,7 @@ pub(crate) struct NodeWork<'o> {
     pub(crate) state: WorkState,
     /// Outcome of all its pods.
     pub(crate) outcome: &'o Outcome,
-    /// Whether the status had recorded it as completed before.
+    /// Whether it was completed before, by the status or by a pod that is gone.
     pub(crate) was_completed: bool,
     /// Whether the state is that of a pod created for this very node.
     ///
@@ -75,13 +75,13 @@ pub(crate) enum WorkState {
 ///
 /// A pod stays for a minute when its node is gone, but the DaemonSet controller does not count such nodes: its
 /// outcome must not stand in for a node that is wanted. Cached nodes may just be late, so only
-/// [`Source::Live`] decides that.
+/// [`Source::Live`] decides that. `completed` are the nodes that were completed before.
 pub(crate) fn node_work<'o>(
     observation: &Observation<'_>,
     pods: &'o PodsByNode<'_>,
+    completed: &NodeSet,
 ) -> Vec<NodeWork<'o>> {
     let recorded = observation.job.status_of_work();
-    let completed = recorded.and_then(|status| status.completed_nodes.as_ref());
     let failed = recorded.and_then(|status| status.failed_nodes.as_ref());
     let work = |pods: &'o NodePods<'_>| {
         let NodePods { name, node, outcome, is_done, has_failed, are_leaving, turn } = pods;
@@ -89,7 +89,7 @@ pub(crate) fn node_work<'o>(
         let is_in = |set: Option<&NodeSet>| {
             member.zip(set).is_some_and(|(member, set)| set.contains(member))
         };
-        let was_completed = is_in(completed);
+        let was_completed = is_in(Some(completed));
         let is_gone = observation.source == Source::Live && node.is_none();
         // The first result stays: a failed node that succeeds in a later run has failed.
         let has_ended = outcome.is_done || outcome.has_failed;

@@ -35,10 +35,10 @@ pub(crate) struct Observation<'j> {
     pub(crate) daemon_set: Option<Arc<DaemonSetView>>,
     /// The pods of that DaemonSet, and maybe some of others.
     pub(crate) pods: Vec<Arc<PodView>>,
-    /// Pods of that DaemonSet that their kubelets gave up lately.
+    /// Pods of that DaemonSet that may have gone before a look has seen their results.
     ///
-    /// They may have gone since.
-    pub(crate) given_up: Vec<Arc<PodView>>,
+    /// Their kubelets gave them up lately, or they were done and are gone.
+    pub(crate) gone: Vec<Arc<PodView>>,
     /// All nodes of the cluster.
     pub(crate) nodes: Arc<Nodes>,
     /// Whether the nodes have all their labels that `spec.order` names.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use api::{
-    job::{NodeStatus, failed_runs::FailedRuns},
+    job::{NodeStatus, failed_runs::FailedRuns, node_set::NodeSet},
     labels,
     views::{self, DaemonSetView, NodeView, PodView},
 };
@@ -11,7 +11,7 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp
 
 use super::{
     observation::Observation,
-    outcome::{FailedBefore, Outcome, outcome},
+    outcome::{FailedBefore, Outcome, is_done, outcome},
 };
 
 /// The pods of each node.
@@ -145,6 +145,27 @@ pub(crate) fn nodes_of_earlier<'o>(
     others.filter_map(PodView::node).collect()
 }
 
+/// The nodes that were completed before.
+///
+/// The status has recorded them, or a look in time would have, for their pods are gone. The first result stays: a node that has failed is not among them.
+pub(crate) fn completed_before(
+    observation: &Observation<'_>,
+    daemon_set: &DaemonSetView,
+) -> NodeSet {
+    let (recorded, mode) = (observation.job.status_of_work(), observation.job.spec.completion_mode);
+    let completed = recorded.and_then(|status| status.completed_nodes.as_ref());
+    let failed = recorded.and_then(|status| status.failed_nodes.as_ref());
+    let mut completed = completed.cloned().unwrap_or_default();
+    let done = gone(observation, daemon_set).filter(|(pod, _)| is_done(mode, pod));
+    for (_, node) in done {
+        let has_failed = |member| failed.is_some_and(|failed| failed.contains(member));
+        if let Some(member) = node.member().filter(|member| !has_failed(*member)) {
+            completed.insert(member);
+        }
+    }
+    completed
+}
+
 /// Counts in `runs` those of pods that their kubelets gave up lately.
 ///
 /// They may have gone since. Returns what they say of their nodes.
@@ -154,20 +175,29 @@ pub(crate) fn count_given_up(
     runs: &mut FailedRuns,
 ) -> Vec<NodeStatus> {
     let mut reports = Vec::new();
-    let gone = observation.given_up.iter().map(AsRef::as_ref);
-    let gone = gone.filter(|pod| belongs_to(pod, daemon_set) && observation.does_the_work(pod));
-    for pod in gone {
-        let Some(name) = pod.node() else { continue };
-        let node = observation.nodes.get(name).filter(|node| !is_of_earlier_node(pod, node));
-        let Some(node) = node else { continue };
+    for (pod, node) in gone(observation, daemon_set) {
         let none_before = |_| FailedBefore::Exclusive(0);
         let outcome = outcome(observation.job.spec, pod, none_before, observation.now);
         if let Some((member, given_up)) = node.member().zip(outcome.given_up) {
             runs.add(member, given_up.created, given_up.runs);
-            reports.push(NodeStatus { name: name.to_owned(), ..outcome.report });
+            let name = pod.node().unwrap_or_default().to_owned();
+            reports.push(NodeStatus { name, ..outcome.report });
         }
     }
     reports
+}
+
+/// The pods that may have gone and did the work, each with its node.
+fn gone<'o>(
+    observation: &'o Observation<'_>,
+    daemon_set: &DaemonSetView,
+) -> impl Iterator<Item = (&'o PodView, &'o NodeView)> {
+    let pods = observation.gone.iter().map(AsRef::as_ref);
+    let own = pods.filter(|pod| belongs_to(pod, daemon_set) && observation.did_the_work(pod));
+    own.filter_map(|pod| {
+        let node = observation.nodes.get(pod.node()?)?;
+        (!is_of_earlier_node(pod, node)).then_some((pod, &**node))
+    })
 }
 
 /// Failed runs of earlier pods of a node than the one created at `created`, as the status has recorded them.

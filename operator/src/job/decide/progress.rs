@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use api::{
-    job::{NodeStatus, conditions::Reason, failed_runs::FailedRuns, node_set::NodeSet},
+    job::{JobStatus, NodeStatus, conditions::Reason, failed_runs::FailedRuns, node_set::NodeSet},
     views::{DaemonSetView, NodeView},
 };
 use k8s_openapi::jiff::Timestamp;
@@ -14,7 +14,7 @@ use super::{
     nodes::{NodeWork, WorkState, count, is_caught_up, node_work, wanted},
     observation::Observation,
     outcome::PreparedPod,
-    pods_by_node::{count_given_up, nodes_of_earlier, pods_by_node},
+    pods_by_node::{completed_before, count_given_up, nodes_of_earlier, pods_by_node},
     tally::PodTally,
     turns::{Turns, look::Look, turns},
     worst_nodes::worst_nodes,
@@ -66,7 +66,7 @@ pub(crate) struct Progress {
     pub(crate) stuck_pods: Vec<StuckPod>,
     /// When the next such pod will have taken that long.
     pub(crate) stuck_at: Option<Timestamp>,
-    /// Whether results are not recorded yet, and their pods are being deleted.
+    /// Whether results are not recorded yet, and their pods are being deleted, or gone.
     pub(crate) has_results_of_leaving_pods: bool,
     /// Tallies to record on pods of nodes that are neither done nor failed.
     pub(crate) tallies: Vec<PodTally>,
@@ -90,11 +90,12 @@ pub(crate) fn progress(
 ) -> Progress {
     let job = &observation.job;
     let pods = pods_by_node(observation, daemon_set, observation.now);
-    let nodes = node_work(observation, &pods);
+    let mut completed_nodes = completed_before(observation, daemon_set);
+    let nodes = node_work(observation, &pods, &completed_nodes);
 
     let recorded = job.status_of_work();
-    let completed_before = recorded.and_then(|status| status.completed_nodes.as_ref());
-    let mut completed_nodes = completed_before.cloned().unwrap_or_default();
+    let before = completed_nodes.len();
+    let is_recorded = before == number_of_completed(recorded);
     let mut failed_nodes =
         recorded.and_then(|status| status.failed_nodes.clone()).unwrap_or_default();
     let (mut succeeded, mut active, mut waiting, mut failed) = (0, pods.unassigned, 0, 0);
@@ -129,8 +130,7 @@ pub(crate) fn progress(
     // The DaemonSet controller deletes pods that their kubelets have given up, at once.
     let has_given_up = !failed_runs.is_empty() && recorded_runs != Some(&failed_runs);
     let ended = succeeded + failed;
-    let completed_before = completed_before.map_or(0, NodeSet::len);
-    if completed_before > nodes.iter().filter(|node| node.was_completed).count() {
+    if before > nodes.iter().filter(|node| node.was_completed).count() {
         succeeded += completed_without_pods(observation, &nodes, &completed_nodes);
     }
 
@@ -175,6 +175,7 @@ pub(crate) fn progress(
         failed_nodes,
         has_ended,
         has_results_of_leaving_pods: has_given_up
+            || !is_recorded
             || nodes.iter().any(|node| node.is_about_to_be_lost),
         fails_at: nodes.iter().filter_map(|node| node.outcome.fails_at).min(),
         failed_runs,
@@ -183,6 +184,10 @@ pub(crate) fn progress(
         tallies,
         turns,
     }
+}
+
+fn number_of_completed(status: Option<&JobStatus>) -> usize {
+    status.and_then(|status| status.completed_nodes.as_ref()).map_or(0, NodeSet::len)
 }
 
 /// The first pods that have been prepared for long, by node, and when the next one will have been.

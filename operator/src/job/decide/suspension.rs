@@ -27,7 +27,7 @@ use super::{
     daemon_set::DaemonSetAction,
     nodes::{WorkState, count, node_work},
     observation::{Observation, Ownership, Source},
-    pods_by_node::pods_by_node,
+    pods_by_node::{completed_before, pods_by_node},
     status,
 };
 
@@ -169,10 +169,12 @@ fn count_nodes(observation: &Observation<'_>, is_going: bool, status: &mut JobSt
     let known = completed.len();
     if let Some(daemon_set) = daemon_set(observation) {
         let by_node = pods_by_node(observation, daemon_set, observation.now);
-        let nodes = node_work(observation, &by_node);
+        let before = completed_before(observation, daemon_set);
+        let nodes = node_work(observation, &by_node, &before);
         let done = nodes.iter().filter(|node| node.state == WorkState::Completed);
         // The hash of an invalid spec is that of other work.
         if status.work_hash.as_ref() == Some(&observation.job.work_hash) {
+            completed.extend(&before);
             done.for_each(|node| node.record_in(&mut completed));
         }
         let at_work: Vec<_> = nodes.iter().filter(|node| node.turn.is_at_work).collect();

@@ -1,5 +1,6 @@
 //! Observes Jobs, in the caches of the watches or at the API server.
 
+mod gone_pods;
 mod node_index;
 mod observer;
 mod pod_events;

@@ -63,8 +63,7 @@ impl Observer {
         let daemon_set = ObjectRef::new(&job.daemon_set).within(job.namespace);
         let daemon_set = self.daemon_sets.store.get(&daemon_set);
         let pods = daemon_set.as_deref().map(|daemon_set| self.pods_of(&job, uid(daemon_set)));
-        let given_up =
-            daemon_set.as_deref().map_or_else(Vec::new, |it| self.pods.given_up(uid(it)));
+        let gone = daemon_set.as_deref().map_or_else(Vec::new, |it| self.pods.gone(uid(it)));
         let pods = pods.or_else(|| job.needs_all_pods().then(|| self.pods_of(&job, "")));
         let (nodes, has_labels) = self.nodes.known(order::keys(&job.spec.order));
         Observation {
@@ -72,7 +71,7 @@ impl Observer {
             applied: daemon_set.as_deref().and_then(applied),
             daemon_set,
             pods: pods.unwrap_or_default(),
-            given_up,
+            gone,
             nodes,
             has_labels,
             release_refusal: None,
@@ -98,7 +97,7 @@ impl Observer {
             job,
             daemon_set,
             pods,
-            given_up: Vec::new(),
+            gone: Vec::new(),
             nodes,
             has_labels: true,
             applied,
@@ -122,7 +121,7 @@ impl Observer {
         } else {
             self.list_pods(&live.job).await?
         };
-        live.given_up = self.pods.given_up(&uid);
+        live.gone = self.pods.gone(&uid);
         if live.needs_revision()
             && let Some(revision) = self.current_revision(&live).await?
             && let Some(applied) = &mut live.applied

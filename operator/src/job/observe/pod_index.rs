@@ -2,11 +2,7 @@
 //!
 //! To look at a Job costs what its own pods cost, however many pods other Jobs have.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use api::views::PodView;
 use futures::Stream;
@@ -17,14 +13,13 @@ use runtime::{
 };
 use tokio::sync::watch;
 
+use super::gone_pods::{ByDaemonSet, GonePods};
+
 /// Time for which the loss of a pod matters.
 ///
 /// The cached nodes may be so old: a connection that has gone silent is given up after five minutes, and
 /// some seconds pass until the next list is complete.
 const LOSS: Duration = Duration::from_mins(6);
-
-/// Time for which a pod is known that its kubelet gave up: by then a look at its Job has counted it.
-const GIVEN_UP: Duration = Duration::from_mins(1);
 
 /// The pods of all Jobs. Clones share them.
 #[derive(Clone, Debug)]
@@ -32,7 +27,6 @@ pub(crate) struct PodIndex {
     pods: watch::Receiver<Pods>,
     /// The DaemonSets, by UID, that have lost a pod.
     losses: Arc<ExpiringMap>,
-    given_up: Arc<GivenUp>,
     synced: Synced,
 }
 
@@ -43,11 +37,10 @@ pub(crate) fn pod_index(
     events: impl Stream<Item = watcher::Result<Event<PodView>>> + Send + 'static,
 ) -> (PodIndex, impl Stream<Item = Change<PodView>> + Send + 'static) {
     let (sender, pods) = watch::channel(Pods::default());
-    let (losses, given_up) = (Arc::new(ExpiringMap::new(LOSS)), Arc::<GivenUp>::default());
-    let (of_writer, kept) = (Arc::clone(&losses), Arc::clone(&given_up));
-    let writer = Writer { pods: sender, losses: of_writer, given_up: kept };
+    let losses = Arc::new(ExpiringMap::new(LOSS));
+    let writer = Writer { pods: sender, losses: Arc::clone(&losses) };
     let (synced, changes) = index(writer, events);
-    (PodIndex { pods, losses, given_up, synced }, changes)
+    (PodIndex { pods, losses, synced }, changes)
 }
 
 impl PodIndex {
@@ -86,11 +79,11 @@ impl PodIndex {
         pods.by_daemon_set.get(daemon_set).into_iter().flat_map(HashMap::values).cloned().collect()
     }
 
-    /// Returns the pods of the DaemonSet that their kubelets gave up lately.
+    /// Returns the pods of the DaemonSet that may be gone, with results.
     ///
-    /// They may have gone since.
-    pub(crate) fn given_up(&self, daemon_set: &str) -> Vec<Arc<PodView>> {
-        self.given_up.of(daemon_set)
+    /// Their kubelets gave them up lately, or they were done and are gone.
+    pub(crate) fn gone(&self, daemon_set: &str) -> Vec<Arc<PodView>> {
+        self.pods.borrow().gone.of(daemon_set)
     }
 
     /// Returns the pods of all DaemonSets that have, or had, this name.
@@ -116,7 +109,6 @@ impl PodIndex {
 struct Writer {
     pods: watch::Sender<Pods>,
     losses: Arc<ExpiringMap>,
-    given_up: Arc<GivenUp>,
 }
 
 impl Index<PodView> for Writer {
@@ -126,19 +118,32 @@ impl Index<PodView> for Writer {
         list.insert(&pod);
     }
 
-    fn reset(&mut self, list: Pods) {
-        let before = self.pods.send_replace(list);
-        for daemon_set in before.lost_in(&self.pods.borrow()) {
-            self.losses.insert(daemon_set, ());
-        }
+    fn reset(&mut self, mut list: Pods) {
+        let Self { pods, losses } = self;
+        pods.send_modify(|pods| {
+            list.gone = std::mem::take(&mut pods.gone);
+            let before = std::mem::replace(pods, list);
+            for (daemon_set, known) in before.by_daemon_set {
+                let later = pods.by_daemon_set.get(&daemon_set);
+                let mut has_lost = false;
+                for (uid, pod) in known {
+                    let later = later.and_then(|later| later.get(&uid));
+                    has_lost |= later.is_none();
+                    pods.gone.keep_result(&pod, later.map(AsRef::as_ref));
+                }
+                if has_lost {
+                    losses.insert(&daemon_set, ());
+                }
+            }
+        });
     }
 
     fn apply(&mut self, pod: &PodView) -> bool {
         let mut has_changed = false;
-        self.pods.send_modify(|pods| has_changed = pods.insert(pod));
-        if pod.status.phase.is_some() && pod.metadata.deletion_timestamp.is_none() {
-            self.given_up.add(pod);
-        }
+        self.pods.send_modify(|pods| {
+            has_changed = pods.insert(pod);
+            pods.gone.keep_given_up(pod);
+        });
         has_changed
     }
 
@@ -157,20 +162,12 @@ struct Pods {
     /// The highest version of any pod.
     version: u64,
     /// Pods without a DaemonSet are none of ours.
-    by_daemon_set: HashMap<String, HashMap<String, Arc<PodView>>>,
+    by_daemon_set: ByDaemonSet,
     by_node: PodsByNode,
+    gone: GonePods,
 }
 
 impl Pods {
-    /// Returns the DaemonSets whose pods are not all in `later`.
-    fn lost_in<'a>(&'a self, later: &'a Self) -> impl Iterator<Item = &'a str> {
-        let has_lost = |(owner, pods): &(&String, &HashMap<_, _>)| {
-            let later = later.by_daemon_set.get(*owner);
-            pods.keys().any(|pod| later.is_none_or(|later| !later.contains_key(pod)))
-        };
-        self.by_daemon_set.iter().filter(has_lost).map(|(owner, _)| owner.as_str())
-    }
-
     /// Adds or replaces a pod; returns whether more than its version has changed.
     ///
     /// A condition that serves as a barrier, for example, is no reason to look at the Job again.
@@ -181,6 +178,7 @@ impl Pods {
         if let Some(known) = known {
             let before = std::mem::replace(known, Arc::new(pod.clone()));
             self.by_node.replace(&before, known);
+            self.gone.keep_result(&before, Some(pod));
             let mut before = Arc::unwrap_or_clone(before);
             before.metadata.resource_version.clone_from(&pod.metadata.resource_version);
             return before != *pod;
@@ -204,6 +202,7 @@ impl Pods {
         self.by_daemon_set.retain(|_, pods| match pods.remove(uid(pod)) {
             Some(known) => {
                 self.by_node.remove(&known);
+                self.gone.keep_result(&known, None);
                 !pods.is_empty()
             }
             None => true,
@@ -214,31 +213,7 @@ impl Pods {
         let version = pod.metadata.resource_version.as_ref();
         let version = version.and_then(|version| version.parse().ok()).unwrap_or_default();
         self.version = self.version.max(version);
-    }
-}
-
-/// The last pod of each node that its kubelet has given up, as it was before its deletion.
-///
-/// The DaemonSet controller deletes such a pod at once, most often before anybody has looked at it.
-#[derive(Debug, Default)]
-struct GivenUp(Mutex<Vec<(Instant, Arc<PodView>)>>);
-
-impl GivenUp {
-    fn add(&self, pod: &PodView) {
-        let is_of_same = |other: &PodView| {
-            other.node() == pod.node()
-                && other.daemon_set().map(|owner| &owner.uid)
-                    == pod.daemon_set().map(|owner| &owner.uid)
-        };
-        let mut pods = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pods.retain(|(since, other)| since.elapsed() < GIVEN_UP && !is_of_same(other));
-        pods.push((Instant::now(), Arc::new(pod.clone())));
-    }
-
-    fn of(&self, daemon_set: &str) -> Vec<Arc<PodView>> {
-        let pods = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_of = |pod: &PodView| pod.daemon_set().is_some_and(|owner| owner.uid == daemon_set);
-        pods.iter().map(|(_, pod)| pod).filter(|pod| is_of(pod)).cloned().collect()
+        self.gone.expire();
     }
 }
 

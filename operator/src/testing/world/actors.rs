@@ -119,7 +119,7 @@ impl World {
 
     /// Pods that were going away are gone, and a DaemonSet that has waited for them.
     pub(super) fn remove_pods(&mut self) {
-        self.pods().retain(|_, pod| !pod.is_leaving);
+        self.drop_pods(|pod| pod.is_leaving);
         let is_free = |uid: &String| self.now.pods.values().all(|pod| pod.owner != *uid);
         let going = self.now.daemon_set.as_ref().filter(|daemon_set| daemon_set.is_going);
         if going.is_some_and(|daemon_set| is_free(&daemon_set.uid)) {

@@ -66,6 +66,10 @@ pub(crate) enum Rollout {
     Look(Look),
     /// Its caches catch up.
     CatchUp(usize, Kinds),
+    /// Its watch of pods begins anew with a list.
+    ///
+    /// Nothing shows what has come and gone since.
+    Gap(usize),
     /// It starts anew, and remembers nothing.
     Restart(usize),
     /// A release that was sent reaches the API server.

@@ -45,6 +45,8 @@ pub(crate) enum Fault {
     RepeatsFromCaches,
     /// It never sends a release again.
     ReleasesOnce,
+    /// It forgets pods that were done when they are gone.
+    ForgetsGone,
     /// It creates a DaemonSet whose pods do not wait.
     ForgetsGate,
 }

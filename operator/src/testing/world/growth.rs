@@ -33,6 +33,7 @@ fn is_open(spec: &JobSpec, now: Timestamp) -> bool {
 impl World {
     pub(super) fn check_decision(&mut self, job: &Job, seen: &Seen, act: &Actions) {
         self.check_gating(job, act);
+        self.check_gone(job, seen, act);
         let known = job.status.as_ref().filter(|old| old.work_hash == act.status.work_hash);
         let before = known.and_then(|status| status.started_nodes.as_ref());
         let after = act.status.started_nodes.as_ref();

@@ -59,7 +59,7 @@ fn digest(of: &impl Hash) -> u64 {
 pub(super) fn of_decision(seen: &Seen, now: Timestamp) -> u64 {
     let memory = seen.applied.as_ref().map(memory);
     let has_job = seen.objects.job.is_some();
-    digest(&(has_job, seen.objects.digests, memory, seen.source == Source::Live, now))
+    digest(&(has_job, seen.objects.digests, memory, &seen.gone, seen.source == Source::Live, now))
 }
 
 /// What differs from one memory of a DaemonSet of one Job to the next.
@@ -100,13 +100,14 @@ impl World {
         let rank =
             |of: Option<super::Uid>| versions.iter().position(|version| Some(*version) == of);
         let of = |process: &Process| {
-            let Process { caches, applied, written, losses, sent } = process;
+            let Process { caches, applied, written, losses, gone, sent } = process;
             let applied = applied.as_ref().map(|(uid, applied)| (uid, memory(applied)));
             let versions = (rank(version_in(caches)), rank(*written));
             // What a cache shows as released is not sent again.
             let waits = |uid: &&super::Uid| caches.pods.get(uid).is_some_and(|pod| pod.is_gated);
             let sent: Vec<_> = sent.iter().filter(waits).collect();
-            digest(&(caches.job.is_some(), caches.digests, applied, versions, losses, sent))
+            let seen = (caches.job.is_some(), caches.digests, losses, self.gone.get(gone.clone()));
+            digest(&(seen, applied, versions, sent))
         };
         let mut processes = self.processes.each_ref().map(of);
         processes.sort_unstable();
@@ -115,6 +116,6 @@ impl World {
         let now =
             (self.now.job.is_some(), self.now.digests, rank(version_in(&self.now)), self.time);
         let truth = (&self.done, &self.failed, &self.truth.since, &self.truth.limits);
-        digest(&(now, processes, in_flight, truth, self.last_uid, &self.complete))
+        digest(&(now, processes, in_flight, truth, self.last_uid, &self.complete, &self.gone))
     }
 }

@@ -11,6 +11,7 @@ mod checks;
 mod choices;
 mod events;
 mod fault;
+mod gone;
 mod growth;
 mod key;
 mod objects;
@@ -36,6 +37,7 @@ pub(crate) use self::{
     places::Check,
 };
 use self::{
+    gone::GonePod,
     objects::{End, NodeState, Objects, PodState, Result, Template, Uid},
     operator::Memo,
     places::Truth,
@@ -49,6 +51,8 @@ pub(crate) struct World {
     /// What caches may show that lag by a number of events. Not kept for a Job that takes turns.
     past: Vec<Objects>,
     time: Timestamp,
+    /// The pods that are gone, and were done, in their order.
+    gone: Arc<Vec<GonePod>>,
     done: Arc<BTreeSet<Result>>,
     failed: Arc<BTreeSet<Result>>,
     last_uid: Uid,
@@ -84,10 +88,11 @@ impl World {
             nodes: Arc::new((0..nodes).map(node).collect()),
         };
         Self {
-            processes: [Process::new(&now), Process::new(&now)],
+            processes: [Process::new(&now, 0), Process::new(&now, 0)],
             past: vec![now.clone()],
             now,
             time: Timestamp::UNIX_EPOCH,
+            gone: Arc::default(),
             done: Arc::default(),
             failed: Arc::default(),
             last_uid: nodes,
@@ -127,7 +132,7 @@ impl World {
                 let uid = self.new_uid();
                 if let Some(name) = self.now.nodes.keys().nth(*index).copied() {
                     self.put_node(name, uid);
-                    self.pods().retain(|_, pod| pod.node != name);
+                    self.drop_pods(|pod| pod.node == name);
                 }
             }
             Event::NodeSelected(index) => {
@@ -158,7 +163,7 @@ impl World {
             Event::PodsGone => self.remove_pods(),
             Event::PodsCollected => {
                 let nodes = Arc::clone(&self.now.nodes);
-                self.pods().retain(|_, pod| nodes.contains_key(&pod.node));
+                self.drop_pods(|pod| !nodes.contains_key(&pod.node));
             }
             Event::Edit(version) => self.edit(|job| job.spec.args = vec![version.to_string()]),
             Event::EditLimit(limit) => self.edit(|job| job.spec.max_failed_nodes = *limit),

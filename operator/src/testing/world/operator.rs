@@ -4,11 +4,11 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 
 use api::{
     job::{Job, JobStatus},
-    views::DaemonSetView,
+    views::{DaemonSetView, PodView},
 };
 
 use super::{
-    Fault, Kinds, Lags, Look, World, key,
+    Fault, GonePod, Kinds, Lags, Look, World, key,
     objects::{DaemonSetState, Objects, Template, nodes, pods, view},
 };
 use crate::job::decide::{
@@ -25,6 +25,8 @@ use crate::job::decide::{
 pub(super) struct Seen {
     pub(super) objects: Objects,
     pub(super) applied: Option<Applied>,
+    /// Pods that are gone, and were done.
+    pub(super) gone: Vec<GonePod>,
     pub(super) source: Source,
 }
 
@@ -53,6 +55,7 @@ impl World {
             nodes: Arc::clone(&self.ago(lags.nodes).nodes),
         };
         let since = self.past.len().saturating_sub(1 + lags.nodes);
+        self.show_gone(0, self.past.len().saturating_sub(lags.pods));
         let look = Look { between: between.to_vec(), ..Look::default() };
         self.look_at(&look, caches, |world, daemon_set| {
             let mut since = world.past.iter().skip(since).flat_map(|then| then.pods.iter());
@@ -84,7 +87,8 @@ impl World {
         };
         let applied = self.applied(look.process, caches.daemon_set.as_deref());
         let objects = self.indexed(caches);
-        let mut seen = Seen { objects, applied, source: Source::Caches };
+        let gone = self.shown(look.process);
+        let mut seen = Seen { objects, applied, gone, source: Source::Caches };
         let mut outcome = self.outcome(&job, &seen);
         let is_due = |release: &Release| !self.has_sent(look.process, release);
         let repeats = self.fault != Some(Fault::RepeatsFromCaches)
@@ -94,6 +98,7 @@ impl World {
             look.between.iter().for_each(|event| self.happen(event));
             self.catch_up(look.process, Kinds { pods: true, ..Kinds::default() });
             seen.applied = self.applied(look.process, daemon_set.as_deref());
+            seen.gone = self.shown(look.process);
             seen.objects.digests.take(&digests, Kinds { daemon_set: true, ..Kinds::default() });
             let pods = Kinds { pods: true, ..Kinds::default() };
             seen.objects.digests.take(&self.now.digests, pods);
@@ -174,12 +179,17 @@ impl World {
     fn decide_on(&self, job: &Job, seen: &Seen) -> Outcome {
         let misled = self.fault.and_then(|fault| fault.mislead(job, seen));
         let job = misled.as_ref().unwrap_or(job);
-        let Seen { objects, applied, source } = seen;
+        let Seen { objects, applied, gone, source } = seen;
         let blinded = self.fault.and_then(|fault| fault.blind(objects));
         let objects = blinded.as_ref().unwrap_or(objects);
         let observation = Observation {
             daemon_set: view(objects.daemon_set.as_deref()),
             pods: pods(&objects.pods),
+            gone: if self.fault == Some(Fault::ForgetsGone) {
+                Vec::new()
+            } else {
+                self::gone(gone)
+            },
             nodes: nodes(&objects.nodes),
             applied: applied.clone(),
             source: *source,
@@ -222,6 +232,11 @@ impl World {
         let applied = Applied::new(&JobView::new(job), &view, before.as_ref());
         self.process(process).applied = Some((daemon_set.uid.clone(), applied));
     }
+}
+
+/// The last that a watch has shown of pods that are gone.
+fn gone(gone: &[GonePod]) -> Vec<Arc<PodView>> {
+    pods(&gone.iter().map(|gone| (gone.uid, gone.pod.clone())).collect())
 }
 
 /// The version of a Job.

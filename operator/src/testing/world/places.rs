@@ -40,6 +40,8 @@ pub(crate) enum Check {
     Windows,
     /// Nobody is started, and nobody at work is stopped, when too many nodes have failed.
     Failures,
+    /// A result that a watch has shown is recorded, though its pod is gone.
+    Kept,
     /// A Job without these fields is as it always was.
     NoChange,
 }

@@ -1,6 +1,6 @@
 //! A process of the operator: its caches, its memory, and its requests that are on their way.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -21,6 +21,8 @@ pub(crate) struct Process {
     pub(super) written: Option<Uid>,
     /// The DaemonSets, by UID, of which it has seen a pod vanish.
     pub(super) losses: BTreeSet<String>,
+    /// Those of the pods that are gone, and were done, that its watch has shown.
+    pub(super) gone: Range<usize>,
     /// The pods whose releases it has sent, and the API server has answered.
     pub(super) sent: BTreeSet<Uid>,
 }
@@ -44,12 +46,15 @@ impl InFlight {
 
 impl Process {
     /// A process that has just filled its caches.
-    pub(super) fn new(now: &Objects) -> Self {
+    ///
+    /// It has seen nothing of this number of pods that are gone.
+    pub(super) fn new(now: &Objects, gone: usize) -> Self {
         Self {
             caches: now.clone(),
             applied: None,
             written: None,
             losses: BTreeSet::new(),
+            gone: gone..gone,
             sent: BTreeSet::new(),
         }
     }
@@ -70,12 +75,12 @@ impl World {
 
     pub(super) fn restart(&mut self, process: usize) {
         self.digest_objects();
-        *self.process(process) = Process::new(&self.now);
+        *self.process(process) = Process::new(&self.now, self.gone.len());
     }
 
     pub(super) fn catch_up(&mut self, process: usize, kinds: Kinds) {
-        let now = self.now.clone();
-        let Process { caches, losses, .. } = self.process(process);
+        let (now, gone) = (self.now.clone(), self.gone.len());
+        let Process { caches, losses, gone: shown, .. } = self.process(process);
         caches.digests.take(&now.digests, kinds);
         if kinds.job {
             caches.job = now.job;
@@ -90,6 +95,7 @@ impl World {
             let lost = caches.pods.iter().filter(|(uid, _)| !now.pods.contains_key(uid));
             losses.extend(lost.map(|(_, pod)| pod.owner.clone()));
             caches.pods = now.pods;
+            shown.end = gone;
         }
     }
 }

@@ -48,6 +48,7 @@ impl World {
         match event {
             Rollout::Look(look) => self.look(look),
             Rollout::CatchUp(process, kinds) => self.catch_up(*process, *kinds),
+            Rollout::Gap(process) => self.lose_watch(*process),
             Rollout::Restart(process) => self.restart(*process),
             Rollout::Lands(index) if *index < self.in_flight.len() => {
                 let release = self.in_flight.remove(*index);

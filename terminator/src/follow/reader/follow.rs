@@ -41,6 +41,8 @@ pub(crate) enum ReadEvent {
     Opened,
     /// The first line has come, with this time stamp.
     FirstLine(Timestamp),
+    /// The last line of the newest file that has come has this time stamp.
+    ReadTo(Timestamp),
     /// The log is large, and more is on its way than has come.
     Behind,
     /// All has come that the log held a moment ago.
@@ -82,6 +84,9 @@ pub(crate) async fn follow(
                     if !has_begun && let Some(first) = streams[index].first_time() {
                         has_begun = true;
                         emit(ReadEvent::FirstLine(first));
+                    }
+                    if let Some(last) = last_read(&streams) {
+                        emit(ReadEvent::ReadTo(last));
                     }
                     // Older streams may have more, whatever has come of the newest one.
                     let last = last_read(&streams).filter(|_| streams.len() == 1);

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use k8s_openapi::jiff::Timestamp;
 use runtime::backoff::ExponentialBackoff;
 
 use super::state::{
@@ -20,7 +21,8 @@ impl FollowScheduler {
         let Some(entry) = self.logs.get_mut(&uid) else {
             let backoff = ExponentialBackoff::new(FIRST_RETRY, self.limits.retry);
             let state = State::Queued;
-            let entry = Entry { log, checked_run: None, state, backoff, cut_short: 0 };
+            let entry =
+                Entry { log, checked_run: None, read_to: None, state, backoff, cut_short: 0 };
             self.logs.insert(Arc::clone(&uid), entry);
             self.fresh.push_back(uid);
             self.queued += 1;
@@ -117,6 +119,15 @@ impl FollowScheduler {
             && let State::Following { run, .. } = &entry.state
         {
             entry.checked_run = Some(run.clone());
+        }
+    }
+
+    /// Notes up to where a run was read by a follower that has ended, or is stopped.
+    ///
+    /// The log may be rotated before it is opened again: then it begins after that line.
+    pub(crate) fn read_to(&mut self, uid: &str, run: String, time: Timestamp) {
+        if let Some(entry) = self.logs.get_mut(uid) {
+            entry.read_to = Some((run, time));
         }
     }
 

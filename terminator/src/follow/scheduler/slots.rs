@@ -29,13 +29,15 @@ impl FollowScheduler {
             if let Some(entry) =
                 self.logs.get_mut(&uid).filter(|entry| entry.state == State::Queued)
             {
-                let log = entry.log.clone();
+                let log = Box::new(entry.log.clone());
                 let (run, is_over) = (log.run.clone(), log.is_over);
                 let is_first = entry.checked_run.as_ref() != Some(&run);
+                let read_to = entry.read_to.as_ref().filter(|(known, _)| *known == run);
+                let read_to = read_to.map(|(_, time)| *time);
                 entry.state = State::Following { since: now, extra: Duration::ZERO, run, is_over };
                 self.taken += 1;
                 self.queued -= 1;
-                steps.push(Step::Start { log, is_first });
+                steps.push(Step::Start { log, is_first, read_to });
             }
         }
         steps

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use k8s_openapi::jiff::Timestamp;
 use runtime::backoff::ExponentialBackoff;
 
 use crate::follow::pod_log::PodLog;
@@ -39,9 +40,11 @@ pub(crate) enum Step {
     /// Follow this log.
     Start {
         /// The log.
-        log: PodLog,
+        log: Box<PodLog>,
         /// Whether its beginning must be checked: there may be a gap before it.
         is_first: bool,
+        /// Time of the last line of this run that was read, as far as is known.
+        read_to: Option<Timestamp>,
     },
     /// Stop following the log of this pod.
     Stop(Uid),
@@ -112,6 +115,8 @@ pub(super) struct Entry {
     pub(super) log: PodLog,
     /// The run whose beginning was checked, and followed without a gap since.
     pub(super) checked_run: Option<String>,
+    /// The run of which something was read, and the time of its last line.
+    pub(super) read_to: Option<(String, Timestamp)>,
     pub(super) state: State,
     /// Waits after unexpected ends.
     pub(super) backoff: ExponentialBackoff,

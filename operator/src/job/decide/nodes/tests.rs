@@ -2,7 +2,10 @@ use api::job::{Job, JobSpec, JobStatus, work_hash};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::fixtures::{self, PodBuilder};
+use crate::{
+    job::decide::pods_by_node::completed_before,
+    testing::fixtures::{self, PodBuilder},
+};
 
 fn crashed() -> Value {
     json!({
@@ -45,7 +48,8 @@ fn each_node_with_a_pod_has_a_state_and_recorded_results_stay() {
     let states = |observation: &Observation<'_>| {
         let daemon_set = fixtures::daemon_set().build();
         let pods = pods_by_node(observation, &daemon_set, observation.now);
-        let work = node_work(observation, &pods);
+        let completed = completed_before(observation, &daemon_set);
+        let work = node_work(observation, &pods, &completed);
         work.iter().map(|node| (node.name.to_owned(), node.state)).collect::<Vec<_>>()
     };
     let expected = |gone| {

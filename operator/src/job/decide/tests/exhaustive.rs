@@ -69,6 +69,19 @@ fn pods_that_somebody_deletes_let_no_node_start_twice() {
 }
 
 #[test]
+fn a_pod_that_is_done_and_gone_counts_for_its_node_and_its_work_alone() {
+    let mut world = waiting(2, &[places(1)]);
+    for event in [look(), Event::Rollout(Rollout::Bind(0))] {
+        world.happen(&event);
+    }
+    let edits = [Event::Edit(1), Event::NodeReplaced(0), Event::NodeRecreated(0), Event::Recreate];
+    for event in edits {
+        let left = Left { deletions: 1, restarts: 1, script: vec![event], ..Left::default() };
+        explore(&world, &left, 5);
+    }
+}
+
+#[test]
 fn an_edit_of_the_work_keeps_the_places_of_what_runs() {
     let left = Left { late: 1, script: vec![Event::Edit(1)], ..Left::default() };
     explore(&waiting(2, &[places(1)]), &left, 6);

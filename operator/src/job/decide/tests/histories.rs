@@ -64,6 +64,7 @@ fn verify(nodes: u32, events: &[Event]) -> Result<(), TestCaseError> {
         world.happen(event);
     }
     world.settle();
+    prop_assert!(world.violations().is_empty(), "{:?}", world.violations());
     prop_assert!(world.is_over(), "it never ends: {:#?}", world);
     Ok(())
 }

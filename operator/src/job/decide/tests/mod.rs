@@ -6,6 +6,7 @@ mod deadline;
 mod exhaustive;
 mod failures;
 mod found_faults;
+mod gone;
 mod histories;
 mod missing_pods;
 mod never;

@@ -72,9 +72,9 @@ fn a_rejected_pod_counts_though_it_has_gone_before_anybody_looked() {
         let daemon_set = daemon_set().of(job).scheduled(1, 1).build();
         let pods = [created(job, next).build()];
         let rejected = |second: &i64| created(job, *second).failed("SysctlForbidden").build();
-        let given_up = gone.iter().map(rejected).collect();
+        let gone = gone.iter().map(rejected).collect();
         let seen = observed(job, Some(&daemon_set), &pods, Source::Live);
-        let Decision::Act(actions) = decide(&Observation { given_up, ..seen }) else {
+        let Decision::Act(actions) = decide(&Observation { gone, ..seen }) else {
             panic!("it acts")
         };
         job.status = Some(actions.status.clone());
@@ -90,7 +90,7 @@ fn a_rejected_pod_counts_though_it_has_gone_before_anybody_looked() {
     let mut other = job.clone();
     other.spec.args = vec!["other".to_owned()];
     let of_first = Observation {
-        given_up: vec![created(&job, 1_004).failed("OutOfcpu").build()],
+        gone: vec![created(&job, 1_004).failed("OutOfcpu").build()],
         ..observed(
             &other,
             Some(&daemon_set().of(&other).scheduled(1, 1).build()),

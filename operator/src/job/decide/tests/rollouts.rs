@@ -54,6 +54,7 @@ fn world_event() -> impl Strategy<Value = Event> {
         1 => index().prop_map(Rollout::ByHand),
         1 => any::<bool>().prop_map(Rollout::StrangerGates),
         1 => index().prop_map(Rollout::NodeUnreachable),
+        1 => (0_usize..2).prop_map(Rollout::Gap),
         1 => (0_usize..2).prop_map(Rollout::Restart),
         2 => (0_usize..2, kinds()).prop_map(|(process, kinds)| Rollout::CatchUp(process, kinds)),
         3 => field(),

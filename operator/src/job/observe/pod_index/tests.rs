@@ -1,6 +1,8 @@
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt, stream};
+use k8s_openapi::jiff::Timestamp;
+use serde_json::json;
 
 use super::*;
 use crate::testing::fixtures;
@@ -67,13 +69,71 @@ fn a_pod_that_its_kubelet_gave_up_is_known_for_a_while_after_it_has_gone() {
         pod("c", "c", None),
         leaving("d", "d", reason),
     ];
-    let gone = ["a1", "a2", "b", "c", "d"].map(|uid| Event::Delete(leaving(uid, "a", None)));
-    let pods = after(changes.map(Event::Apply).into_iter().chain(gone).collect());
+    let deleted = ["a1", "a2", "b", "c", "d"].map(|uid| Event::Delete(leaving(uid, "a", None)));
+    let pods = after(changes.map(Event::Apply).into_iter().chain(deleted).collect());
     assert!(uids(&pods, fixtures::DAEMON_SET_UID).is_empty());
-    let given_up = pods.given_up(fixtures::DAEMON_SET_UID);
-    let given_up: Vec<_> = given_up.iter().map(|pod| super::uid(pod)).collect();
-    assert_eq!(given_up, ["a2", "b"]);
-    assert!(pods.given_up("ds-2").is_empty());
+    assert_eq!(gone(&pods, fixtures::DAEMON_SET_UID), ["a2@1", "b@1"]);
+    assert!(pods.gone("ds-2").is_empty());
+}
+
+/// The UIDs and versions of the pods that are known though they may have gone.
+fn gone(pods: &PodIndex, daemon_set: &str) -> Vec<String> {
+    let of = |pod: &Arc<PodView>| format!("{}@{}", super::uid(pod), version(pod));
+    let mut gone: Vec<_> = pods.gone(daemon_set).iter().map(of).collect();
+    gone.sort_unstable();
+    gone
+}
+
+/// A pod that is done by its exit code, as long as its sandbox is there.
+fn exited(uid: &str, version: &str, has_sandbox: bool) -> PodView {
+    let exited = json!({
+        "name": "job-container", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+        "state": {"terminated": {"exitCode": 0}}, "lastState": {},
+    });
+    let pod = fixtures::pod("a").identity(uid, version).init_container(exited);
+    (*pod.sandbox(has_sandbox, Timestamp::UNIX_EPOCH).build()).clone()
+}
+
+fn done(uid: &str, version: &str) -> PodView {
+    (*fixtures::pod("a").identity(uid, version).done().build()).clone()
+}
+
+#[test]
+fn a_pod_that_was_done_is_known_when_it_is_gone_and_not_before() {
+    let mine = fixtures::DAEMON_SET_UID;
+    for done in [done("a", "2"), exited("a", "2", true)] {
+        let shown = [Event::Apply(pod("a", "1")), Event::Apply(done.clone())];
+        let pods = after(shown.clone().into());
+        assert_eq!((gone(&pods, mine), uids(&pods, mine)), (vec![], vec!["a".to_owned()]));
+        let mut deleted = done;
+        deleted.metadata.resource_version = Some("3".to_owned());
+        let pods = after(shown.into_iter().chain([Event::Delete(deleted)]).collect());
+        assert_eq!((gone(&pods, mine), uids(&pods, mine)), (vec!["a@2".to_owned()], vec![]));
+        assert!(pods.gone("ds-2").is_empty());
+    }
+    let pods = after(vec![Event::Apply(pod("a", "1")), Event::Delete(pod("a", "2"))]);
+    assert_eq!(gone(&pods, mine), [""; 0], "it was not done");
+}
+
+#[test]
+fn a_pod_that_was_done_is_known_as_it_was_then_though_its_sandbox_has_ended_since() {
+    let ends = [Event::Apply(exited("a", "2", true)), Event::Apply(exited("a", "3", false))];
+    let delete = Event::Delete(exited("a", "4", false));
+    for events in [ends.to_vec(), ends.into_iter().chain([delete]).collect()] {
+        assert_eq!(gone(&after(events), fixtures::DAEMON_SET_UID), ["a@2"]);
+    }
+}
+
+#[test]
+fn pods_that_were_done_and_are_gone_after_a_gap_of_the_watch_are_known_and_stay_so() {
+    let listed = |pods: &[PodView]| {
+        let listed = pods.iter().cloned().map(Event::InitApply);
+        [Event::Init].into_iter().chain(listed).chain([Event::InitDone]).collect::<Vec<_>>()
+    };
+    let first = [done("a", "1"), exited("b", "2", true), done("c", "3"), pod("d", "4")];
+    let second = [exited("b", "5", false), done("c", "3")];
+    let lists = [listed(&first), listed(&second), listed(&second)];
+    assert_eq!(gone(&after(lists.concat()), fixtures::DAEMON_SET_UID), ["a@1", "b@2"]);
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use k8s_openapi::jiff::Timestamp;
+
 use super::state::*;
 use crate::follow::pod_log::PodLog;
 
@@ -27,11 +29,11 @@ fn start(uid: &str) -> Step {
 }
 
 fn first(log: PodLog) -> Step {
-    Step::Start { log, is_first: true }
+    Step::Start { log: Box::new(log), is_first: true, read_to: None }
 }
 
 fn again(log: PodLog) -> Step {
-    Step::Start { log, is_first: false }
+    Step::Start { log: Box::new(log), is_first: false, read_to: None }
 }
 
 fn open<const N: usize>(scheduler: &mut FollowScheduler, uids: [&str; N], now: Instant) {
@@ -196,6 +198,31 @@ fn a_restart_that_was_seen_before_the_end_of_the_old_log_is_followed_at_once() {
     scheduler.upsert(log("a", "2"));
     scheduler.ended("a", Outcome::Ended, now);
     assert_eq!(scheduler.next(now), [first(log("a", "2"))]);
+}
+
+#[test]
+fn whoever_follows_a_run_next_knows_up_to_where_it_was_read_and_nothing_of_other_runs() {
+    let now = Instant::now();
+    let read_to = |scheduler: &mut FollowScheduler, now| match &scheduler.next(now)[..] {
+        [.., Step::Start { read_to, .. }] => *read_to,
+        other => panic!("{other:?}"),
+    };
+    let last = Timestamp::from_second(7).unwrap();
+    let mut scheduler = FollowScheduler::new(Limits { followers: 1, ..LIMITS });
+    scheduler.upsert(log("a", "1"));
+    assert_eq!(read_to(&mut scheduler, now), None);
+    scheduler.upsert(log("b", "1"));
+    open(&mut scheduler, ["a"], now);
+    assert_eq!(scheduler.next(now + SHORT_SLICE), [stop("a"), start("b")]);
+    scheduler.read_to("a", "1".to_owned(), last);
+    open(&mut scheduler, ["b"], now + SHORT_SLICE);
+    assert_eq!(read_to(&mut scheduler, now + SHORT_SLICE + SLICE), Some(last));
+    // Its container has crashed meanwhile.
+    scheduler.upsert(log("a", "2"));
+    scheduler.ended("a", Outcome::Ended, now);
+    scheduler.remove("b");
+    assert_eq!(read_to(&mut scheduler, now + LIMITS.retry), None);
+    scheduler.read_to("gone", "1".to_owned(), last);
 }
 
 #[test]
