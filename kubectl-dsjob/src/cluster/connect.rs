@@ -18,8 +18,8 @@ use crate::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for which a connection may say nothing before it counts as dead.
 ///
-/// The API server answers within 60 s. Watches and logs that say nothing are begun anew before that.
-const SILENCE: Duration = Duration::from_secs(75);
+/// Watches and logs that say nothing are begun anew before that.
+const SILENCE: Duration = Duration::from_secs(45);
 
 /// A connection to a cluster, and the namespace that a command is about.
 #[derive(Clone)]

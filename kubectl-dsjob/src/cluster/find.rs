@@ -43,10 +43,10 @@ pub(crate) async fn missing(cluster: &Cluster, name: &str) -> Error {
         let namespaces = elsewhere.join(", ");
         return error.hint(format!("there is one in: {namespaces}; use --namespace"));
     }
-    error.hint(
+    error.hint(format!(
         "a completed Job is deleted at once without deletionPolicy Retain or ttlSecondsAfterFinished: \
-         kubectl dsjob explain NAME looks for what is known of it",
-    )
+         kubectl dsjob explain {name} looks for what is known of it"
+    ))
 }
 
 /// The namespaces that have a Job of this name, as far as the caller may list them.

@@ -22,7 +22,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 /// Time for which a watch has to go on before its retries begin anew.
 const STEADY: Duration = Duration::from_secs(10);
 /// Seconds after which a watch is begun anew: a connection that says nothing may be dead.
-const ANEW: u32 = 60;
+const ANEW: u32 = 30;
 
 /// How an interruption is reported.
 pub(crate) fn goes_on(why: &str) -> String {

@@ -150,7 +150,7 @@ async fn collect(
     for row in &of_status {
         sink.output_of_status(row)?;
     }
-    sink.finish(read.len() + of_status.len())?;
+    sink.finish(read.len() + of_status.len(), ending(&snapshot.job).is_some())?;
     for trouble in tails.troubles() {
         cx.screen.note(&format!("error: some output is missing: {trouble}"))?;
     }
@@ -256,19 +256,22 @@ impl<'a> Sink<'a> {
     }
 
     /// Says where the output is, or that there is none.
-    fn finish(&self, nodes: usize) -> Result<()> {
-        let line = match &self.folder {
-            Some(folder) => {
-                format!(
-                    "the output of {} is in {}",
-                    text::count(nodes, "node"),
-                    folder.path.display()
-                )
-            }
-            None if nodes == 0 => "No output yet.".to_owned(),
-            None => return Ok(()),
-        };
-        Ok(self.cx.screen.note(&line)?)
+    fn finish(&self, nodes: usize, is_ended: bool) -> Result<()> {
+        let folder = self.folder.as_ref().map(|folder| folder.path.as_path());
+        summary(folder, nodes, is_ended).map_or(Ok(()), |line| Ok(self.cx.screen.note(&line)?))
+    }
+}
+
+fn summary(folder: Option<&Path>, nodes: usize, is_ended: bool) -> Option<String> {
+    match folder {
+        _ if nodes == 0 && is_ended => {
+            Some("No output: the Job has ended, and its pods are gone with their logs.".to_owned())
+        }
+        Some(folder) => {
+            let of_nodes = text::count(nodes, "node");
+            Some(format!("the output of {of_nodes} is in {}", folder.display()))
+        }
+        None => (nodes == 0).then(|| "No output yet.".to_owned()),
     }
 }
 
@@ -316,5 +319,20 @@ impl Folder {
                 .map_err(|error| Error::new(format!("cannot write {}: {error}", path.display())))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_output_is_no_promise_of_some_when_the_job_has_ended() {
+        let line = |nodes, is_ended| summary(None, nodes, is_ended);
+        assert_eq!(line(0, false).as_deref(), Some("No output yet."));
+        assert!(line(0, true).is_some_and(|line| line.contains("the Job has ended")));
+        assert_eq!(line(1, true), None);
+        let written = summary(Some(Path::new("folder")), 1, true);
+        assert_eq!(written.as_deref(), Some("the output of 1 node is in folder"));
     }
 }

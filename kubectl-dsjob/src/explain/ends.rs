@@ -54,7 +54,10 @@ fn no_matching_nodes(evidence: &Evidence) -> Option<Finding> {
             "No node matches the node selector and affinity in template, so nothing has run",
         )
         .quote(&condition.message)
-        .cure("fix the selector, and a new run starts: kubectl get nodes --show-labels"),
+        .cure(format!(
+            "fix the selector, which starts it again, or label nodes and run it again: kubectl dsjob retry {}",
+            evidence.model.name
+        )),
     )
 }
 

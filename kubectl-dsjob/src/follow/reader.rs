@@ -18,6 +18,10 @@ const AFTER_TROUBLE: Duration = Duration::from_secs(1);
 ///
 /// Then it is opened anew where it was, for a connection that says nothing may be dead.
 const QUIET: Duration = Duration::from_secs(30);
+/// Time within which a log goes on that has said something.
+///
+/// Its last line comes again at once, unless the request went by a connection that is dead.
+const GOES_ON: Duration = Duration::from_secs(10);
 
 /// What a reader tells.
 #[derive(Debug)]
@@ -61,24 +65,18 @@ async fn stream(
     last: &mut Option<Timestamp>,
     told: &Sender<Told>,
 ) -> kube::Result<()> {
-    let is_continued = opening.since.is_some();
-    let seconds = |since: Duration| i64::try_from(since.as_secs().max(1)).unwrap_or(i64::MAX);
-    let params = LogParams {
-        container: Some(labels::JOB_CONTAINER.to_owned()),
-        follow: extent.follow && !opening.is_previous,
-        previous: opening.is_previous,
-        timestamps: true,
-        tail_lines: extent.tail.filter(|_| !is_continued),
-        since_time: opening.since,
-        since_seconds: extent.since.filter(|_| !is_continued).map(seconds),
-        ..LogParams::default()
+    let params = params(opening, extent);
+    // A log that has an end comes at once, or the connection gives up.
+    let is_open_ended = params.follow && !opening.has_ended;
+    let limit = |limit| if is_open_ended { limit } else { Duration::MAX };
+    let begins = limit(if opening.since.is_some() { GOES_ON } else { QUIET });
+    let Ok(stream) = timeout(begins, api.log_stream(&opening.pod, &params)).await else {
+        return Ok(());
     };
-    let mut stream = std::pin::pin!(api.log_stream(&opening.pod, &params).await?);
+    let mut stream = std::pin::pin!(stream?);
     let mut lines = Lines::after(opening.since);
     loop {
-        // A log that has an end comes at once, or the connection gives up.
-        let quiet = if params.follow && !opening.has_ended { QUIET } else { Duration::MAX };
-        let Ok(chunk) = timeout(quiet, stream.fill_buf()).await else { return Ok(()) };
+        let Ok(chunk) = timeout(limit(QUIET), stream.fill_buf()).await else { return Ok(()) };
         let chunk = chunk.map_err(kube::Error::ReadEvents)?;
         let length = chunk.len();
         let text = if length == 0 { lines.end() } else { lines.take_in(chunk) };
@@ -94,5 +92,48 @@ async fn stream(
             return Ok(());
         }
         stream.consume_unpin(length);
+    }
+}
+
+fn params(opening: &Opening, extent: &Extent) -> LogParams {
+    let is_continued = opening.since.is_some();
+    let seconds = |since: Duration| i64::try_from(since.as_secs().max(1)).unwrap_or(i64::MAX);
+    // kube rounds to the nearest second, and would leave out the lines before that.
+    let second = |since: Timestamp| Timestamp::from_second(since.as_second()).unwrap_or(since);
+    LogParams {
+        container: Some(labels::JOB_CONTAINER.to_owned()),
+        follow: extent.follow && !opening.is_previous,
+        previous: opening.is_previous,
+        timestamps: true,
+        tail_lines: extent.tail.filter(|_| !is_continued),
+        since_time: opening.since.map(second),
+        since_seconds: extent.since.filter(|_| !is_continued).map(seconds),
+        ..LogParams::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Request;
+
+    use super::*;
+
+    #[test]
+    fn log_goes_on_from_the_second_of_its_last_line_and_not_from_the_next() {
+        let since = Some("2026-01-02T03:04:05.870371499Z".parse().unwrap());
+        let opening = Opening {
+            pod: "a-1".to_owned(),
+            node: "a".to_owned(),
+            run: "1".into(),
+            is_previous: false,
+            since,
+            has_ended: false,
+        };
+        let extent = Extent { follow: true, tail: Some(5), since: None };
+        let request = Request::new("/api/v1/namespaces/a/pods");
+        let request = request.logs("a-1", &params(&opening, &extent)).unwrap();
+        let query = request.uri().query().unwrap();
+        assert!(query.contains("sinceTime=2026-01-02T03%3A04%3A05Z"), "{query}");
+        assert!(!query.contains("tailLines"), "{query}");
     }
 }
