@@ -2,18 +2,17 @@
 
 mod api_reference;
 mod deploy;
-mod generated;
 mod vocabulary;
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use harness::command::{Refusal, Verdict};
-use harness::paths;
+use harness::paths::{self, if_there};
 use kube::CustomResourceExt;
 use serde_json::Value;
 
-use self::generated::Generated;
+use self::deploy::Generated;
 
 /// Write the generated files.
 #[derive(clap::Args)]
@@ -31,8 +30,7 @@ pub(crate) fn run(args: &Args) -> Result<Verdict> {
         return Ok(Verdict::Passed);
     }
     for file in stale()? {
-        std::fs::write(&file.path, file.content)
-            .with_context(|| format!("cannot write {}", file.path.display()))?;
+        fs_err::write(&file.path, file.content)?;
         println!("{} written", file.path.display());
     }
     Ok(Verdict::Passed)
@@ -52,7 +50,7 @@ pub(crate) fn check() -> Result<()> {
 fn stale() -> Result<Vec<Generated>> {
     let mut stale = Vec::new();
     for file in generated()? {
-        if !is_current(&file.path, &file.content)? {
+        if if_there(fs_err::read_to_string(&file.path))?.as_ref() != Some(&file.content) {
             stale.push(file);
         }
     }
@@ -65,7 +63,7 @@ fn generated() -> Result<Vec<Generated>> {
     definition.metadata.labels = Some(labels.into());
     let reference = Generated {
         path: paths::workspace().join("docs/api.md"),
-        content: api_reference::render(&definition)? + &vocabulary::render(),
+        content: api_reference::render(&definition)? + "\n" + vocabulary::SECTIONS,
     };
     let mut definition = serde_json::to_value(&definition).context("the CRD is no JSON")?;
     drop_defaults(&mut definition);
@@ -100,29 +98,14 @@ fn drop_defaults(schema: &mut Value) {
 ///
 /// kustomize reads no file from outside its own folder.
 fn install(deploy: &Path, crd: &Generated) -> Result<String> {
-    let entries = std::fs::read_dir(deploy)
-        .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
-        .with_context(|| format!("cannot list {}", deploy.display()))?;
-    let mut paths: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
-    paths.sort();
     let mut manifests = Vec::new();
-    for path in paths {
-        manifests.push(if path == crd.path {
-            crd.content.clone()
-        } else {
-            std::fs::read_to_string(&path)
-                .with_context(|| format!("cannot read {}", path.display()))?
-        });
+    for path in paths::entries(deploy)? {
+        if path == crd.path {
+            manifests.push(crd.content.clone());
+        } else if path.extension().is_some_and(|extension| extension == "yaml") {
+            manifests.push(fs_err::read_to_string(&path)?);
+        }
     }
     let header = "# Generated from the files in deploy/ by `cargo xtask codegen`.\n";
     Ok(format!("{header}{}", manifests.join("---\n")))
-}
-
-fn is_current(path: &Path, content: &str) -> Result<bool> {
-    match std::fs::read_to_string(path) {
-        Ok(current) => Ok(current == content),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-    }
 }

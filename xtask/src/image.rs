@@ -19,9 +19,11 @@ use harness::{images, paths};
 
 pub(crate) use self::architecture::Architecture;
 pub(crate) use self::binaries::{Binaries, build as build_binaries, build_for};
+pub(crate) use self::cross::add_target;
 use harness::command::Verdict;
 
 use crate::context::Context;
+use crate::offline::docker::{self, Build};
 use crate::offline::node_image;
 use crate::offline::provision::{self, Provision};
 
@@ -35,7 +37,7 @@ fn limit(architecture: Architecture) -> u64 {
     }
 }
 
-/// `docker build`, `docker load` and `docker push`.
+/// `docker load` and `docker push`.
 const DOCKER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 #[derive(clap::Args, Debug)]
@@ -114,8 +116,8 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
 /// How the images are called.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
-    registry: String,
-    tag: Option<String>,
+    pub(crate) registry: String,
+    pub(crate) tag: Option<String>,
 }
 
 /// The names that the manifests under `deploy/` use.
@@ -126,11 +128,6 @@ impl Default for Names {
 }
 
 impl Names {
-    /// The tags of `deploy/`, in another registry.
-    pub(crate) fn in_registry(registry: String) -> Self {
-        Self { registry, tag: None }
-    }
-
     pub(crate) fn reference(&self, image: Image) -> String {
         let registry = self.registry.trim_end_matches('/');
         let tag = self.tag.as_deref().unwrap_or(image.default_tag());
@@ -264,25 +261,13 @@ async fn of_recipe(
 ) -> Result<Built> {
     let base = node_image::busybox(provision, phase).await?;
     let logs = provision.logs();
-    Cmd::new("docker")
-        .args(["build", "--tag", &reference, "--build-arg", &format!("BASE={base}")])
-        .arg(paths::workspace().join("images").join(image.repository()))
-        .timeout(DOCKER_TIMEOUT)
-        .name(format!("docker-build-{}", image.repository()))
-        .run(logs)
-        .await?;
-    let size = image_size(&reference, logs).await?;
+    let context = paths::workspace().join("images").join(image.repository());
+    let build = Build::new(context, "Dockerfile").argument("BASE", &base);
+    build.run(Some(&reference), logs).await?;
+    let size = docker::inspect(&reference, "Size", logs).await?;
+    let size =
+        size.parse().with_context(|| format!("docker gives {reference} the size {size:?}"))?;
     Ok(Built { reference, size, archive: None })
-}
-
-/// The size of an image in bytes.
-async fn image_size(reference: &str, logs: &LogDir) -> Result<u64> {
-    let size = Cmd::new("docker")
-        .args(["image", "inspect", "--format", "{{.Size}}", reference])
-        .run(logs)
-        .await?
-        .text();
-    size.parse().with_context(|| format!("docker gives {reference} the size {size:?}"))
 }
 
 /// Pushes images.

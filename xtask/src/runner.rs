@@ -1,6 +1,6 @@
 //! `cargo xtask e2e` and `cargo xtask bench`: programs of their own, which this one builds and becomes.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -61,18 +61,24 @@ impl Runner {
 
     /// Becomes the runner, and returns only if that is not possible.
     pub(crate) async fn exec(self, args: &Args, cx: &Context) -> Result<Verdict> {
-        let program = self.build().await?;
-        let no_provision = (!cx.provision).then_some("--no-provision");
-        let error = std::process::Command::new(&program)
-            .args(&args.words)
-            .args(no_provision)
-            .env(XTASK, std::env::current_exe().context("this program has no path")?)
-            .exec();
-        Err(error).with_context(|| format!("cannot start {}", program.display()))
+        let error = self.command(&args.words, cx).await?.exec();
+        Err(error).with_context(|| format!("cannot start {}", self.package))
+    }
+
+    /// Builds the runner, and returns the command that runs it.
+    pub(crate) async fn command(
+        self,
+        words: &[impl AsRef<OsStr>],
+        cx: &Context,
+    ) -> Result<std::process::Command> {
+        let mut command = std::process::Command::new(self.build().await?);
+        command.args(words).args((!cx.provision).then_some("--no-provision"));
+        command.env(XTASK, this_program()?);
+        Ok(command)
     }
 
     /// Builds the runner, and returns its path.
-    pub(crate) async fn build(self) -> Result<PathBuf> {
+    async fn build(self) -> Result<PathBuf> {
         let mut build = tokio::process::Command::new(cargo::program());
         build
             .args(["build", "--quiet", "--message-format", "json-render-diagnostics"])
@@ -91,6 +97,11 @@ impl Runner {
         executable(&String::from_utf8_lossy(&output.stdout))
             .with_context(|| format!("cargo built no program of {}", self.package))
     }
+}
+
+/// The path of this program, which runners ask for images and programs.
+pub(crate) fn this_program() -> Result<PathBuf> {
+    std::env::current_exe().context("this program has no path")
 }
 
 /// A line of what cargo prints.

@@ -64,17 +64,15 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
 
 /// Runs the scenarios tagged `ci`, to their end: they clean up after themselves.
 async fn scenarios(cx: &Context) -> Result<(Tally, Verdict)> {
-    let program = command::until_interrupted(&cx.interrupted, runner::SCENARIOS.build()).await?;
-    let child = tokio::process::Command::new(&program)
-        .args(["run", "--tag", "ci"])
-        .args((!cx.provision).then_some("--no-provision"))
-        .env(XTASK, this_program()?)
+    let build = runner::SCENARIOS.command(&["run", "--tag", "ci"], cx);
+    let command = command::until_interrupted(&cx.interrupted, build).await?;
+    let child = tokio::process::Command::from(command)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         // Its own group: Ctrl-C reaches only us.
         .process_group(0)
         .spawn()
-        .with_context(|| format!("cannot start {}", program.display()))?;
+        .context("cannot start the scenarios")?;
     let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     let output = child.wait_with_output();
     tokio::pin!(output);
@@ -95,11 +93,6 @@ async fn scenarios(cx: &Context) -> Result<(Tally, Verdict)> {
     Ok((tally, command::verdict(output.status.code())))
 }
 
-/// The path of this program, which runners ask for images and programs.
-fn this_program() -> Result<std::path::PathBuf> {
-    std::env::current_exe().context("this program has no path")
-}
-
 /// One run of all checks; one that fails does not keep the others from running.
 struct Run {
     logs: LogDir,
@@ -115,7 +108,8 @@ impl Run {
         let clippy =
             cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]);
         self.check("clippy", clippy).await;
-        self.codegen().await;
+        let generated = self.progress.phase("codegen", async |_| codegen::check()).await;
+        self.count("codegen", generated);
         self.dependencies(args, cx).await;
         // Integration tests are targets of their own, which these two leave out.
         let unit = cargo().args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins"]);
@@ -123,7 +117,7 @@ impl Run {
         let doc = cargo().args(["test", "--workspace", "--no-fail-fast", "--doc"]);
         self.tests("doc tests", doc).await;
         self.integration(cx).await;
-        match this_program() {
+        match runner::this_program() {
             Ok(program) => {
                 let endings = cargo().args(["test", "--package", "scenarios", "--test", "endings"]);
                 self.tests("endings of runs", endings.env(XTASK, program)).await;
@@ -137,12 +131,6 @@ impl Run {
         let cmd = cmd.timeout(TIMEOUT).name(name);
         let result = self.progress.phase(name, async |_| cmd.run(&self.logs).await).await;
         self.count(name, result.map(|_| ()).map_err(Into::into));
-    }
-
-    async fn codegen(&mut self) {
-        let name = "codegen";
-        let result = self.progress.phase(name, async |_| codegen::check()).await;
-        self.count(name, result);
     }
 
     async fn dependencies(&mut self, args: &Args, cx: &Context) {
@@ -206,7 +194,8 @@ impl Run {
                     self.tally.count(false);
                 }
                 let failed = report.failed.join(", ");
-                self.failures.push(format!("{name}: {failed}\n{error}"));
+                let printed = report.printed.join("\n  ");
+                self.failures.push(format!("{name}: {failed}\n  {printed}\n{error}"));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The cells of tables.
+//! Tables in Markdown, and their cells.
 
 use super::summary::Spread;
 
@@ -7,6 +7,16 @@ pub(super) const MIB: f64 = 1024.0 * 1024.0;
 
 /// Requests a pod that are promised, while there are slots for all.
 pub(super) const REQUESTS_A_POD: f64 = 2.0;
+
+/// A table behind some words about it, empty without rows; a bar divides the cells.
+pub(super) fn table(about: &str, head: &str, rows: impl IntoIterator<Item = String>) -> String {
+    let rows: String = rows.into_iter().map(|row| format!("| {row} |\n")).collect();
+    if rows.is_empty() {
+        return rows;
+    }
+    let line = "| --- ".repeat(head.split(" | ").count());
+    format!("{about}| {head} |\n{line}|\n{rows}\n")
+}
 
 /// A figure, or a dash for none.
 pub(super) fn plain(cell: Option<String>) -> String {

@@ -133,10 +133,7 @@ impl Testbed {
     pub async fn namespace(&self, purpose: &str) -> Result<String> {
         let number = self.namespaces.fetch_add(1, Ordering::Relaxed);
         let name = format!("bench-{number}-{purpose}");
-        let object = Namespace {
-            metadata: kube::api::ObjectMeta { name: Some(name.clone()), ..Default::default() },
-            ..Namespace::default()
-        };
+        let object = serde_json::from_value(json!({"metadata": {"name": name}}))?;
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         namespaces.create(&PostParams::default(), &object).await?;
         Ok(name)
@@ -182,6 +179,15 @@ impl Testbed {
         Ok(json!({"metadata": {"name": "by-hand"}, "spec": spec}))
     }
 
+    /// Waits until the pods of a DaemonSet are available on all nodes.
+    pub async fn until_available(&self, namespace: &str, daemon_set: &str) -> Result<()> {
+        let api: Api<DaemonSet> = Api::namespaced(self.client.clone(), namespace);
+        let available = |it: &DaemonSet| it.status.as_ref().and_then(|it| it.number_available);
+        let all = Some(i32::try_from(self.nodes.len())?);
+        let wait = Waiter::each(&self.client, namespace, LIMIT);
+        wait.object(api, daemon_set, "available", |it| available(it) >= all).await.map(drop)
+    }
+
     /// Waits until a Job is gone.
     pub async fn until_job_is_gone(&self, namespace: &str, job: &str) -> Result<()> {
         let jobs: Api<api::job::Job> = Api::namespaced(self.client.clone(), namespace);
@@ -193,7 +199,7 @@ impl Testbed {
         // The log is in order: with this request in it, all before it are.
         let marker = format!("/version?bench={}", paths::run_name());
         let marker = format!("{marker}-{}", self.namespaces.fetch_add(1, Ordering::Relaxed));
-        let client = self.audited_client().await?;
+        let client = testbed::kind::client(&self.kubeconfig).await?;
         client.request_text(http::Request::get(&marker).body(Vec::new())?).await?;
         let mut requests = Vec::new();
         let read = async {
@@ -210,14 +216,6 @@ impl Testbed {
         };
         tokio::time::timeout(AUDITED, read).await.context("the audit log does not arrive")??;
         Ok(requests)
-    }
-
-    /// A client with the processes' rights.
-    async fn audited_client(&self) -> Result<Client> {
-        let kubeconfig = kube::config::Kubeconfig::read_from(&self.kubeconfig)?;
-        let options = kube::config::KubeConfigOptions::default();
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
-        Ok(Client::try_from(config)?)
     }
 }
 

@@ -81,7 +81,7 @@ pub async fn run(
     let requests = testbed.requests().await?;
     testbed.clear(&namespace).await?;
 
-    let deleted = deletion(&requests, &namespace).context("nobody has deleted the Job")?;
+    let deleted = deletion(&requests, &namespace, NAME).context("nobody has deleted the Job")?;
     let last = work.last().context("no pod has ended")?;
     let nodes = u64::try_from(work.ended().len())?;
     Ok((
@@ -101,10 +101,11 @@ pub async fn run(
     ))
 }
 
-/// When the request has arrived that deleted the Job of a namespace.
-pub fn deletion(requests: &[Audited], namespace: &str) -> Option<Timestamp> {
+/// When the request has arrived that deleted a Job.
+fn deletion(requests: &[Audited], namespace: &str, job: &str) -> Option<Timestamp> {
     let deletion = requests.iter().find(|request| {
-        request.verb == "delete" && request.resource == "jobs" && request.namespace == namespace
+        let object = (request.namespace.as_str(), request.name.as_str());
+        request.verb == "delete" && request.resource == "jobs" && object == (namespace, job)
     });
     deletion.map(|request| request.received)
 }
@@ -130,11 +131,17 @@ fn recorded(requests: &[Audited], namespace: &str, work: &Work) -> Vec<f64> {
         .filter(|request| request.namespace == namespace && is_record(request))
         .map(|request| (request.name.as_str(), request.received))
         .collect();
-    let mut times: Vec<f64> = work
-        .ended()
-        .values()
-        .filter_map(|ended| Some(seconds(ended.at, *by_pod.get(ended.pod.as_str())?)))
-        .collect();
+    let ended = work.ended();
+    sorted(
+        ended
+            .values()
+            .filter_map(|ended| Some(seconds(ended.at, *by_pod.get(ended.pod.as_str())?))),
+    )
+}
+
+/// Times in their order.
+pub fn sorted(times: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut times: Vec<f64> = times.collect();
     times.sort_by(f64::total_cmp);
     times
 }
@@ -161,11 +168,9 @@ pub async fn at_once(testbed: &Testbed, count: usize, times: Distribution) -> Re
     let requests = testbed.requests().await?;
     let ended = work.ended();
     let detections = shares.iter().filter_map(|(name, nodes)| {
-        let deletion = requests.iter().find(|request| {
-            request.verb == "delete" && request.resource == "jobs" && request.name == **name
-        })?;
+        let deletion = deletion(&requests, &namespace, name)?;
         let last = nodes.iter().filter_map(|node| Some(ended.get(node)?.at)).max()?;
-        Some(seconds(last, deletion.received))
+        Some(seconds(last, deletion))
     });
     let detections = detections.collect();
     testbed.clear(&namespace).await?;

@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use harness::proc_file;
 use harness::progress::{Phase, Progress};
 use serde_json::json;
 use testbed::simulated_work::Distribution;
@@ -129,79 +130,69 @@ async fn measure(
     size: &mut Size,
     progress: &Progress,
 ) -> Result<()> {
-    let runs = if size.nodes >= ONCE { 1 } else { options.runs };
-    let name = match part {
+    let nodes = size.nodes;
+    let (is_large, is_huge) = (nodes >= LARGE, nodes >= ONCE);
+    let runs = if is_huge { 1 } else { options.runs };
+    let times = |run| times(nodes, options.seed, run);
+    match part {
         Part::Words => {
             for run in 0..runs {
-                let times = times(size.nodes, options.seed, run);
-                let measure =
-                    async |phase: &Phase| word(testbed, times, (run, runs), size, phase).await;
+                let (times, of) = (times(run), (run, runs));
+                let measure = async |phase: &Phase| word(testbed, times, of, size, phase).await;
                 progress.phase(&format!("word {}/{runs}", run + 1), measure).await?;
             }
-            return Ok(());
         }
-        Part::ExitCodes => "exit codes",
-        Part::Memory if size.nodes >= LARGE => "memory",
-        Part::Recovery if size.nodes >= LARGE => "recovery",
-        Part::Rollouts if size.nodes >= LARGE => "rollouts",
-        Part::Plugin if size.nodes >= LARGE => {
+        Part::ExitCodes => {
+            let measure = async |phase: &Phase| {
+                for run in 0..runs {
+                    phase.detail(format_args!("{}/{runs}", run + 1));
+                    let mut both = testbed.start_both()?;
+                    both.ready().await?;
+                    let (job, _) = jobs::run(testbed, &both, Mode::ExitCode, times(0)).await?;
+                    both.end().await?;
+                    phase.outcome(format_args!("detection {:.0} ms", job.detection * 1e3));
+                    size.exit_codes.push(job);
+                }
+                anyhow::Ok(())
+            };
+            progress.phase("exit codes", measure).await?;
+        }
+        Part::Memory if is_large => {
+            let measure = async |phase: &Phase| {
+                phase.detail("idle, one Job, many Jobs");
+                size.memory = memory::measure(testbed, times(0)).await?;
+                if !is_huge {
+                    phase.detail("much to read");
+                    size.memory.extend(memory::measure_logs(testbed, times(0)).await?);
+                }
+                anyhow::Ok(())
+            };
+            progress.phase("memory", measure).await?;
+        }
+        Part::Recovery if is_large => {
+            let measure = async |phase: &Phase| {
+                for run in 0..runs.min(3) {
+                    phase.detail(format_args!("{}/{runs}", run + 1));
+                    size.recoveries.push(recovery::measure(testbed, times(run)).await?);
+                }
+                anyhow::Ok(())
+            };
+            progress.phase("recovery", measure).await?;
+        }
+        Part::Rollouts if is_large => {
+            // Fifty of five thousand nodes at a time would take minutes, and show the same.
+            let limits = if is_huge { &[json!("10%")][..] } else { &[json!(50), json!("10%")] };
+            let measure = async |_: &Phase| rollouts::measure(testbed, limits).await;
+            size.rollouts = progress.phase("rollouts", measure).await?;
+        }
+        Part::Plugin if is_large => {
             let program = options.plugin.as_ref().context("no plugin was built")?;
-            let folder = options.folder.join(format!("{}-nodes", size.nodes));
+            let folder = options.folder.join(format!("{nodes}-nodes"));
             let measure =
                 async |_: &Phase| plugin::measure(testbed, program, &folder, options.runs).await;
             size.plugin = progress.phase("plugin", measure).await?;
-            return Ok(());
         }
-        _ => return Ok(()),
-    };
-    let measure =
-        async |phase: &Phase| others(testbed, part, (options.seed, runs), size, phase).await;
-    progress.phase(name, measure).await
-}
-
-/// The parts beside Jobs by word.
-async fn others(
-    testbed: &Testbed,
-    part: Part,
-    (seed, runs): (u64, u32),
-    size: &mut Size,
-    phase: &Phase,
-) -> Result<()> {
-    let (nodes, is_huge) = (size.nodes, size.nodes >= ONCE);
-    match part {
-        Part::Words | Part::Kind | Part::Plugin => {}
-        Part::ExitCodes => {
-            for run in 0..runs {
-                phase.detail(format_args!("{}/{runs}", run + 1));
-                let mut both = testbed.start_both()?;
-                both.ready().await?;
-                let (job, _) =
-                    jobs::run(testbed, &both, Mode::ExitCode, times(nodes, seed, 0)).await?;
-                both.end().await?;
-                phase.outcome(format_args!("detection {:.0} ms", job.detection * 1e3));
-                size.exit_codes.push(job);
-            }
-        }
-        Part::Memory => {
-            phase.detail("idle, one Job, many Jobs");
-            size.memory = memory::measure(testbed, times(nodes, seed, 0)).await?;
-            if !is_huge {
-                phase.detail("much to read");
-                size.memory.extend(memory::measure_logs(testbed, times(nodes, seed, 0)).await?);
-            }
-        }
-        Part::Recovery => {
-            for run in 0..runs.min(3) {
-                phase.detail(format_args!("{}/{runs}", run + 1));
-                let times = times(nodes, seed, run);
-                size.recoveries.push(recovery::measure(testbed, times).await?);
-            }
-        }
-        Part::Rollouts => {
-            // Fifty of five thousand nodes at a time would take minutes, and show the same.
-            let limits = if is_huge { &[json!("10%")][..] } else { &[json!(50), json!("10%")] };
-            size.rollouts = rollouts::measure(testbed, limits).await?;
-        }
+        _ => {}
     }
     Ok(())
 }
@@ -268,17 +259,14 @@ pub fn read(path: &Path) -> Result<Report> {
 }
 
 fn machine() -> Result<Machine> {
-    let value = |text: &str, key: &str| {
-        let line = text.lines().find(|line| line.starts_with(key))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    };
-    let memory = value(&fs_err::read_to_string("/proc/meminfo")?, "MemTotal").unwrap_or_default();
-    let memory: u64 = memory.trim_end_matches(" kB").parse().unwrap_or_default();
+    let processors = fs_err::read_to_string("/proc/cpuinfo")?;
+    let model = processors.lines().find_map(|line| line.strip_prefix("model name"));
+    let memory = proc_file::bytes(&fs_err::read_to_string("/proc/meminfo")?, "MemTotal");
     let load = fs_err::read_to_string("/proc/loadavg")?;
     Ok(Machine {
         processors: std::thread::available_parallelism()?.get(),
-        memory: memory * 1024,
-        model: value(&fs_err::read_to_string("/proc/cpuinfo")?, "model name").unwrap_or_default(),
+        memory: memory.unwrap_or_default(),
+        model: model.unwrap_or_default().trim_start_matches(['\t', ':', ' ']).to_owned(),
         kubernetes: String::new(),
         load: load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default(),
     })

@@ -88,14 +88,7 @@ pub(super) async fn measure_logs(testbed: &Testbed, times: Distribution) -> Resu
         let chatter = vec![line; size.div_ceil(LINE)];
         Work::chatty(times, |_| End::Word, chatter).assign(&testbed.sim, &namespace);
         let mut job = jobs::manifest(Mode::Word);
-        let expression = serde_json::json!({
-            "key": "kubernetes.io/hostname", "operator": "In", "values": &testbed.nodes[..nodes],
-        });
-        job["spec"]["template"] = serde_json::json!({"spec": {"affinity": {"nodeAffinity": {
-            "requiredDuringSchedulingIgnoredDuringExecution": {
-                "nodeSelectorTerms": [{"matchExpressions": [expression]}],
-            },
-        }}}});
+        job["spec"]["template"] = jobs::on_nodes(&testbed.nodes[..nodes]);
         let situation = Situation::begin(&both)?;
         testbed.create::<Job>(&namespace, job).await?;
         within(testbed.until_job_is_gone(&namespace, jobs::NAME), "the Job to be gone").await??;

@@ -97,17 +97,14 @@ where
             (*name, points.filter(|(_, y)| *y > 0.0).collect())
         })
         .collect();
-    let all = || lines.iter().flat_map(|(_, points)| points);
-    let least = |least: f64, figure: f64| least.min(figure);
-    let (low, high) = (
-        all().map(|point| point.1).fold(f64::INFINITY, least),
-        all().map(|point| point.1).fold(0.0, f64::max),
-    );
+    let range = |of: fn(&(f64, f64)) -> f64| {
+        let figures = || lines.iter().flat_map(|(_, points)| points).map(of);
+        (figures().fold(f64::INFINITY, f64::min), figures().fold(0.0, f64::max))
+    };
+    let ((first, last), (low, high)) = (range(|point| point.0), range(|point| point.1));
     if high == 0.0 {
         return Ok(());
     }
-    let nodes = all().map(|point| point.0);
-    let (first, last) = (nodes.clone().fold(f64::INFINITY, least), nodes.fold(0.0, f64::max));
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 22).into_font())
         .margin(16)

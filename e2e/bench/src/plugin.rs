@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use api::job::Job;
 use bytes::Bytes;
+use harness::{paths, proc_file};
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
-use serde_json::json;
+use serde_json::{Value, json};
 use testbed::simulated_work::{Distribution, End, Work};
 
 use super::cluster::{Testbed, within};
@@ -77,15 +78,8 @@ async fn status(testbed: &Testbed, plugin: &Plugin, runs: u32) -> Result<PluginR
         let lines = |state: &str| text.lines().filter(|line| line.contains(state)).count();
         lines(" Done ") == nodes - HELD && lines(" Running  ") >= HELD
     };
-    with_jobs(
-        testbed,
-        &namespace,
-        &[jobs::NAME.to_owned()],
-        |_| None,
-        done,
-        async || plugin.run("status", &words, runs, shows_all).await,
-    )
-    .await
+    let look = async || plugin.run("status", &words, runs, shows_all).await;
+    with_jobs(testbed, &namespace, vec![jobs::manifest(Mode::ExitCode)], done, look).await
 }
 
 /// A list of many Jobs, each done on one node.
@@ -93,16 +87,15 @@ async fn list(testbed: &Testbed, plugin: &Plugin, runs: u32) -> Result<PluginRun
     let namespace = testbed.namespace("plugin-list").await?;
     let work = Work::new(Distribution::constant(Duration::ZERO), |_| End::Exit(0));
     work.assign(&testbed.sim, &namespace);
-    let names: Vec<_> = (0..JOBS).map(|number| format!("{}-{number:04}", jobs::NAME)).collect();
-    let node = |index: usize| {
-        let node = testbed.nodes.get(index % testbed.nodes.len())?;
-        Some(jobs::on_nodes(std::slice::from_ref(node)))
-    };
+    let jobs = testbed.nodes.iter().cycle().take(JOBS).enumerate().map(|(number, node)| {
+        let mut job = jobs::manifest(Mode::ExitCode);
+        job["metadata"]["name"] = json!(format!("{}-{number:04}", jobs::NAME));
+        job["spec"]["template"] = jobs::on_nodes(std::slice::from_ref(node));
+        job
+    });
     let has_all = |text: &str| text.lines().filter(|line| line.contains(" 1/1 ")).count() == JOBS;
-    with_jobs(testbed, &namespace, &names, node, 1, async || {
-        plugin.run("list -A", "", runs, has_all).await
-    })
-    .await
+    let look = async || plugin.run("list -A", "", runs, has_all).await;
+    with_jobs(testbed, &namespace, jobs.collect(), 1, look).await
 }
 
 /// The logs of all nodes, each in its file.
@@ -116,53 +109,38 @@ async fn logs(testbed: &Testbed, plugin: &Plugin) -> Result<PluginRun> {
     let nodes = testbed.nodes.len();
     let words =
         format!("{} --namespace {namespace} --output-dir {}", jobs::NAME, plugin.folder.display());
-    with_jobs(
-        testbed,
-        &namespace,
-        &[jobs::NAME.to_owned()],
-        |_| None,
-        0,
-        async || {
-            within(work.until(|counts| counts.started >= nodes), "the pods to start").await?;
-            let run = plugin.run("logs", &words, 1, |_| true).await?;
-            let files: Vec<_> = fs_err::read_dir(&plugin.folder)?.collect::<Result<_, _>>()?;
-            let sizes = files.iter().map(|file| Ok(file.metadata()?.len()));
-            let total = sizes.sum::<std::io::Result<u64>>()?;
-            let expected = u64::try_from(nodes * lines * bytes)?;
-            ensure!(
-                (files.len(), total) == (nodes, expected),
-                "{} files of {total} bytes",
-                files.len()
-            );
-            fs_err::remove_dir_all(&plugin.folder)?;
-            Ok(PluginRun { bytes: total, ..run })
-        },
-    )
-    .await
+    let look = async || {
+        within(work.until(|counts| counts.started >= nodes), "the pods to start").await?;
+        let run = plugin.run("logs", &words, 1, |_| true).await?;
+        let files = paths::files(&plugin.folder)?;
+        let sizes = files.iter().map(|file| Ok(file.metadata()?.len()));
+        let total = sizes.sum::<std::io::Result<u64>>()?;
+        let found = (files.len(), total);
+        let expected = (nodes, u64::try_from(nodes * lines * bytes)?);
+        ensure!(found == expected, "{} files of {total} bytes", files.len());
+        fs_err::remove_dir_all(&plugin.folder)?;
+        Ok(PluginRun { bytes: total, ..run })
+    };
+    with_jobs(testbed, &namespace, vec![jobs::manifest(Mode::ExitCode)], 0, look).await
 }
 
 /// Creates Jobs, waits until so many nodes of each are done, looks at them, and deletes them.
 async fn with_jobs<T>(
     testbed: &Testbed,
     namespace: &str,
-    names: &[String],
-    template: impl Fn(usize) -> Option<serde_json::Value>,
+    jobs: Vec<Value>,
     done: i32,
     look: impl AsyncFnOnce() -> Result<T>,
 ) -> Result<T> {
     let mut both = testbed.start_both()?;
     both.ready().await?;
-    for (index, name) in names.iter().enumerate() {
-        let mut job = jobs::manifest(Mode::ExitCode);
-        job["metadata"]["name"] = json!(name);
+    let count = jobs.len();
+    for mut job in jobs {
         job["spec"]["ttlSecondsAfterFinished"] = json!(TTL);
-        if let Some(template) = template(index) {
-            job["spec"]["template"] = template;
-        }
         testbed.create::<Job>(namespace, job).await?;
     }
     let api: Api<Job> = Api::namespaced(testbed.client.clone(), namespace);
-    within(until_done(&api, names.len(), done), "the Jobs").await??;
+    within(until_done(&api, count, done), "the Jobs").await??;
     let looked = look().await?;
     api.delete_collection(&DeleteParams::background(), &ListParams::default()).await?;
     testbed.clear(namespace).await?;
@@ -251,8 +229,7 @@ fn watch(mut child: Child) -> Result<Used> {
 /// The most memory that a process has had so far, in bytes.
 fn peak(folder: &Path) -> Option<u64> {
     let status = std::fs::read_to_string(folder.join("status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+    proc_file::bytes(&status, "VmHWM")
 }
 
 /// The number of sockets that a process has open.

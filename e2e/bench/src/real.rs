@@ -15,7 +15,7 @@ use harness::wait::Waiter;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::{DeleteParams, ListParams, LogParams, ObjectMeta, PostParams};
+use kube::api::{DeleteParams, ListParams, LogParams, PostParams};
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
@@ -66,11 +66,8 @@ async fn in_namespace<T>(
 ) -> Result<T> {
     let name = format!("bench-{}-{purpose}", harness::paths::run_name());
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    let (label, value) = MARK;
-    let labels = [(label.to_owned(), value.to_owned())].into();
-    let metadata =
-        ObjectMeta { name: Some(name.clone()), labels: Some(labels), ..ObjectMeta::default() };
-    let object = Namespace { metadata, ..Namespace::default() };
+    let metadata = json!({"name": name, "labels": {MARK.0: MARK.1}});
+    let object = serde_json::from_value(json!({"metadata": metadata}))?;
     namespaces.create(&PostParams::default(), &object).await?;
     let done = tokio::time::timeout(LIMIT, work(&name)).await;
     clean(client).await?;

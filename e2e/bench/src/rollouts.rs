@@ -16,8 +16,9 @@ use testbed::simulated_work::{Distribution, End, Work};
 
 use super::cluster::{Testbed, within};
 use super::cost::Cost;
-use super::jobs::{self, Mode, seconds};
+use super::jobs::{self, Mode, seconds, sorted};
 use super::report::Rollout;
+use super::summary::median;
 
 /// Time that the work of each node takes.
 const TASK: Duration = Duration::from_secs(2);
@@ -41,7 +42,7 @@ pub(super) async fn measure(testbed: &Testbed, limits: &[Value]) -> Result<Vec<R
         rollouts.push(Rollout {
             parallelism: limit.to_string(),
             places: u32::try_from(places)?,
-            single: median(single.turns()),
+            single: median(single.turns()).unwrap_or_default(),
             whole: seconds(all.created, all.last),
             most_at_once: u32::try_from(all.most_at_once())?,
             hand_overs: all.hand_overs(places),
@@ -87,10 +88,7 @@ impl Run {
     /// From the end of a node's work to the release of the next one, sorted.
     fn hand_overs(&self, places: usize) -> Vec<f64> {
         let released = self.released.iter().skip(places);
-        let mut times: Vec<f64> =
-            self.ended.iter().zip(released).map(|(from, to)| seconds(*from, *to)).collect();
-        times.sort_by(f64::total_cmp);
-        times
+        sorted(self.ended.iter().zip(released).map(|(from, to)| seconds(*from, *to)))
     }
 
     /// The part of the hand-overs until the last status before the release, sorted.
@@ -101,9 +99,7 @@ impl Run {
             let stored = before.checked_sub(1).and_then(|last| self.stored.get(last))?;
             Some(seconds(*ended, *stored).max(0.0))
         };
-        let mut times: Vec<f64> = self.ended.iter().zip(released).filter_map(until).collect();
-        times.sort_by(f64::total_cmp);
-        times
+        sorted(self.ended.iter().zip(released).filter_map(until))
     }
 
     /// The largest number of nodes that were released and had not ended.
@@ -175,7 +171,7 @@ async fn rolling_update(testbed: &Testbed, places: usize, mut daemon_set: Value)
     testbed.create::<DaemonSet>(&namespace, daemon_set).await?;
     let nodes = testbed.nodes.len();
     let api: Api<DaemonSet> = Api::namespaced(testbed.client.clone(), &namespace);
-    within(until_available(&api, nodes), "the pods of the naive way").await??;
+    testbed.until_available(&namespace, "by-hand").await?;
 
     let work = Work::new(Distribution::constant(TASK), |_| End::Exit(0));
     work.assign(&testbed.sim, &namespace);
@@ -186,21 +182,6 @@ async fn rolling_update(testbed: &Testbed, places: usize, mut daemon_set: Value)
     let last = work.last().context("no pod has ended")?;
     testbed.clear(&namespace).await?;
     Ok(seconds(edited, last.at))
-}
-
-/// Waits until so many pods of the naive way are available.
-async fn until_available(api: &Api<DaemonSet>, nodes: usize) -> Result<()> {
-    loop {
-        let status = api.get("by-hand").await?.status.unwrap_or_default();
-        if usize::try_from(status.number_available.unwrap_or_default())? >= nodes {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-}
-
-fn median(figures: Vec<f64>) -> f64 {
-    super::summary::spread(figures).map(|spread| spread.p50).unwrap_or_default()
 }
 
 #[cfg(test)]

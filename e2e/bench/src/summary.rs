@@ -23,7 +23,7 @@ pub(super) fn spread(figures: impl IntoIterator<Item = f64>) -> Option<Spread> {
     Some(Spread { p50, p99 })
 }
 
-fn median(figures: impl IntoIterator<Item = f64>) -> Option<f64> {
+pub(super) fn median(figures: impl IntoIterator<Item = f64>) -> Option<f64> {
     spread(figures).map(|spread| spread.p50)
 }
 
@@ -53,23 +53,11 @@ pub(super) struct Figures {
     pub(super) watch_events: Option<f64>,
 }
 
-impl Figures {
-    /// Whole Job against its baseline.
-    pub(super) fn whole_ratio(&self) -> Option<f64> {
-        Some(self.whole? / self.whole_baseline?)
-    }
-
-    /// How many times faster than polling.
-    pub(super) fn against_polling(&self) -> Option<f64> {
-        Some(self.polling? / self.detection?.p50)
-    }
-}
-
 pub(super) fn of_size(size: &Size) -> Figures {
     let nodes = f64::from(size.nodes);
     let words = || size.words.iter();
     let count = |number: u64| number as f64;
-    let sum = |usage: &[Usage; 2]| usage[0] + usage[1];
+    let both = |run: &JobRun, of: fn(&Usage) -> f64| run.usage.iter().map(of).sum::<f64>();
     let per = |figure: fn(&JobRun) -> f64| median(words().map(figure));
     let part = |index: usize| median(words().map(|run| run.detection_parts[index]));
     Figures {
@@ -85,10 +73,10 @@ pub(super) fn of_size(size: &Size) -> Figures {
         requests_a_pod: median(words().map(|run| count(run.cost.for_pods) / nodes)),
         requests_besides: per(|run| run.cost.besides as f64),
         log_ratio: median(words().map(|run| count(run.log_bytes_read) / count(run.log_bytes))),
-        resident: median(words().map(|run| count(sum(&run.usage).resident))),
-        peak: median(words().map(|run| count(sum(&run.usage).peak))),
+        resident: median(words().map(|run| both(run, |usage| usage.resident as f64))),
+        peak: median(words().map(|run| both(run, |usage| usage.peak as f64))),
         ready: median(size.starts.iter().copied()),
-        cpu: median(words().map(|run| sum(&run.usage).cpu)),
+        cpu: median(words().map(|run| both(run, |usage| usage.cpu))),
         requests: per(|run| (run.cost.for_pods + run.cost.besides) as f64),
         watch_events: per(|run| run.watch_events as f64),
     }

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::cells::{MIB, REQUESTS_A_POD, both, plain, time, verdict};
+use super::cells::{MIB, REQUESTS_A_POD, both, plain, table, time, verdict};
 use super::plugin::table::plugin;
-use super::report::{MemoryRun, Report, Size};
+use super::report::{Report, Size};
 use super::rollouts::table::rollouts;
 use super::summary::{Figures, Spread, of_kind, of_size, spread};
 
@@ -121,16 +121,16 @@ fn figures(columns: &[(String, Figures)]) -> String {
         ("… of a bare client that follows one log", |f| plain(f.follow.map(time))),
         ("… of the polling baseline", |f| plain(f.polling.map(time))),
         ("… against that", |f| {
-            verdict(
-                f.against_polling().map(|r| (format!("{r:.0} times faster"), r >= AGAINST_POLLING)),
-            )
+            let ratio = f.polling.zip(f.detection).map(|(polling, job)| polling / job.p50);
+            verdict(ratio.map(|r| (format!("{r:.0} times faster"), r >= AGAINST_POLLING)))
         }),
         ("a pod's word until it is recorded, p50 / p99", |f| plain(f.recorded.map(both))),
         ("detection by exit codes, p50 / p99", |f| plain(f.exit_codes.map(both))),
         ("whole Job", |f| plain(f.whole.map(time))),
         ("… its floor", |f| plain(f.whole_baseline.map(time))),
         ("… against that", |f| {
-            verdict(f.whole_ratio().map(|r| (format!("{r:.2}"), r <= target(f).whole_ratio)))
+            let ratio = f.whole.zip(f.whole_baseline).map(|(job, floor)| job / floor);
+            verdict(ratio.map(|r| (format!("{r:.2}"), r <= target(f).whole_ratio)))
         }),
         ("requests a pod", |f| {
             // Twice for each that there is no slot for.
@@ -154,22 +154,13 @@ fn figures(columns: &[(String, Figures)]) -> String {
         ("start of both until ready", |f| verdict(f.ready.map(|r| (time(r), r <= START)))),
         ("processor time of both for a Job", |f| plain(f.cpu.map(time))),
     ];
-    let mut text = "| nodes |".to_owned();
-    for (kind, figures) in columns {
-        // Writing into a String cannot fail.
-        let _ = write!(text, " {} {kind} |", figures.nodes);
-    }
-    text += "\n| --- |";
-    text += &" --- |".repeat(columns.len());
-    text += "\n";
-    for (name, cell) in rows {
-        let _ = write!(text, "| {name} |");
-        for (_, figures) in columns {
-            let _ = write!(text, " {} |", cell(figures));
-        }
-        text += "\n";
-    }
-    text + "\nFigures in **bold** miss what is to be reached.\n\n"
+    let head: Vec<_> = columns.iter().map(|(kind, of)| format!("{} {kind}", of.nodes)).collect();
+    let rows = rows.into_iter().map(|(name, cell)| {
+        let cells = columns.iter().map(|(_, figures)| format!(" | {}", cell(figures)));
+        name.to_owned() + &cells.collect::<String>()
+    });
+    table("", &format!("nodes | {}", head.join(" | ")), rows)
+        + "Figures in **bold** miss what is to be reached.\n\n"
 }
 
 fn target(figures: &Figures) -> &'static Target {
@@ -185,70 +176,55 @@ fn costs(size: &Size) -> String {
     let Some(run) = size.words.last() else {
         return String::new();
     };
-    let mut text = format!(
+    let about = format!(
         "One Job on {} nodes, requests of both processes (of all clients together: {}, and {} watch \
-         events):\n\n| request | number |\n| --- | --- |\n",
+         events):\n\n",
         size.nodes,
         run.all_requests.values().sum::<u64>(),
         run.watch_events,
     );
-    for (request, number) in &run.cost.requests {
-        let _ = writeln!(text, "| {request} | {number} |");
-    }
-    text + "\n"
+    let requests = run.cost.requests.iter();
+    table(&about, "request | number", requests.map(|(name, number)| format!("{name} | {number}")))
 }
 
 fn memory(sizes: &[Size]) -> String {
-    let runs: Vec<(u32, &MemoryRun)> =
-        sizes.iter().flat_map(|size| size.memory.iter().map(|run| (size.nodes, run))).collect();
-    if runs.is_empty() {
-        return String::new();
-    }
-    let mut text = "Memory and processor time. Of 100 Jobs at once each has a hundredth of the nodes.\n\n\
-                    | nodes | situation | pods | operator (peak) | terminator (peak) | processor time | \
-                    in | detection, p50 / p99 |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n"
-        .to_owned();
-    for (nodes, run) in runs {
+    let runs = sizes.iter().flat_map(|size| size.memory.iter().map(|run| (size.nodes, run)));
+    let rows = runs.map(|(nodes, run)| {
         let [operator, terminator] = run.usage.map(|usage| {
             format!("{:.1} MiB ({:.1})", usage.resident as f64 / MIB, usage.peak as f64 / MIB)
         });
-        let detections = plain(spread(run.detections.iter().copied()).map(both));
-        let _ = writeln!(
-            text,
-            "| {nodes} | {} | {} | {operator} | {terminator} | {} | {} | {detections} |",
+        format!(
+            "{nodes} | {} | {} | {operator} | {terminator} | {} | {} | {}",
             run.situation,
             run.pods,
             time(run.cpu),
             time(run.seconds),
-        );
-    }
-    text + "\n"
+            plain(spread(run.detections.iter().copied()).map(both)),
+        )
+    });
+    let about =
+        "Memory and processor time. Of 100 Jobs at once each has a hundredth of the nodes.\n\n";
+    let head = "nodes | situation | pods | operator (peak) | terminator (peak) | processor time | in | \
+                detection, p50 / p99";
+    table(about, head, rows)
 }
 
 fn recoveries(sizes: &[Size]) -> String {
-    let runs: Vec<_> =
-        sizes.iter().flat_map(|size| size.recoveries.iter().map(|run| (size.nodes, run))).collect();
-    if runs.is_empty() {
-        return String::new();
-    }
-    let mut text =
-        "Both processes, killed when half of the nodes were recorded, and started again: \
-                    until the other logs, or as many as there are slots, were asked for.\n\n\
-                    | nodes | recorded before | both ready after | all known after | requests for \
-                    pods | besides |\n| --- | --- | --- | --- | --- | --- |\n"
-            .to_owned();
-    for (nodes, run) in runs {
-        let _ = writeln!(
-            text,
-            "| {nodes} | {} | {} | {} | {} | {} |",
+    let runs = sizes.iter().flat_map(|size| size.recoveries.iter().map(|run| (size.nodes, run)));
+    let rows = runs.map(|(nodes, run)| {
+        format!(
+            "{nodes} | {} | {} | {} | {} | {}",
             run.recorded,
             time(run.ready),
             time(run.known),
             run.cost.for_pods,
             run.cost.besides,
-        );
-    }
-    text + "\n"
+        )
+    });
+    let about = "Both processes, killed when half of the nodes were recorded, and started again: \
+                 until the other logs, or as many as there are slots, were asked for.\n\n";
+    let head = "nodes | recorded before | both ready after | all known after | requests for pods | besides";
+    table(about, head, rows)
 }
 
 /// Writes the tables of a report into a document, between its two marks.

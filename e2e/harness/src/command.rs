@@ -2,7 +2,6 @@
 
 #![allow(clippy::print_stderr, reason = "a command-line program talks to its user")]
 
-use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
@@ -45,22 +44,15 @@ pub enum Output {
 }
 
 /// An error that is not one of the infrastructure.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// What the command line asks for cannot be done, whatever state the machine is in.
+    #[error("{0}")]
     Usage(String),
     /// The sources are not as the command needs them.
+    #[error("{0}")]
     Check(String),
 }
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Usage(text) | Self::Check(text)) = self;
-        f.write_str(text)
-    }
-}
-
-impl std::error::Error for Refusal {}
 
 /// Runs a program, and returns its exit code.
 ///

@@ -9,11 +9,10 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::api::DeleteParams;
-use kube::runtime::watcher;
 use kube::{Api, ResourceExt as _};
 use tokio::sync::oneshot;
 
-use crate::wait::{Namespaced, Objects, State, Waiter};
+use crate::wait::{Namespaced, Objects, State, Waiter, named};
 
 /// A Job by its name, whether it exists yet or not. There may be several of a name, one after another.
 #[derive(Clone)]
@@ -88,11 +87,7 @@ impl<'a> JobHandle<'a> {
             Some(job) => State::Waiting(describe(job)),
             None => State::Waiting("no Job".to_owned()),
         };
-        self.wait.watch(self.api(), self.watched(), &expected, check).await
-    }
-
-    fn watched(&self) -> watcher::Config {
-        watcher::Config::default().fields(&format!("metadata.name={}", self.name))
+        self.wait.watch(self.api(), named(&self.name), &expected, check).await
     }
 
     /// Waits until so many nodes of so many are done: `1/3`.
@@ -210,7 +205,8 @@ impl<'a> JobHandle<'a> {
                 None => State::Waiting("no Job".to_owned()),
             }
         };
-        let (job, creation) = self.wait.watch(self.api(), self.watched(), &expected, check).await?;
+        let (job, creation) =
+            self.wait.watch(self.api(), named(&self.name), &expected, check).await?;
         let deletion = Instant::now();
         let status = status(&job);
         let all = format!("{0}/{0}", status.desired);

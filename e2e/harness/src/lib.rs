@@ -20,6 +20,7 @@ pub mod kubectl;
 pub mod kustomize;
 pub mod pages;
 pub mod paths;
+pub mod proc_file;
 pub mod process;
 pub mod progress;
 pub mod provide;

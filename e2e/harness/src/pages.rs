@@ -55,33 +55,24 @@ pub fn all() -> Result<Vec<Page>> {
     Ok(pages)
 }
 
-/// The lines of a program on all pages: the place of each, and the words behind `program`.
-pub fn commands_of(program: &str) -> Result<Vec<(String, Vec<String>)>> {
-    let mut commands = Vec::new();
-    for page in all()? {
-        for (place, command) in [CONSOLE, TRANSCRIPT].iter().flat_map(|kind| page.commands(kind)) {
-            let words: Vec<_> = command.split_whitespace().map(str::to_owned).collect();
-            let own = program.split_whitespace();
-            let count = own.clone().count();
-            if words.iter().take(count).map(String::as_str).eq(own) {
-                commands.push((place, words.get(count..).unwrap_or_default().to_vec()));
-            }
-        }
-    }
-    Ok(commands)
-}
-
 /// Sees that all lines of a program on the pages are parsed.
 pub fn check_commands<T, E: Display>(
     program: &str,
     parse: impl Fn(Vec<String>) -> Result<T, E>,
 ) -> Result<()> {
-    let commands = commands_of(program)?;
-    ensure!(!commands.is_empty(), "no line of {program} is on a page");
-    for (place, words) in commands {
-        let words = std::iter::once(program.to_owned()).chain(words).collect();
-        parse(words).map_err(|error| anyhow!("{place}: {error}"))?;
+    let mut found = false;
+    for page in all()? {
+        for (place, command) in [CONSOLE, TRANSCRIPT].iter().flat_map(|kind| page.commands(kind)) {
+            let Some(words) = command.strip_prefix(program) else { continue };
+            if words.is_empty() || words.starts_with(' ') {
+                found = true;
+                let words = words.split_whitespace().map(str::to_owned);
+                let words = std::iter::once(program.to_owned()).chain(words).collect();
+                parse(words).map_err(|error| anyhow!("{place}: {error}"))?;
+            }
+        }
     }
+    ensure!(found, "no line of {program} is on a page");
     Ok(())
 }
 
@@ -129,17 +120,7 @@ impl Page {
 
     /// The text outside of fenced blocks.
     fn prose(&self) -> String {
-        let mut inside = false;
-        let mut prose = String::new();
-        for line in self.text.lines() {
-            if line.trim_start().starts_with(FENCE) {
-                inside = !inside;
-            } else if !inside {
-                prose.push_str(line);
-                prose.push('\n');
-            }
-        }
-        prose
+        self.text.split(FENCE).step_by(2).collect()
     }
 
     /// The targets of links into this repository.

@@ -38,6 +38,15 @@ pub fn entries(folder: impl AsRef<Path>) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// The paths of the files in a folder and in those in it, by name; of a file it is that alone.
+pub fn files(path: impl AsRef<Path>) -> io::Result<Vec<PathBuf>> {
+    if !path.as_ref().is_dir() {
+        return Ok(vec![path.as_ref().to_owned()]);
+    }
+    let files: Vec<_> = entries(path)?.into_iter().map(files).collect::<io::Result<_>>()?;
+    Ok(files.concat())
+}
+
 /// A name for a run that sorts by time (UTC) and differs between processes: `20260131-142536-4711`.
 pub fn run_name() -> String {
     let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");

@@ -125,7 +125,7 @@ impl Progress {
     ) -> Result<T, E> {
         let mut phase = Phase::start(self.clone(), name);
         let result = work(&phase).await;
-        phase.end(if result.is_ok() { Verdict::Good } else { Verdict::Failed });
+        phase.verdict = if result.is_ok() { Verdict::Good } else { Verdict::Failed };
         result
     }
 
@@ -194,7 +194,8 @@ pub struct Phase {
     started: Instant,
     bar: Option<ProgressBar>,
     state: Mutex<State>,
-    ended: bool,
+    /// How it ended, once it has.
+    verdict: Verdict,
 }
 
 #[derive(Default)]
@@ -221,7 +222,7 @@ impl Phase {
             started: Instant::now(),
             bar,
             state: Mutex::default(),
-            ended: false,
+            verdict: Verdict::Stopped,
         }
     }
 
@@ -258,10 +259,11 @@ impl Phase {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.outcome = text.to_string();
     }
+}
 
-    fn end(&mut self, verdict: Verdict) {
-        self.ended = true;
-        let elapsed = self.started.elapsed();
+impl Drop for Phase {
+    fn drop(&mut self) {
+        let (verdict, elapsed) = (self.verdict, self.started.elapsed());
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -279,14 +281,6 @@ impl Phase {
         let timing = Timing { name: self.name.clone(), elapsed, ok, outcome };
         let timings = &self.progress.0.timings;
         timings.lock().unwrap_or_else(PoisonError::into_inner).push(timing);
-    }
-}
-
-impl Drop for Phase {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.end(Verdict::Stopped);
-        }
     }
 }
 

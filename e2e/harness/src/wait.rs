@@ -5,7 +5,7 @@
 //! expected, for how long, what was seen last, and the latest events of the namespace.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Debug};
+use std::fmt::Debug;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use thiserror::Error;
 
 use crate::deadline::Deadline;
 use crate::progress::Phase;
@@ -30,6 +31,11 @@ const EVENTS: usize = 10;
 
 /// How long fetching these events may take.
 const EVENTS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Watches the object of this name alone.
+pub fn named(name: &str) -> watcher::Config {
+    watcher::Config::default().fields(&format!("metadata.name={name}"))
+}
 
 /// What a check makes of what it sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,8 +164,7 @@ impl<'a> Waiter<'a> {
         mut is_reached: impl FnMut(&K) -> bool,
     ) -> Result<K> {
         let expected = format!("{name}: {expected}");
-        let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-        self.watch(api, config, &expected, |found| match found.values().next() {
+        self.watch(api, named(name), &expected, |found| match found.values().next() {
             Some(object) if is_reached(object) => State::Reached(object.clone()),
             Some(object) => State::Waiting(serde_json::to_string(object).unwrap_or_default()),
             None => State::Waiting("no such object".to_owned()),
@@ -173,12 +178,11 @@ impl<'a> Waiter<'a> {
         api: Api<K>,
         name: &str,
     ) -> Result<()> {
-        let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
         let expected = format!("{} {name} gone", K::kind(&()));
         let check = |found: &Objects<K>| {
             State::of(found.is_empty().then_some(()), || "it is still there".to_owned())
         };
-        self.watch(api, config, &expected, check).await
+        self.watch(api, named(name), &expected, check).await
     }
 
     /// Waits until no object with these labels is left that `is_meant`.
@@ -258,7 +262,8 @@ pub struct Seen {
 }
 
 /// A wait that ran into its deadline.
-#[derive(Debug)]
+#[derive(Debug, Error)]
+#[error("expected within {waited:.0?}: {expected}{}", self.seen_last())]
 pub struct TimedOut {
     /// What was waited for.
     pub expected: String,
@@ -270,23 +275,14 @@ pub struct TimedOut {
     pub events: Vec<String>,
 }
 
-impl fmt::Display for TimedOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (expected, waited) = (&self.expected, self.waited);
-        write!(f, "expected within {waited:.0?}: {expected}")?;
+impl TimedOut {
+    fn seen_last(&self) -> String {
         let state = self.seen.state.as_deref().unwrap_or("nothing");
-        write!(f, "\n  seen last: {state}")?;
-        if let Some(error) = &self.seen.error {
-            write!(f, "\n  last error: {error}")?;
-        }
-        for event in &self.events {
-            write!(f, "\n  event: {event}")?;
-        }
-        Ok(())
+        let error = self.seen.error.iter().map(|error| format!("\n  last error: {error}"));
+        let events = self.events.iter().map(|event| format!("\n  event: {event}"));
+        format!("\n  seen last: {state}") + &error.chain(events).collect::<String>()
     }
 }
-
-impl std::error::Error for TimedOut {}
 
 /// Keeps the picture that a watch paints, until the check is satisfied or time is up.
 async fn follow<K, T>(

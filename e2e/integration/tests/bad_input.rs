@@ -5,16 +5,15 @@ mod turns;
 use anyhow::{Context as _, Result, ensure};
 use api::job::Job;
 use api::job::conditions::FAILED;
-use api::labels::TURN_GATE;
 use harness::job_builder::JobBuilder;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
-use kube::{Api, ResourceExt as _};
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::job::manifest;
-use crate::test::{Test, alone_test, merge, settle, shared_test};
+use crate::test::{Test, merge, settle, shared_test};
 
 /// The path that `kubectl apply` names, a bad value for its field of the spec, and the words about it.
 type Refused = (&'static str, Value, &'static str);
@@ -181,50 +180,6 @@ async fn odd_values_are_taken(cx: &Test) -> Result<()> {
     Ok(())
 }
 
-/// Fields of the spec, and the message on the condition.
-fn refused_by_the_operator() -> Vec<(Value, &'static str)> {
-    vec![
-        (json!({"image": ""}), "spec.image: must not be empty"),
-        (json!({"mountPath": "tmp"}), "spec.mountPath: must be an absolute path: \"tmp\""),
-        (
-            json!({"mountPath": "/tmp/../etc"}),
-            "spec.mountPath: must not contain \"..\": \"/tmp/../etc\"",
-        ),
-        (json!({"terminationWord": ""}), "spec.terminationWord: must not be empty"),
-        (json!({"backoffLimitPerNode": -1}), "spec.backoffLimitPerNode: must be at least 0: -1"),
-        (json!({"activeDeadlineSeconds": 0}), "spec.activeDeadlineSeconds: must be at least 1: 0"),
-        (
-            json!({"template": {"spec": {"restartPolicy": "Never"}}}),
-            "spec.template.spec.restartPolicy: must be Always: pods of a DaemonSet are always \
-             restarted",
-        ),
-        (
-            json!({"template": {"spec": {"nodeName": "worker-1"}}}),
-            "spec.template.spec.nodeName: must not be set: the DaemonSet gives each node a pod",
-        ),
-        (
-            json!({"template": {"metadata": {"labels": {"job": "another"}}}}),
-            "spec.template.metadata.labels[job]: must not be set: it belongs to the operator",
-        ),
-        (
-            json!({"template": {"spec": {"schedulingGates": [{"name": TURN_GATE}]}}}),
-            "spec.template.spec.schedulingGates: must not be set: what begins with \
-             daemonset.darkowlzz.space belongs to the operator",
-        ),
-        (
-            json!({"image": "", "maxFailedNodes": -2, "ttlSecondsAfterFinished": -3}),
-            "spec.image: must not be empty; spec.maxFailedNodes: must be at least 0: -2; \
-             spec.ttlSecondsAfterFinished: must be at least 0: -3",
-        ),
-        (json!({"args": "one"}), "spec.args: invalid type: string \"one\", expected a sequence"),
-        (
-            json!({"completionMode": "ExitCodes"}),
-            "spec.completionMode: unknown variant `ExitCodes`, expected `TerminationWord` or \
-             `ExitCode`",
-        ),
-    ]
-}
-
 pub(crate) const DEFINITION: &str = "jobs.daemonset.darkowlzz.space";
 
 /// A template that the schema lets in, the field that the condition names, and what it says of the value.
@@ -326,22 +281,22 @@ fn refused_templates() -> Vec<(Value, &'static str, &'static str)> {
 }
 
 #[apply(shared_test)]
-async fn each_bad_field_of_a_template_is_named_on_its_job(cx: &Test) -> Result<()> {
+async fn each_bad_field_that_the_schema_lets_in_is_named_on_its_job(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let rows = refused_templates();
-    ensure!(rows.len() >= 40, "{}", rows.len());
-    for (number, (template, ..)) in rows.iter().enumerate() {
-        let manifest = JobBuilder::new(&format!("bad-{number}"), "busybox:1.36");
-        let manifest = manifest.template(template.clone());
-        cx.apply(&manifest).await.with_context(|| template.to_string())?;
+    let templates = refused_templates().into_iter();
+    let templates = templates.map(|(bad, field, words)| (json!({"template": bad}), field, words));
+    let rows: Vec<_> = templates.chain(turns::refused_windows()).collect();
+    ensure!(rows.len() >= 48, "{}", rows.len());
+    for (number, (fields, ..)) in rows.iter().enumerate() {
+        cx.apply(&with_fields(&format!("bad-{number}"), fields)).await?;
     }
     let mut wrong = Vec::new();
-    for (number, (template, field, words)) in rows.iter().enumerate() {
+    for (number, (fields, field, words)) in rows.iter().enumerate() {
         let failed = failed_condition(cx, &format!("bad-{number}")).await?;
         let message = failed["message"].as_str().unwrap_or_default();
         if failed["reason"] != "InvalidSpec" || !message.contains(field) || !message.contains(words)
         {
-            wrong.push(format!("{template}: {failed}"));
+            wrong.push(format!("{fields}: {failed}"));
         }
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -349,39 +304,13 @@ async fn each_bad_field_of_a_template_is_named_on_its_job(cx: &Test) -> Result<(
     Ok(())
 }
 
-/// Jobs that an older schema let in. Alone, for all tests use one definition.
-#[apply(alone_test)]
-async fn bad_job_says_what_is_wrong_with_it_and_holds_up_nothing(cx: &Test) -> Result<()> {
-    let strict = cx.all::<CustomResourceDefinition>().get(DEFINITION).await?;
-    replace_schema(cx, &without_checks(&strict)?).await?;
-    let result = verify_bad_jobs(cx).await;
-    for job in cx.api::<Job>().list_metadata(&ListParams::default()).await? {
-        untyped(cx).delete(&job.name_any(), &DeleteParams::default()).await?;
+/// A Job with these fields in its spec.
+pub(crate) fn with_fields(name: &str, fields: &Value) -> Value {
+    let mut manifest = JobBuilder::new(name, "busybox:1.36").json();
+    for (field, value) in fields.as_object().into_iter().flatten() {
+        manifest["spec"][field] = value.clone();
     }
-    replace_schema(cx, &serde_json::to_value(&strict.spec)?).await?;
-    refuses(cx).await?;
-    result
-}
-
-async fn verify_bad_jobs(cx: &Test) -> Result<()> {
-    let _processes = cx.both().await?;
-    let rows = || refused_by_the_operator().into_iter().chain(turns::refused_by_the_operator());
-    for (number, (fields, _)) in rows().enumerate() {
-        let mut manifest = JobBuilder::new(&format!("bad-{number}"), "x").json();
-        for (field, value) in fields.as_object().context("fields")? {
-            manifest["spec"][field] = value.clone();
-        }
-        apply_once_accepted(cx, &manifest).await?;
-    }
-    let good = cx.apply(&manifest("good")).await?;
-    good.complete_by_word().await?;
-    for (number, (fields, message)) in rows().enumerate() {
-        let failed = failed_condition(cx, &format!("bad-{number}")).await?;
-        let is_so = failed["reason"] == "InvalidSpec" && failed["message"] == message;
-        ensure!(is_so, "{fields}: {failed}");
-    }
-    ensure!(cx.has_none::<DaemonSet>().await?);
-    Ok(())
+    manifest
 }
 
 /// The new schema takes a moment until it is in force.

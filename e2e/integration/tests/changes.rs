@@ -14,42 +14,27 @@ use crate::test::{Test, hold, settle, shared_test};
 #[apply(shared_test)]
 async fn changed_work_starts_anew_everywhere_and_old_results_do_not_count(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let mut manifest = manifest("changed");
-    let (job, old) = cx.running(&manifest).await?;
+    let (job, old) = cx.running(&manifest("changed")).await?;
     log_done([&old[0], &old[1]])?;
     job.until_completed("2/3").await?;
-    manifest = manifest.image("darkowlzz/cleanup:v0.0.3");
-    cx.apply(&manifest).await?;
-    let new = job.pods_other_than(&old).await?;
+    cx.hold_everywhere(Hold::Stop);
+    cx.apply(&manifest("changed").image("darkowlzz/cleanup:v0.0.3")).await?;
     let restarted = job.until_completed("0/3").await?;
     let status = restarted.status.context("a status")?;
     ensure!(status.observed_generation == Some(2), "{status:?}");
+    // Nor does a result that comes while the pod of it stops.
+    let is_deleted = |pod: &Pod| pod.metadata.deletion_timestamp.is_some();
+    cx.wait().object(job.api(), &old[2].name(), "being deleted", is_deleted).await?;
+    old[2].log("done\n")?;
+    settle().await;
+    job.until_completed("0/3").await?;
+    cx.release_everywhere(Hold::Stop);
+    let new = job.pods_other_than(&old).await?;
     new[2].log("done\n")?;
     job.until_completed("1/3").await?;
     settle().await;
     job.until_completed("1/3").await?;
     log_done([&new[0], &new[1]])?;
-    job.until_gone().await
-}
-
-#[apply(shared_test)]
-async fn results_of_the_old_work_do_not_count_while_its_pods_still_stop(cx: &Test) -> Result<()> {
-    let _processes = cx.both().await?;
-    let mut manifest = manifest("lingering");
-    let (job, old) = cx.running(&manifest).await?;
-    job.until_completed("0/3").await?;
-    cx.hold_everywhere(Hold::Stop);
-    manifest = manifest.args(["/basetarget/bar"]);
-    cx.apply(&manifest).await?;
-    for pod in &old {
-        let deleted = |pod: &Pod| pod.metadata.deletion_timestamp.is_some();
-        cx.wait().object(job.api(), &pod.name(), "being deleted", deleted).await?;
-        pod.log("done\n")?;
-    }
-    settle().await;
-    job.until_completed("0/3").await?;
-    cx.release_everywhere(Hold::Stop);
-    log_done(job.pods_other_than(&old).await?)?;
     job.until_gone().await
 }
 
@@ -78,7 +63,7 @@ async fn nothing_is_written_when_nothing_changes(cx: &Test) -> Result<()> {
     pods[0].log("done\n")?;
     job.until_recorded(&pods[0]).await?;
     job.until_completed("1/3").await?;
-    settle().await;
+    operator.until_quiet().await?;
     let versions = async || -> anyhow::Result<_> {
         let daemon_set = job.daemon_set_name();
         Ok((
@@ -139,6 +124,8 @@ async fn job_created_anew_waits_until_the_old_daemon_set_is_gone(cx: &Test) -> R
     cx.apply(&manifest("held")).await?;
     let is_new = |job: &Job| job.uid() != uid && phase(job) == Some(Phase::Pending);
     job.until("another one, pending", is_new).await?;
+    let words = ["held-daemonset-job of an earlier Job", "wait; a pod on a lost node"];
+    cx.until_explained("held", "OldDaemonSet", &words).await?;
     // They run on, and complete.
     log_done(&pods)?;
     settle().await;

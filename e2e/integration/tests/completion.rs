@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use api::job::conditions::COMPLETE;
 use api::job::{Job, NodeState, NodeStatus, Phase};
 use futures::StreamExt as _;
+use harness::job_handle::status;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -16,20 +17,32 @@ use crate::job::{condition, log_done, manifest, phase};
 use crate::test::{Test, settle, shared_test};
 
 #[apply(shared_test)]
-async fn job_goes_with_all_that_belongs_to_it_once_every_node_is_done(cx: &Test) -> Result<()> {
+async fn job_goes_with_all_of_it_after_its_last_status_and_event_are_written(
+    cx: &Test,
+) -> Result<()> {
     let (_operator, terminator) = cx.both().await?;
-    let job = cx.apply(&manifest("everywhere")).await?;
-    let uid = job.get().await?.uid();
-    for pod in job.pods().await? {
-        pod.log("removing\ndone\n")?;
-    }
-    job.until_gone().await?;
+    let job = cx.apply(&manifest("told")).await?;
+    let history = watch(cx, "told");
+    job.complete_by_word().await?;
+    let versions = history.lock().expect("a list").clone();
+    let last = versions.last().context("a version")?;
+    ensure!(phase(last) == Some(Phase::Completed), "{last:?}");
+    let status = last.status.clone().context("a status")?;
+    ensure!(status.completed.as_deref() == Some("3/3"), "{status:?}");
+    ensure!(status.completion_time.is_some(), "{status:?}");
+    let complete = condition(last, COMPLETE).context("the condition")?;
+    ensure!(complete.reason == "Completed", "{complete:?}");
 
-    let deletions = terminator.deletions("/jobs/everywhere");
+    let deletions = terminator.deletions("/jobs/told");
     ensure!(deletions.len() == 1, "{deletions:?}");
     let options: DeleteOptions = serde_json::from_slice(&deletions[0].body)?;
-    ensure!(options.preconditions.uid == uid, "{options:?}");
+    ensure!(options.preconditions.uid == last.uid(), "{options:?}");
     ensure!(options.preconditions.resource_version.is_some(), "an edit would be lost");
+
+    let events = cx.events("Completed").await?;
+    let reported = events.iter().any(|event| event.involved_object.uid == last.uid());
+    ensure!(reported, "{events:?}");
+    cx.until_explained("told", "Gone", &["\"The Job has completed"]).await?;
     Ok(())
 }
 
@@ -67,43 +80,15 @@ async fn status_and_daemon_set_count_done_nodes_and_the_last_ends_the_job(cx: &T
             .await?;
         pod.log("done\n")?;
     }
-    let running = job
-        .until("one active node", |job| {
-            job.status.as_ref().is_some_and(|s| (s.succeeded, s.active) == (2, 1))
-        })
-        .await?;
-    ensure!(running.status.as_ref().context("a status")?.completed.as_deref() == Some("2/3"));
+    let is_so = |job: &Job| (status(job).succeeded, status(job).active) == (2, 1);
+    job.until("one active node", is_so).await?;
     settle().await;
     let now = job.get().await?;
-    ensure!(
-        now.status == running.status && condition(&now, COMPLETE).is_none(),
-        "{:?}",
-        now.status
-    );
+    ensure!(is_so(&now) && condition(&now, COMPLETE).is_none(), "{:?}", now.status);
+    ensure!(status(&now).completed.as_deref() == Some("2/3"), "{:?}", now.status);
     ensure!(terminator.deletions("/jobs/counted").is_empty());
     pods[2].log("done\n")?;
     job.until_gone().await
-}
-
-#[apply(shared_test)]
-async fn completed_status_and_event_are_written_before_the_job_goes(cx: &Test) -> Result<()> {
-    let _processes = cx.both().await?;
-    let job = cx.apply(&manifest("told")).await?;
-    let history = watch(cx, "told");
-    job.complete_by_word().await?;
-    let versions = history.lock().expect("a list").clone();
-    let last = versions.last().context("a version")?;
-    ensure!(phase(last) == Some(Phase::Completed), "{last:?}");
-    let status = last.status.clone().context("a status")?;
-    ensure!(status.completed.as_deref() == Some("3/3"), "{status:?}");
-    ensure!(status.completion_time.is_some(), "{status:?}");
-    let complete = condition(last, COMPLETE).context("the condition")?;
-    ensure!(complete.reason == "Completed", "{complete:?}");
-
-    let events = cx.events("Completed").await?;
-    let reported = events.iter().any(|event| event.involved_object.uid == last.uid());
-    ensure!(reported, "{events:?}");
-    Ok(())
 }
 
 /// All versions of a Job that a watch shows until it is gone.

@@ -111,6 +111,7 @@ async fn daemon_set_of_someone_else_is_left_alone_until_it_is_gone(cx: &Test) ->
     let failed = job.until_condition(FAILED).await?;
     ensure!(failed.reason == "NameConflict", "{failed:?}");
     ensure!(failed.message.contains("taken-daemonset-job"), "{failed:?}");
+    cx.until_explained("taken", "NameConflict", &[]).await?;
     settle().await;
     let now = cx.api::<DaemonSet>().get("taken-daemonset-job").await?;
     ensure!(now.uid() == foreign.uid());

@@ -28,6 +28,7 @@ async fn f11_deletion_in_the_foreground_ends_when_the_pods_are_gone(cx: &Test) -
     ensure!(pods_left(cx).await? == 3, "they take their time");
     ensure!(jobs.get_opt(&job.name).await?.is_some(), "it waits for them");
     ensure!(job.api::<DaemonSet>().get_opt(&job.daemon_set_name()).await?.is_some());
+    cx.until_explained("foreground", "Deletion", &["Kubernetes waits for its pods"]).await?;
     cx.release_everywhere(Hold::Stop);
     job.until_gone().await?;
     ensure!(pods_left(cx).await? == 0, "it waited for them");
@@ -73,6 +74,7 @@ async fn while_a_finalizer_of_others_holds_an_object_nothing_is_made(cx: &Test) 
     hold(&sets, &job.daemon_set_name(), &[]).await?;
     settle().await;
     ensure!(sets.get_opt(&job.daemon_set_name()).await?.is_none(), "the Job is going away");
+    cx.until_explained("held", "Deletion", &["example.org/held"]).await?;
     hold(&jobs, &job.name, &[]).await?;
     job.until_gone().await
 }

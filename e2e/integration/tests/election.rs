@@ -20,10 +20,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::job::{log_done, manifest};
-use crate::test::{Test, settle, shared_test};
-
-/// How long a replica that is lost may take to be replaced.
-const REPLACED: Duration = Duration::from_secs(15);
+use crate::test::{TIMEOUT, Test, settle, shared_test};
 
 /// Longer than a handover takes on a busy machine, and too short for a claim to run out.
 const HANDED_OVER: Duration = Duration::from_secs(6);
@@ -114,20 +111,20 @@ async fn allow_leases(cx: &Test) -> Result<()> {
 async fn next_replica_takes_over_when_the_leader_is_killed_or_ends(cx: &Test) -> Result<()> {
     allow_leases(cx).await?;
     let mut first = Replica::start(cx, "first").await?;
-    first.until(HANDED_OVER, true).await?;
+    first.until(TIMEOUT, true).await?;
     let mut second = Replica::start(cx, "second").await?;
-    second.until(HANDED_OVER, false).await?;
+    second.until(TIMEOUT, false).await?;
     settle().await;
     ensure!(second.health.is_ready(), "it is as ready as it can be");
     let (job, pods) = cx.running(&manifest("led")).await?;
 
     let killed = Instant::now();
     drop(first);
-    second.until(REPLACED, true).await?;
+    second.until(TIMEOUT, true).await?;
     eprintln!("replaced after {:.1?}", killed.elapsed());
 
     let mut third = Replica::start(cx, "third").await?;
-    third.until(HANDED_OVER, false).await?;
+    third.until(TIMEOUT, false).await?;
     let ended = Instant::now();
     second.end().await?;
     third.until(HANDED_OVER, true).await?;

@@ -12,10 +12,19 @@ use crate::job::{
 use crate::test::{Test, settle, shared_test};
 
 #[apply(shared_test)]
-async fn complete_job_with_a_ttl_tells_how_it_went(cx: &Test) -> Result<()> {
+async fn exited_containers_are_counted_and_the_last_ends_the_job_which_tells_all(
+    cx: &Test,
+) -> Result<()> {
     let _processes = cx.both().await?;
     let job = cx.apply(&exit_code_manifest("told")).await?;
-    exit_well(job.pods().await?)?;
+    let name = job.daemon_set_name();
+    for (done, pod) in (0..).zip(job.pods().await?) {
+        let is_so = |set: &DaemonSet| set.status.as_ref().is_some_and(|it| it.number_ready == done);
+        cx.wait().object(job.api(), &name, &format!("{done} ready"), is_so).await?;
+        settle().await;
+        ensure!(phase(&job.get().await?) == Some(Phase::Running));
+        pod.exit(0)?;
+    }
     let finished = job.until_ended("Completed", "done on 3 of 3 nodes").await?;
     ensure!(phase(&finished) == Some(Phase::Completed));
     let status = finished.status.clone().context("a status")?;
@@ -77,24 +86,6 @@ async fn failing_container_is_retried_and_reported_until_it_succeeds(cx: &Test) 
     let finished = job.until_ended("Completed", "done on 3 of 3 nodes").await?;
     ensure!(find_node(&finished, "worker-1").is_none(), "{finished:?}");
     Ok(())
-}
-
-#[apply(shared_test)]
-async fn daemon_set_counts_exited_containers_and_the_last_ends_the_job(cx: &Test) -> Result<()> {
-    let _processes = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("ready")).await?;
-    let name = job.daemon_set_name();
-    for (done, pod) in (0..).zip(job.pods().await?) {
-        cx.wait()
-            .object(job.api::<DaemonSet>(), &name, &format!("{done} ready"), |set| {
-                set.status.as_ref().is_some_and(|s| s.number_ready == done)
-            })
-            .await?;
-        settle().await;
-        ensure!(phase(&job.get().await?) == Some(Phase::Running));
-        pod.exit(0)?;
-    }
-    job.until_all_done().await
 }
 
 #[apply(shared_test)]

@@ -5,6 +5,7 @@ use api::job::conditions::FAILED;
 use api::job::{Job, NodeState, Phase};
 use harness::job_builder::JobBuilder;
 use kube::ResourceExt as _;
+use serde_json::json;
 
 use crate::job::{condition, find_node, log_done, manifest, phase};
 use crate::test::{Test, settle, shared_test};
@@ -75,6 +76,8 @@ async fn as_many_failed_runs_as_the_limit_are_forgiven_and_no_more(cx: &Test) ->
     }
     settle().await;
     ensure!(counts(&job.get().await?)? == (1, 0, 2));
+    let words = ["\"severity\":\"warning\"", "[\"worker-1\",\"worker-2\"]"];
+    cx.until_explained("second-run", "Restarts", &words).await?;
     for pod in [&failing, &recovering] {
         pod.restart()?;
     }
@@ -86,12 +89,14 @@ async fn as_many_failed_runs_as_the_limit_are_forgiven_and_no_more(cx: &Test) ->
     let ended = job.until_ended("NodesFailed", message).await?;
     let node = find_node(&ended, "worker-1").context("the node")?;
     ensure!((node.restarts, node.exit_code) == (1, Some(2)), "{node:?}");
+    let words = ["retry second-run --failed-only"];
+    cx.until_explained("second-run", "NodesFailed", &words).await?;
     job.until_stopped().await
 }
 
 #[apply(shared_test)]
-async fn first_failed_node_ends_a_job_that_bears_none_at_once(cx: &Test) -> Result<()> {
-    let _processes = cx.both().await?;
+async fn first_failed_node_ends_a_job_that_bears_none_at_once_for_good(cx: &Test) -> Result<()> {
+    let (operator, terminator) = cx.both().await?;
     let (job, [first, failing, _running]) = cx.running(&limited("bears-none", 0, Some(0))).await?;
     first.exit(0)?;
     job.until_completed("1/3").await?;
@@ -102,8 +107,22 @@ async fn first_failed_node_ends_a_job_that_bears_none_at_once(cx: &Test) -> Resu
     ensure!(ended.status.context("a status")?.completed.as_deref() == Some("1/3"));
     // The one that runs is stopped, the one that fails is not started again and again.
     job.until_stopped().await?;
+    let words = ["More nodes failed than maxFailedNodes", "retry bears-none --failed-only"];
+    let found = cx.until_explained("bears-none", "NodesFailed", &words).await?;
+    ensure!(found["nodes"] == json!(["worker-1"]), "{found}");
+
+    // Processes that start anew leave it as it is.
+    operator.until_quiet().await?;
+    operator.kill();
+    terminator.kill();
+    let before = job.get().await?;
+    let (operator, terminator) = cx.both().await?;
     settle().await;
-    ensure!(condition(&job.get().await?, FAILED).is_some());
+    let now = job.get().await?;
+    ensure!(condition(&now, FAILED).is_some(), "{:?}", now.status);
+    ensure!(now.resource_version() == before.resource_version(), "{:?}", now.status);
+    let writes = [operator.writes(), terminator.writes()].concat();
+    ensure!(writes.is_empty(), "{writes:?}");
     Ok(())
 }
 
@@ -157,23 +176,5 @@ async fn container_that_exits_has_not_failed_before_its_log_is_read(cx: &Test) -
     ensure!(counts(&job.get().await?)?.1 == 0, "it has failed unheard");
     let _terminator = cx.terminator().await?;
     job.until_completed("1/3").await?;
-    Ok(())
-}
-
-#[apply(shared_test)]
-async fn failed_job_is_left_as_it_is_by_processes_that_start_anew(cx: &Test) -> Result<()> {
-    let (operator, terminator) = cx.both().await?;
-    let job = cx.apply(&limited("kept", 0, Some(0))).await?;
-    job.pod("worker-1").await?.exit(1)?;
-    let ended = job.until_finished().await?;
-    job.until_stopped().await?;
-    operator.kill();
-    terminator.kill();
-    let (operator, terminator) = cx.both().await?;
-    settle().await;
-    let now = job.get().await?;
-    ensure!(now.resource_version() == ended.resource_version(), "{:?}", now.status);
-    let writes = [operator.writes(), terminator.writes()].concat();
-    ensure!(writes.is_empty(), "{writes:?}");
     Ok(())
 }

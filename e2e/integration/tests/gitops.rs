@@ -51,24 +51,6 @@ async fn retained_job_stays_until_its_policy_is_taken_away(cx: &Test) -> Result<
 }
 
 #[apply(shared_test)]
-async fn ttl_of_a_retained_job_is_refused(cx: &Test) -> Result<()> {
-    let both = json!({
-        "image": "busybox:1.36", "deletionPolicy": "Retain", "ttlSecondsAfterFinished": 60,
-    });
-    let refused = cx.dry_run(&both).await;
-    let Err(kube::Error::Api(refused)) = refused else { anyhow::bail!("{refused:?}") };
-    for said in ["spec.ttlSecondsAfterFinished", "must not be set with deletionPolicy Retain"] {
-        ensure!(refused.message.contains(said), "{}", refused.message);
-    }
-    for (field, value) in [("completionPolicy", json!("Never")), ("suspend", json!(true))] {
-        cx.dry_run(&json!({"image": "a", "deletionPolicy": "Retain", field: value})).await?;
-    }
-    cx.dry_run(&json!({"image": "a", "deletionPolicy": "Delete", "ttlSecondsAfterFinished": 1}))
-        .await?;
-    Ok(())
-}
-
-#[apply(shared_test)]
 async fn job_that_flux_would_create_for_ever_gets_one_warning(cx: &Test) -> Result<()> {
     let (operator, _terminator) = cx.both().await?;
     let managed = |job: JobBuilder| job.label("kustomize.toolkit.fluxcd.io/name", "jobs");
@@ -77,6 +59,7 @@ async fn job_that_flux_would_create_for_ever_gets_one_warning(cx: &Test) -> Resu
     let for_ever = managed(manifest("for-ever")).set(|spec| spec.completion_policy = never);
     cx.apply(&for_ever).await?;
     let goes = cx.apply(&managed(manifest("goes").exit_code())).await?;
+    cx.until_explained("goes", "DeletesItself", &["Flux", "set deletionPolicy: Retain"]).await?;
     exit_well(goes.pods().await?)?;
     goes.until_gone().await?;
     stays.complete_by_exit_code().await?;

@@ -9,6 +9,8 @@ use api::labels;
 use harness::job_builder::JobBuilder;
 use harness::job_handle::JobHandle;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams};
 use serde::Serialize;
@@ -72,6 +74,15 @@ impl Test {
         Ok((job, pods))
     }
 
+    /// The Job of this name in the test's namespace, whoever makes it.
+    pub(crate) fn job(&self, name: &str) -> TestJob<'_> {
+        self.job_in(&self.namespace, name)
+    }
+
+    fn job_in(&self, namespace: &str, name: &str) -> TestJob<'_> {
+        TestJob { handle: JobHandle::new(name, namespace, self.wait()), test: self }
+    }
+
     pub(crate) async fn apply_in(
         &self,
         namespace: &str,
@@ -79,7 +90,7 @@ impl Test {
     ) -> Result<TestJob<'_>> {
         let manifest = json!(manifest);
         let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
-        let job = TestJob { handle: JobHandle::new(name, namespace, self.wait()), test: self };
+        let job = self.job_in(namespace, name);
         let params = PatchParams::apply("a-user").force();
         job.api::<Job>().patch(name, &params, &Patch::Apply(&manifest)).await?;
         Ok(job)
@@ -110,17 +121,30 @@ impl TestJob<'_> {
 
     /// Waits for a running pod of the Job on a node that is none of these.
     pub(crate) async fn pod_other_than(&self, node: &str, old: &[SimPod]) -> Result<SimPod> {
-        let what = format!("running pod of {} on {node}", self.name);
+        let is_there = |pod: &SimPod| pod.node().as_deref() == Some(node);
+        self.running_pod(&format!(" on {node}"), old, is_there).await
+    }
+
+    /// Waits for a running pod of the Job on any node that is none of these.
+    pub(crate) async fn another_pod(&self, old: &[SimPod]) -> Result<SimPod> {
+        self.running_pod(", another one", old, |_| true).await
+    }
+
+    async fn running_pod(
+        &self,
+        which: &str,
+        old: &[SimPod],
+        is_it: impl Fn(&SimPod) -> bool,
+    ) -> Result<SimPod> {
+        let what = format!("running pod of {}{which}", self.name);
         let label = labels::label_value(&self.name);
-        self.test
-            .sim()
-            .wait_for(self.namespace(), &what, |pod| {
-                pod.node().as_deref() == Some(node)
-                    && pod.is_running()
-                    && pod.object().labels().get(labels::LABEL_JOB) == Some(&label)
-                    && old.iter().all(|old| old.uid() != pod.uid())
-            })
-            .await
+        let matches = |pod: &SimPod| {
+            pod.is_running()
+                && pod.object().labels().get(labels::LABEL_JOB) == Some(&label)
+                && old.iter().all(|old| old.uid() != pod.uid())
+                && is_it(pod)
+        };
+        self.test.sim().wait_for(self.namespace(), &what, matches).await
     }
 
     /// Waits for running pods on all nodes, in the order of [`NODES`].
@@ -160,6 +184,14 @@ impl TestJob<'_> {
     /// Waits until the Job is complete on all nodes.
     pub(crate) async fn until_all_done(&self) -> Result<()> {
         self.until_ended("Completed", "done on 3 of 3 nodes").await.map(drop)
+    }
+
+    /// Writes into the status that the Job started seven hours ago.
+    pub(crate) async fn start_long_ago(&self) -> Result<()> {
+        let start = Time(Timestamp::now() - SignedDuration::from_hours(7));
+        let start = Patch::Merge(json!({"status": {"startTime": start}}));
+        self.api::<Job>().patch_status(&self.name, &PatchParams::default(), &start).await?;
+        Ok(())
     }
 
     /// Waits until a pod is recorded as completed.

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Result;
 use harness::paths;
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::artifacts;
 use crate::program::binary;
-use crate::test::Test;
+use crate::test::{TIMEOUT, Test};
 
 /// The program; `cargo xtask test` sets this to the one that it uses.
 pub(crate) fn program() -> PathBuf {
@@ -70,7 +69,7 @@ impl Kubectl {
             .env_remove("COLUMNS")
             // Wherever a page says to type something, it is the root of the repository.
             .cwd(paths::workspace())
-            .timeout(Duration::from_secs(120))
+            .timeout(2 * TIMEOUT)
     }
 
     /// `kubectl` with the words of this line, which must end well.

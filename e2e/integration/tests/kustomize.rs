@@ -126,14 +126,20 @@ async fn base_is_what_kubectl_apply_takes_from_deploy() -> Result<()> {
 }
 
 #[apply(shared_test)]
-async fn every_kustomization_is_valid_and_has_the_images_of_deploy(cx: &Test) -> Result<()> {
-    let images = images_of(&plain()?)?;
+async fn every_kustomization_is_valid_confined_and_has_the_images_of_deploy(
+    cx: &Test,
+) -> Result<()> {
+    let plain = plain()?;
+    ensure!(!editors_may_create_jobs(&plain));
+    let images = images_of(&plain)?;
     let name = |image| format!("{}/{image}:{}", images::REGISTRY, images::VERSION);
     let [operator, terminator] = [images::OPERATOR, images::TERMINATOR].map(name);
     ensure!(images == [operator.clone(), terminator, operator], "{images:?}");
     for folder in kustomize::folders(READY)? {
         let mut objects = render(&folder).await?;
         ensure!(images_of(&objects)? == images, "{}", folder.display());
+        policy_confines_the_account(&objects, "").with_context(|| folder.display().to_string())?;
+        ensure!(!editors_may_create_jobs(&objects), "{}", folder.display());
         if folder.ends_with("namespaced") {
             let own = Kustomization {
                 namespace: Some(&cx.namespace),
@@ -182,11 +188,7 @@ fn policy_confines_the_account(objects: &[DynamicObject], suffix: &str) -> Resul
 }
 
 #[tokio::test]
-async fn policy_for_pods_follows_the_account_through_each_kustomization() -> Result<()> {
-    for folder in kustomize::folders(READY)? {
-        let objects = render(&folder).await?;
-        policy_confines_the_account(&objects, "").with_context(|| folder.display().to_string())?;
-    }
+async fn policy_for_pods_follows_the_account_of_another_namespace_and_name() -> Result<()> {
     let renamed = artifacts().join("renamed");
     let own = Kustomization {
         namespace: Some("team"),
@@ -199,6 +201,26 @@ async fn policy_for_pods_follows_the_account_through_each_kustomization() -> Res
     own["nameSuffix"] = json!("-team");
     std::fs::write(&file, own.to_string())?;
     policy_confines_the_account(&render(&renamed).await?, "-team")
+}
+
+/// Whether those who may edit a namespace may create Jobs there.
+fn editors_may_create_jobs(objects: &[DynamicObject]) -> bool {
+    let is_chosen = |role: &DynamicObject| {
+        let label = role.labels().get("rbac.authorization.k8s.io/aggregate-to-edit");
+        role.name_any() == "daemonset-job-edit" && label.is_some_and(|value| value == "true")
+    };
+    objects.iter().any(is_chosen)
+}
+
+#[tokio::test]
+async fn editors_may_create_jobs_by_choice() -> Result<()> {
+    let chosen = Kustomization {
+        resources: vec![Path::new(READY).join("base")],
+        components: vec![Path::new(PARTS).join("edit-jobs")],
+        ..Kustomization::default()
+    };
+    ensure!(editors_may_create_jobs(&render_own(&chosen, "edit-jobs").await?));
+    Ok(())
 }
 
 #[tokio::test]
@@ -219,28 +241,6 @@ async fn rights_in_a_namespace_are_those_of_deploy_but_to_read_namespaces() -> R
     for kind in ["CustomResourceDefinition", "Namespace"] {
         ensure!(!kinds(&objects).contains(kind), "{kind} is not the team's to delete");
     }
-    Ok(())
-}
-
-#[tokio::test]
-async fn editors_may_create_jobs_only_by_choice() -> Result<()> {
-    let label = "rbac.authorization.k8s.io/aggregate-to-edit";
-    let is_chosen = |objects: &[DynamicObject]| -> Result<bool> {
-        let edit = the(objects, "ClusterRole", "daemonset-job-edit")?;
-        Ok(edit.labels().get(label).is_some_and(|value| value == "true"))
-    };
-    ensure!(!is_chosen(&plain()?)?);
-    for folder in kustomize::folders(READY)? {
-        let objects = render(&folder).await?;
-        let has_one = objects.iter().any(|object| object.name_any() == "daemonset-job-edit");
-        ensure!(!has_one || !is_chosen(&objects)?, "{}", folder.display());
-    }
-    let chosen = Kustomization {
-        resources: vec![Path::new(READY).join("base")],
-        components: vec![Path::new(PARTS).join("edit-jobs")],
-        ..Kustomization::default()
-    };
-    ensure!(is_chosen(&render_own(&chosen, "edit-jobs").await?)?);
     Ok(())
 }
 

@@ -15,6 +15,7 @@
 #[macro_use]
 extern crate macro_rules_attribute;
 
+mod account;
 mod cluster;
 mod job;
 mod kubectl;
@@ -35,6 +36,7 @@ mod exit_code;
 mod failures;
 mod field;
 mod gitops;
+mod gone_pods;
 mod helm;
 mod kustomize;
 mod logs;
@@ -54,6 +56,7 @@ mod restarts;
 mod rotation;
 mod schema;
 mod simulation;
+mod slices;
 mod sticky;
 mod strangers;
 mod suspend;

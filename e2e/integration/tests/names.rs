@@ -6,18 +6,12 @@ use crate::job::{log_done, manifest};
 use crate::test::{Test, shared_test};
 
 #[apply(shared_test)]
-async fn job_names_up_to_the_limit_run_to_their_end(cx: &Test) -> Result<()> {
+async fn names_up_to_the_limit_are_taken_and_long_ones_never_mix(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     for length in [1, 50, 63, 64, 253] {
         let job = cx.apply(&manifest(&"n".repeat(length))).await?;
         job.complete_by_word().await?;
     }
-    Ok(())
-}
-
-#[apply(shared_test)]
-async fn jobs_whose_long_names_differ_at_the_end_only_never_mix(cx: &Test) -> Result<()> {
-    let _processes = cx.both().await?;
     let base = "long".repeat(60);
     let first = cx.apply(&manifest(&format!("{base}-1"))).await?;
     let second = cx.apply(&manifest(&format!("{base}-2"))).await?;

@@ -1,4 +1,4 @@
-//! Nodes that come and go while a Job runs. These tests run alone, for all Jobs see all nodes.
+//! Nodes that come and go while a Job runs. Those tests run alone that add some, for all Jobs see all nodes.
 
 use anyhow::{Context as _, Result, ensure};
 use api::job::conditions::COMPLETE;
@@ -6,40 +6,11 @@ use api::job::{NodeState, Phase};
 use serde_json::json;
 use testbed::simulation::NodeSpec;
 
-use crate::cluster::NODES;
 use crate::job::{exit_code_manifest, exit_well, log_done, manifest, phase};
-use crate::test::{Test, alone_test, settle};
+use crate::test::{Test, alone_test, settle, shared_test};
 
 #[apply(alone_test)]
-async fn node_that_joins_is_waited_for(cx: &Test) -> Result<()> {
-    let (_operator, terminator) = cx.both().await?;
-    let (job, [first, second, third]) = cx.running(&manifest("joined")).await?;
-    log_done([&first, &second])?;
-    job.until_completed("2/3").await?;
-    cx.sim().add_node(&NodeSpec::linux("joining-1")).await?;
-    let joined = job.pod("joining-1").await?;
-    job.until_completed("2/4").await?;
-    third.log("done\n")?;
-    job.until_completed("3/4").await?;
-    settle().await;
-    ensure!(terminator.deletions("/jobs/joined").is_empty());
-    joined.log("done\n")?;
-    job.until_gone().await
-}
-
-#[apply(alone_test)]
-async fn node_that_leaves_no_longer_counts(cx: &Test) -> Result<()> {
-    let _processes = cx.both().await?;
-    cx.sim().add_node(&NodeSpec::linux("leaving-1")).await?;
-    let job = cx.apply(&manifest("left")).await?;
-    log_done(job.pods().await?)?;
-    job.until_completed("3/4").await?;
-    cx.sim().remove_node("leaving-1").await?;
-    job.until_gone().await
-}
-
-#[apply(alone_test)]
-async fn node_that_takes_the_place_of_a_completed_one_is_waited_for(cx: &Test) -> Result<()> {
+async fn node_that_joins_is_waited_for_and_one_that_leaves_counts_no_more(cx: &Test) -> Result<()> {
     let (_operator, terminator) = cx.both().await?;
     cx.sim().add_node(&NodeSpec::linux("old-1")).await?;
     let (job, [first, second, third]) = cx.running(&manifest("swapped")).await?;
@@ -47,33 +18,74 @@ async fn node_that_takes_the_place_of_a_completed_one_is_waited_for(cx: &Test) -
     job.until_completed("3/4").await?;
     cx.sim().remove_node("old-1").await?;
     cx.sim().add_node(&NodeSpec::linux("new-1")).await?;
-    let new = job.pod("new-1").await?;
+    job.pod("new-1").await?;
     job.until_completed("2/4").await?;
     third.log("done\n")?;
     // Four nodes have been done and four are wanted, but they are not the same.
     job.until_completed("3/4").await?;
     settle().await;
     ensure!(terminator.deletions("/jobs/swapped").is_empty());
-    new.log("done\n")?;
+    cx.sim().remove_node("new-1").await?;
     job.until_gone().await
 }
 
+/// The system-upgrade-controller takes host names for node names.
 #[apply(alone_test)]
-async fn cordoning_and_uncordoning_a_node_runs_nothing_again(cx: &Test) -> Result<()> {
+async fn nodes_count_by_name_and_uid_and_a_cordon_runs_nothing_again(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    cx.sim().add_node(&NodeSpec::linux("cordoned-1")).await?;
-    let (job, pods) = cx.running(&exit_code_manifest("cordon")).await?;
-    let cordoned = job.pod("cordoned-1").await?;
-    cordoned.exit(0)?;
-    job.until_completed("1/4").await?;
+    for node in ["cordoned-1", "reinstalled-1"] {
+        cx.sim().add_node(&NodeSpec::linux(node)).await?;
+    }
+    cx.sim().add_node(&NodeSpec::linux("node-1.example.com").host_name("worker-1")).await?;
+    let (job, pods) = cx.running(&exit_code_manifest("counted")).await?;
+    let named = job.pod("node-1.example.com").await?;
+    let before = [job.pod("cordoned-1").await?, job.pod("reinstalled-1").await?];
+    exit_well(&before)?;
+    job.until_completed("2/6").await?;
     for unschedulable in [true, false] {
         cordon(cx, "cordoned-1", unschedulable).await?;
         settle().await;
-        job.until_completed("1/4").await?;
-        ensure!(job.pod("cordoned-1").await?.uid() == cordoned.uid());
+        job.until_completed("2/6").await?;
+        ensure!(job.pod("cordoned-1").await?.uid() == before[0].uid());
     }
+
+    // Another node of the same name.
+    cx.sim().remove_node("reinstalled-1").await?;
+    cx.sim().add_node(&NodeSpec::linux("reinstalled-1")).await?;
+    let after = job.pod_other_than("reinstalled-1", &before).await?;
     exit_well(&pods)?;
-    job.until_ended("Completed", "done on 4 of 4 nodes").await?;
+    job.until_completed("4/6").await?;
+    settle().await;
+    let running = job.get().await?;
+    ensure!(phase(&running) == Some(Phase::Running));
+    let nodes = running.status.context("a status")?.nodes;
+    let names = nodes.iter().map(|node| node.name.as_str());
+    ensure!(names.eq(["node-1.example.com", "reinstalled-1"]), "{nodes:?}");
+    exit_well([&named, &after])?;
+    job.until_ended("Completed", "done on 6 of 6 nodes").await?;
+    Ok(())
+}
+
+#[apply(shared_test)]
+async fn nodes_run_a_job_once_they_have_its_label_and_stay_done_without_it(
+    cx: &Test,
+) -> Result<()> {
+    const LABEL: &str = "tests.daemonset.darkowlzz.space/selected";
+    let _processes = cx.both().await?;
+    let label = async |node: &str, value| cx.label_node(node, json!({LABEL: value})).await;
+    let selected = ["worker-1", "worker-2"];
+    label(selected[0], Some("true")).await?;
+    let job = cx.apply(&exit_code_manifest("selective").node_selector(LABEL, "true")).await?;
+    job.until_completed("0/1").await?;
+    label(selected[1], Some("true")).await?;
+    job.until_completed("0/2").await?;
+    // As work does that takes its node out of its own selection.
+    for node in selected {
+        job.pod(node).await?.exit(0)?;
+        label(node, None).await?;
+    }
+    let complete = job.until_condition(COMPLETE).await?;
+    ensure!(complete.reason == "Completed", "{complete:?}");
     Ok(())
 }
 
@@ -81,40 +93,20 @@ async fn cordoning_and_uncordoning_a_node_runs_nothing_again(cx: &Test) -> Resul
 async fn node_that_is_lost_is_named_unreachable_and_waited_for(cx: &Test) -> Result<()> {
     let (_operator, terminator) = cx.both().await?;
     cx.sim().add_node(&NodeSpec::linux("lost-1")).await?;
-    let (job, pods) = cx.running(&manifest("lost")).await?;
+    let (job, pods) = cx.running(&manifest("lost").deadline(3600)).await?;
     let lost = job.pod("lost-1").await?;
     log_done(&pods)?;
     job.until_completed("3/4").await?;
-    let taint = json!({"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"});
-    cx.patch_node("lost-1", json!({"taints": [taint]})).await?;
+    cx.set_unreachable("lost-1", true).await?;
     job.until_node("lost-1", "unreachable", |node| node.state == NodeState::Unreachable).await?;
+    let words = ["[\"lost-1\"]", "its deadline of 1h"];
+    cx.until_explained("lost", "Unreachable", &words).await?;
     settle().await;
     ensure!(terminator.deletions("/jobs/lost").is_empty());
-    cx.patch_node("lost-1", json!({"taints": null})).await?;
+    cx.set_unreachable("lost-1", false).await?;
     job.until_node("lost-1", "back", |node| node.state == NodeState::Running).await?;
     lost.log("done\n")?;
     job.until_gone().await
-}
-
-#[apply(alone_test)]
-async fn node_that_gets_the_label_of_a_running_job_later_runs_and_counts(cx: &Test) -> Result<()> {
-    const LABEL: &str = "tests.daemonset.darkowlzz.space/selected";
-    let _processes = cx.both().await?;
-    for node in ["labelled-1", "labelled-2"] {
-        cx.sim().add_node(&NodeSpec::linux(node)).await?;
-    }
-    let label = async |node: &str| cx.label_node(node, json!({LABEL: "true"})).await;
-    label("labelled-1").await?;
-    let manifest = exit_code_manifest("selective").node_selector(LABEL, "true");
-    let job = cx.apply(&manifest).await?;
-    job.until_completed("0/1").await?;
-    label("labelled-2").await?;
-    job.until_completed("0/2").await?;
-    for node in ["labelled-1", "labelled-2"] {
-        job.pod(node).await?.exit(0)?;
-    }
-    job.until_ended("Completed", "done on 2 of 2 nodes").await?;
-    Ok(())
 }
 
 /// As `kubectl cordon` and `uncordon`, with the taint that the node lifecycle controller adds.
@@ -122,59 +114,4 @@ async fn cordon(cx: &Test, node: &str, unschedulable: bool) -> Result<()> {
     let taint = json!({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"});
     let taints = if unschedulable { vec![taint] } else { Vec::new() };
     cx.patch_node(node, json!({"unschedulable": unschedulable, "taints": taints})).await
-}
-
-#[apply(alone_test)]
-async fn node_that_comes_back_as_another_one_of_its_name_runs(cx: &Test) -> Result<()> {
-    let _processes = cx.both().await?;
-    cx.sim().add_node(&NodeSpec::linux("reinstalled-1")).await?;
-    let (job, pods) = cx.running(&exit_code_manifest("reinstalled")).await?;
-    let before = job.pod("reinstalled-1").await?;
-    before.exit(0)?;
-    job.until_completed("1/4").await?;
-    cx.sim().remove_node("reinstalled-1").await?;
-    cx.sim().add_node(&NodeSpec::linux("reinstalled-1")).await?;
-    let after = job.pod_other_than("reinstalled-1", &[before]).await?;
-    exit_well(&pods)?;
-    job.until_completed("3/4").await?;
-    settle().await;
-    job.until_completed("3/4").await?;
-    after.exit(0)?;
-    job.until_ended("Completed", "done on 4 of 4 nodes").await?;
-    Ok(())
-}
-
-/// The system-upgrade-controller takes host names for node names.
-#[apply(alone_test)]
-async fn node_whose_name_is_not_its_host_name_counts_by_its_name(cx: &Test) -> Result<()> {
-    let _processes = cx.both().await?;
-    cx.sim().add_node(&NodeSpec::linux("node-1.example.com").host_name("worker-1")).await?;
-    let (job, pods) = cx.running(&exit_code_manifest("host-names")).await?;
-    let named = job.pod("node-1.example.com").await?;
-    exit_well(&pods)?;
-    job.until_completed("3/4").await?;
-    settle().await;
-    let running = job.get().await?;
-    ensure!(phase(&running) == Some(Phase::Running));
-    let nodes = running.status.context("a status")?.nodes;
-    ensure!(nodes.iter().map(|node| node.name.as_str()).eq(["node-1.example.com"]));
-    named.exit(0)?;
-    job.until_ended("Completed", "done on 4 of 4 nodes").await?;
-    Ok(())
-}
-
-#[apply(alone_test)]
-async fn nodes_that_the_work_takes_out_of_its_own_selection_stay_done(cx: &Test) -> Result<()> {
-    let _processes = cx.both().await?;
-    for node in NODES {
-        cx.label_node(node, json!({"todo": "yes"})).await?;
-    }
-    let job = cx.apply(&exit_code_manifest("labels-itself").node_selector("todo", "yes")).await?;
-    for (node, pod) in NODES.into_iter().zip(job.pods().await?) {
-        pod.exit(0)?;
-        cx.label_node(node, json!({"todo": null})).await?;
-    }
-    let complete = job.until_condition(COMPLETE).await?;
-    ensure!(complete.reason == "Completed", "{complete:?}");
-    Ok(())
 }

@@ -10,31 +10,22 @@ mod rights;
 mod run;
 mod terminal;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use harness::process::Cmd;
+use harness::process::{Cmd, Ended};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use serde_json::{Value, json};
 use testbed::manifests;
-use tokio::sync::mpsc;
 
 use crate::cluster::artifacts;
 use crate::kubectl::Kubectl;
 use crate::test::Test;
 
-/// How a command has ended.
-#[derive(Debug)]
-struct Ended {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
 impl Kubectl {
     /// `kubectl` with these words, whatever comes of it.
     async fn kubectl(&self, words: &[&str]) -> Result<Ended> {
-        self.end(self.command(words.iter().copied())).await
+        Ok(self.command(words.iter().copied()).end(&self.logs).await?)
     }
 
     fn dsjob(&self, line: &str) -> Cmd {
@@ -44,30 +35,12 @@ impl Kubectl {
 
     /// `kubectl dsjob` with the words of this line.
     async fn run(&self, line: &str) -> Result<Ended> {
-        self.end(self.dsjob(line)).await
+        Ok(self.dsjob(line).end(&self.logs).await?)
     }
 
     /// The same, printing into a file that can be read meanwhile.
     async fn print_to(&self, line: &str, file: &Path) -> Result<Ended> {
-        self.end(self.dsjob(line).stdout_file(file)).await
-    }
-
-    async fn end(&self, command: Cmd) -> Result<Ended> {
-        let (sender, mut lines) = mpsc::unbounded_channel();
-        let command = command.stderr_lines(sender);
-        let (code, stdout) = match command.run(&self.logs).await {
-            Ok(output) => (0, output.stdout),
-            Err(error) => {
-                let Some(code) = error.code() else { return Err(error.into()) };
-                (code, error.stdout)
-            }
-        };
-        let mut stderr = String::new();
-        while let Ok(line) = lines.try_recv() {
-            stderr += &line;
-            stderr.push('\n');
-        }
-        Ok(Ended { code, stdout: String::from_utf8_lossy(&stdout).into_owned(), stderr })
+        Ok(self.dsjob(line).stdout_file(file).end(&self.logs).await?)
     }
 
     /// `kubectl dsjob`, which must end well. Returns what it prints.
@@ -91,10 +64,42 @@ impl Kubectl {
     }
 }
 
+/// The file of a command's output, and what is in it.
+struct Printed(PathBuf);
+
+impl Printed {
+    fn new(cx: &Test, name: &str) -> Self {
+        Self(artifacts().join(&cx.namespace).join(format!("{name}.txt")))
+    }
+
+    fn text(&self) -> String {
+        std::fs::read_to_string(&self.0).unwrap_or_default()
+    }
+
+    /// Waits until it has this.
+    async fn until(&self, cx: &Test, words: &str) -> Result<()> {
+        cx.until(words, async || Ok(self.text().contains(words))).await
+    }
+
+    /// How often it has a line.
+    fn count(&self, line: &str) -> usize {
+        self.text().lines().filter(|printed| *printed == line).count()
+    }
+}
+
 /// The plugin, whose user may do this in the namespace and nothing else.
 async fn with_rules(cx: &Test, rules: &Value) -> Result<Kubectl> {
     cx.create::<Role>(json!({"metadata": {"name": "limited"}, "rules": rules})).await?;
     let binding = manifests::binding("limited", "Role", "limited", &cx.namespace, "default");
     cx.create::<RoleBinding>(binding).await?;
     Kubectl::of_account(cx, "default").await
+}
+
+/// The plugin, whose user may see Jobs in the namespace and nothing else.
+async fn viewer(cx: &Test) -> Result<Kubectl> {
+    let rules = json!([{
+        "apiGroups": ["daemonset.darkowlzz.space"], "resources": ["jobs"],
+        "verbs": ["get", "list", "watch"],
+    }]);
+    with_rules(cx, &rules).await
 }

@@ -38,6 +38,8 @@ async fn what_the_operator_does_not_allow_is_refused_and_nothing_created(cx: &Te
     let message = "spec.template.spec.hostNetwork: HostNamespaces is not allowed; \
                    spec.mountPath: \"/var/lib\" is none of /var/log";
     until_refused(cx, "bad", message).await?;
+    let words = ["is none of /var/log", "have the feature allowed"];
+    cx.until_explained("bad", "InvalidSpec", &words).await?;
     // Fixed, it runs.
     let fixed = cx.apply(&manifest("bad").mount("/var/log")).await?;
     ensure!(fixed.pods().await?.len() == 3);
@@ -68,16 +70,13 @@ async fn what_a_namespace_allows_counts_there_and_at_once(cx: &Test) -> Result<(
         ensure!(pod.object().metadata.deletion_timestamp.is_none());
     }
     refused.until_completed("0/3").await?;
-    cx.delete_namespace(&other).await
-}
 
-#[apply(alone_test)]
-async fn an_annotation_that_is_not_understood_is_told_and_allows_nothing(cx: &Test) -> Result<()> {
-    let _operator = cx.operator_of(None).await?;
+    // One that is not understood allows nothing.
     cx.annotate_namespace(json!({labels::ANNOTATION_ALLOWED_POD_FEATURES: "Root"})).await?;
     settle().await;
-    cx.apply(&manifest("refused")).await?;
+    cx.apply(&manifest("misunderstood")).await?;
     let message = "the namespace's annotation daemonset.darkowlzz.space/allowed-pod-features: \
                    \"Root\" is none of HostNamespaces, Privileged, Secrets, ServiceAccount";
-    until_refused(cx, "refused", message).await
+    until_refused(cx, "misunderstood", message).await?;
+    cx.delete_namespace(&other).await
 }

@@ -1,18 +1,15 @@
 //! Operator and terminator as tasks that a test starts, kills and starts again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use http::Method;
 use runtime::{client::Clients, http::Health};
 use testbed::control_plane::{Request, Requests};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::test::Test;
-
-/// How long a process may take until it is ready, and until it has ended.
-const TIMEOUT: Duration = Duration::from_secs(20);
+use crate::test::{TIMEOUT, Test, settle};
 
 /// A running operator or terminator. Dropping it kills it as `kill -9` would.
 pub(crate) struct Process {
@@ -145,6 +142,19 @@ impl Process {
     pub(crate) fn writes(&self) -> Vec<Request> {
         self.requests
             .matching(|request| request.method != Method::GET && !request.uri.contains("/leases"))
+    }
+
+    /// Waits until the process writes nothing for a while. One that goes on and on fails.
+    pub(crate) async fn until_quiet(&self) -> Result<()> {
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let before = self.writes().len();
+            settle().await;
+            if self.writes().len() == before {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "it writes again and again: {:?}", self.writes());
+        }
     }
 
     /// The requests of the process for logs of containers.

@@ -10,10 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::cluster::artifacts;
-use crate::test::Test;
-
-/// How long something in a process may take that takes milliseconds on an idle machine.
-const TIMEOUT: Duration = Duration::from_secs(60);
+use crate::test::{TIMEOUT, Test};
 
 /// A running binary. It is killed when this is dropped.
 pub(crate) struct Program(Process);

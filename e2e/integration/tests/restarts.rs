@@ -56,14 +56,6 @@ async fn work_done_while_neither_ran_is_found(cx: &Test) -> Result<()> {
 }
 
 #[apply(shared_test)]
-async fn job_applied_while_no_operator_runs_is_taken_up_by_the_next_one(cx: &Test) -> Result<()> {
-    let job = cx.apply(&manifest("early")).await?;
-    settle().await;
-    let _processes = cx.both().await?;
-    job.complete_by_word().await
-}
-
-#[apply(shared_test)]
 async fn two_operators_and_two_terminators_at_once_do_no_harm(cx: &Test) -> Result<()> {
     let _first = cx.both().await?;
     let _second = cx.both().await?;
@@ -74,19 +66,4 @@ async fn two_operators_and_two_terminators_at_once_do_no_harm(cx: &Test) -> Resu
     job.until_completed("2/3").await?;
     pods[0].log("done\n")?;
     job.until_gone().await
-}
-
-#[apply(shared_test)]
-async fn processes_end_in_order_when_they_are_told(cx: &Test) -> Result<()> {
-    let (operator, terminator) = cx.both().await?;
-    let job = cx.apply(&manifest("abandoned-by-all")).await?;
-    job.pods().await?;
-    job.until_completed("0/3").await?;
-    let started = std::time::Instant::now();
-    operator.end().await?;
-    terminator.end().await?;
-    // A pod has thirty seconds; operators are replaced often, and nobody likes to wait.
-    let took = started.elapsed();
-    ensure!(took.as_secs() < 5, "{took:?}");
-    Ok(())
 }

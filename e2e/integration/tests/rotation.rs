@@ -11,14 +11,14 @@ use crate::job::{log_done, manifest};
 use crate::test::{Test, settle, shared_test};
 
 /// A log that begins, or is opened, within ten seconds of the start of its container is whole.
-const LATE: Duration = Duration::from_secs(12);
+pub(crate) const LATE: Duration = Duration::from_secs(12);
 
 #[apply(shared_test)]
 async fn log_that_rotated_unfollowed_is_reported_and_completes_nothing(cx: &Test) -> Result<()> {
     let _operator = cx.operator().await?;
     let (job, [chatty, silent, whole]) = cx.running(&manifest("rotated")).await?;
     chatty.log("done\n")?;
-    whole.log("starting\n")?;
+    whole.log("abandoned\n")?;
     tokio::time::sleep(LATE).await;
     chatty.rotate_logs();
     chatty.log("still here\n")?;
@@ -36,28 +36,14 @@ async fn log_that_rotated_unfollowed_is_reported_and_completes_nothing(cx: &Test
     ensure!(suspects == 1, "one log is whole, and one empty: {nodes:?}");
     ensure!(terminator.deletions("/jobs/rotated").is_empty());
     ensure!(cx.events("LogRotated").await?.len() == 1, "one event for all nodes");
+    cx.until_explained("rotated", "LogRotated", &["[\"control-plane\"]"]).await?;
+    let words = ["\"abandoned\"", "log the word by itself", "[\"worker-2\"]"];
+    cx.until_explained("rotated", "WordNotFound", &words).await?;
 
     // They are followed all the same; the one whose word may be lost is done anew, as its message says.
     job.api::<Pod>().delete(&chatty.name(), &DeleteParams::default()).await?;
     let anew = job.pod_other_than("control-plane", &[chatty]).await?;
     log_done([&anew, &silent, &whole])?;
-    job.until_gone().await
-}
-
-#[apply(shared_test)]
-async fn log_that_is_whole_is_not_suspected_however_late_it_is_opened(cx: &Test) -> Result<()> {
-    let _operator = cx.operator().await?;
-    let (job, pods) = cx.running(&manifest("late")).await?;
-    for pod in &pods {
-        pod.log("starting\n")?;
-    }
-    tokio::time::sleep(LATE).await;
-    let _terminator = cx.terminator().await?;
-    // The follower has three seconds to find the word before anything is said.
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let nodes = job.get().await?.status.unwrap_or_default().nodes;
-    ensure!(nodes.iter().all(|node| node.message.is_none()), "{nodes:?}");
-    log_done(&pods)?;
     job.until_gone().await
 }
 

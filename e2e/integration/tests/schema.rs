@@ -3,18 +3,20 @@
 use anyhow::{Context as _, Result, ensure};
 use api::job::conditions::{FAILED, RECONCILING};
 use api::job::{Job, JobStatus, Phase};
+use api::labels::TURN_GATE;
 use harness::job_handle::finished;
+use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::ResourceExt as _;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::bad_input::{
     DEFINITION, apply_once_accepted, failed_condition, refuses, replace_schema, untyped,
-    without_checks,
+    with_fields, without_checks,
 };
 use crate::job::{condition, exit_code_manifest, exit_well, manifest, phase};
-use crate::test::{Test, alone_test, merge, settle, shared_test};
+use crate::test::{Test, alone_test, merge, shared_test};
 
 #[apply(shared_test)]
 async fn job_that_nobody_looks_at_has_defaults_and_a_status_that_says_so(cx: &Test) -> Result<()> {
@@ -27,6 +29,7 @@ async fn job_that_nobody_looks_at_has_defaults_and_a_status_that_says_so(cx: &Te
     ensure!(stored["spec"]["backoffLimitPerNode"] == 6, "{stored}");
     let unseen = job.get().await?;
     ensure!(!unseen.status.context("a status")?.is_observed());
+    cx.until_explained("unseen", "NoOperator", &["\"No operator has looked at the Job"]).await?;
 
     let _processes = cx.both().await?;
     let seen = job.until("looked at", |job| is_observed(job.status.as_ref())).await?;
@@ -70,21 +73,66 @@ async fn under(
     result
 }
 
-/// As a Job is that was stored by an operator of before these rules.
+/// Fields of the spec that the schema refuses today, and the message on the condition.
+///
+/// The unit tests of the specification have the other messages.
+fn refused_by_the_operator() -> [(Value, &'static str); 4] {
+    [
+        (
+            json!({
+                "image": "", "backoffLimitPerNode": -1, "maxFailedNodes": -2,
+                "activeDeadlineSeconds": 0, "ttlSecondsAfterFinished": -3,
+            }),
+            "spec.image: must not be empty; spec.backoffLimitPerNode: must be at least 0: -1; \
+             spec.maxFailedNodes: must be at least 0: -2; spec.activeDeadlineSeconds: must be at \
+             least 1: 0; spec.ttlSecondsAfterFinished: must be at least 0: -3",
+        ),
+        (
+            json!({"template": {"spec": {"schedulingGates": [{"name": TURN_GATE}]}}}),
+            "spec.template.spec.schedulingGates: must not be set: what begins with \
+             daemonset.darkowlzz.space belongs to the operator",
+        ),
+        (json!({"args": "one"}), "spec.args: invalid type: string \"one\", expected a sequence"),
+        (
+            json!({"completionMode": "ExitCodes"}),
+            "spec.completionMode: unknown variant `ExitCodes`, expected `TerminationWord` or \
+             `ExitCode`",
+        ),
+    ]
+}
+
+/// As Jobs are that were stored by an operator of before these rules.
 #[apply(alone_test)]
-async fn job_that_would_be_refused_today_is_reported_on_and_can_be_edited(cx: &Test) -> Result<()> {
+async fn jobs_that_would_be_refused_today_say_why_and_hold_up_nothing(cx: &Test) -> Result<()> {
     let stored =
         manifest("stored").mount("tmp").template(json!({"spec": {"restartPolicy": "Never"}}));
-    let store = async || apply_once_accepted(cx, &stored.json()).await;
-    under(cx, without_checks, store).await?;
+    let before = async || {
+        let rows = refused_by_the_operator().into_iter().enumerate();
+        let rows: Vec<_> = rows.map(|(number, row)| (format!("bad-{number}"), row)).collect();
+        for (name, (fields, _)) in &rows {
+            apply_once_accepted(cx, &with_fields(name, fields)).await?;
+        }
+        let (operator, _terminator) = cx.both().await?;
+        let good = cx.apply(&manifest("good")).await?;
+        good.complete_by_word().await?;
+        for (name, (fields, message)) in rows {
+            let failed = failed_condition(cx, &name).await?;
+            let is_so = failed["reason"] == "InvalidSpec" && failed["message"] == message;
+            ensure!(is_so, "{fields}: {failed}");
+            untyped(cx).delete(&name, &DeleteParams::default()).await?;
+        }
+        ensure!(cx.has_none::<DaemonSet>().await?);
+        operator.end().await?;
+        apply_once_accepted(cx, &stored.json()).await
+    };
+    under(cx, without_checks, before).await?;
 
     // Its status can be written: what did not change is not asked for again.
     let _processes = cx.both().await?;
     let failed = failed_condition(cx, "stored").await?;
-    ensure!(failed["reason"] == "InvalidSpec", "{failed}");
     let message = failed["message"].as_str().unwrap_or_default();
-    ensure!(message.contains("spec.mountPath: must be an absolute path"), "{message}");
-    ensure!(message.contains("spec.template.spec.restartPolicy"), "{message}");
+    ensure!(message.contains("spec.mountPath: must be an absolute path"), "{failed}");
+    ensure!(message.contains("spec.template.spec.restartPolicy"), "{failed}");
 
     let jobs = cx.api::<Job>();
     let edit = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"maxFailedNodes": 1}});
@@ -185,10 +233,7 @@ async fn conditions_of_others_stay_and_are_left_alone(cx: &Test) -> Result<()> {
     });
     let params = PatchParams::apply("an-auditor");
     cx.api::<Job>().patch_status("audited", &params, &Patch::Apply(&audited)).await?;
-    settle().await;
-    let written = operator.writes().len();
-    settle().await;
-    ensure!(operator.writes().len() == written, "it writes again and again");
+    operator.until_quiet().await?;
     exit_well(&pods)?;
     let ended = job.until_finished().await?;
     let types = |job: &Job| -> Vec<_> {

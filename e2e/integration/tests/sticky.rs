@@ -51,33 +51,18 @@ async fn node_that_was_done_still_is_when_its_pod_is_deleted_and_fails(cx: &Test
 }
 
 #[apply(shared_test)]
-async fn node_that_was_done_still_is_while_its_pod_is_being_replaced(cx: &Test) -> Result<()> {
-    let _processes = cx.both().await?;
-    let (job, [done, second, third]) = cx.running(&kept("replaced")).await?;
-    done.log("done\n")?;
-    job.until_completed("1/3").await?;
-    let node = done.node().context("a node")?;
-    cx.sim().hold(Hold::Start, &cx.namespace, &node);
-    job.api::<Pod>().delete(&done.name(), &DeleteParams::default()).await?;
-    let what = "a new pod that does not start";
-    cx.sim()
-        .wait_for(&cx.namespace, what, |pod| {
-            pod.node().as_ref() == Some(&node) && pod.uid() != done.uid()
-        })
-        .await?;
-    log_done([&second, &third])?;
-    job.until_all_done().await
-}
-
-#[apply(shared_test)]
-async fn node_stays_done_when_both_processes_restart_and_its_pod_is_gone(cx: &Test) -> Result<()> {
+async fn node_stays_done_over_restarts_while_its_pod_is_being_replaced(cx: &Test) -> Result<()> {
     let (operator, terminator) = cx.both().await?;
-    let (job, [done, second, third]) = cx.running(&kept("all-restarted")).await?;
+    let (job, [done, second, third]) = cx.running(&kept("replaced")).await?;
     done.log("done\n")?;
     job.until_completed("1/3").await?;
     operator.kill();
     terminator.kill();
-    replace(&job, &done).await?;
+    let node = done.node().context("a node")?;
+    cx.sim().hold(Hold::Start, &cx.namespace, &node);
+    job.api::<Pod>().delete(&done.name(), &DeleteParams::default()).await?;
+    let is_new = |pod: &SimPod| pod.node().as_ref() == Some(&node) && pod.uid() != done.uid();
+    cx.sim().wait_for(&cx.namespace, "a new pod that does not start", is_new).await?;
     let _processes = cx.both().await?;
     settle().await;
     job.until_completed("1/3").await?;

@@ -90,6 +90,8 @@ async fn f08_selector_that_a_downscaler_sets_is_put_back_and_no_job_ends(cx: &Te
     .await?;
     let edited = job.until_condition(DAEMON_SET_EDITED).await?;
     ensure!(edited.message.contains("downscaler"), "{edited:?}");
+    let words = ["downscaler", "have that tool leave the DaemonSet alone"];
+    cx.until_explained("asleep", "DaemonSetEdited", &words).await?;
     settle().await;
     runs_on(&job).await?;
     let events = cx.events(DAEMON_SET_EDITED).await?;
@@ -141,9 +143,33 @@ async fn image_that_was_set_while_nobody_looked_counts_for_nothing(cx: &Test) ->
 }
 
 #[apply(shared_test)]
-async fn environment_command_and_volumes_of_others_go_and_results_stay(cx: &Test) -> Result<()> {
+async fn what_others_edit_in_the_daemon_set_is_put_back_and_results_stay(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    let (job, pods) = cx.running_with_one_done(&exit_code_manifest("more")).await?;
+    let (job, pods) = cx.running_with_one_done(&exit_code_manifest("edited")).await?;
+
+    let metadata = json!({
+        "labels": {"daemonset-job": null, "team": "b"}, "annotations": {"note": "c"},
+        "ownerReferences": null,
+    });
+    let strategy = json!({"type": "OnDelete", "rollingUpdate": null});
+    let edit = json!({"metadata": metadata, "spec": {"updateStrategy": strategy}});
+    merge(&job.api::<DaemonSet>(), &job.daemon_set_name(), edit).await?;
+    let back = until(&job, "our labels, owner and strategy", |it| {
+        it.labels().get("daemonset-job").is_some_and(|value| value == "true")
+            && it.owner_references().iter().any(|owner| owner.controller == Some(true))
+            && json!(it.spec)["updateStrategy"]["rollingUpdate"]["maxUnavailable"] == "100%"
+    })
+    .await?;
+    ensure!(back.labels().get("team").is_some_and(|value| value == "b"), "{back:?}");
+    ensure!(back.annotations().contains_key("note"), "{back:?}");
+
+    // As `kubectl rollout restart` does.
+    let key = "kubectl.kubernetes.io/restartedAt";
+    let metadata = json!({"annotations": {key: "2026-01-01T00:00:00Z"}});
+    patch(&job, "kubectl-rollout", json!({"template": {"metadata": metadata}})).await?;
+    until(&job, "our annotations", |it| template(it)["metadata"]["annotations"][key].is_null())
+        .await?;
+
     let container = json!({
         "name": "job-container", "env": [{"name": "A", "value": "b"}], "command": ["true"],
     });
@@ -165,25 +191,11 @@ async fn environment_command_and_volumes_of_others_go_and_results_stay(cx: &Test
     })
     .await?;
     ensure!(template(&put_back)["spec"]["volumes"][0]["emptyDir"].is_null());
+
     job.until_completed("1/3").await?;
     settle().await;
     runs_on(&job).await?;
     // The controller replaced them, or came too late for that.
-    succeed_on(&job, &pods[1..]).await
-}
-
-#[apply(shared_test)]
-async fn restart_by_kubectl_is_taken_back_and_done_nodes_stay_done(cx: &Test) -> Result<()> {
-    let _processes = cx.both().await?;
-    let (job, pods) = cx.running_with_one_done(&exit_code_manifest("restarted")).await?;
-    let key = "kubectl.kubernetes.io/restartedAt";
-    let annotations = json!({key: "2026-01-01T00:00:00Z"});
-    let restarted = json!({"template": {"metadata": {"annotations": annotations}}});
-    patch(&job, "kubectl-rollout", restarted).await?;
-    until(&job, "our annotations", |it| template(it)["metadata"]["annotations"][key].is_null())
-        .await?;
-    settle().await;
-    job.until_completed("1/3").await?;
     succeed_on(&job, &pods[1..]).await
 }
 
@@ -202,32 +214,6 @@ async fn deleted_daemon_set_comes_back_and_results_stay(cx: &Test) -> Result<()>
         succeed_on(&job, &pods[1..]).await?;
     }
     Ok(())
-}
-
-#[apply(shared_test)]
-async fn labels_owner_and_strategy_are_put_back_and_other_labels_stay(cx: &Test) -> Result<()> {
-    let _processes = cx.both().await?;
-    let job = cx.apply(&exit_code_manifest("stripped")).await?;
-    job.pods().await?;
-    let metadata = json!({
-        "labels": {"daemonset-job": null, "team": "b"}, "annotations": {"note": "c"},
-        "ownerReferences": null,
-    });
-    let edit = json!({"metadata": metadata, "spec": {"updateStrategy": {
-        "type": "OnDelete", "rollingUpdate": null,
-    }}});
-    merge(&job.api::<DaemonSet>(), &job.daemon_set_name(), edit).await?;
-    let back = until(&job, "our labels, owner and strategy", |it| {
-        it.labels().get("daemonset-job").is_some_and(|value| value == "true")
-            && it.owner_references().iter().any(|owner| owner.controller == Some(true))
-            && json!(it.spec)["updateStrategy"]["rollingUpdate"]["maxUnavailable"] == "100%"
-    })
-    .await?;
-    ensure!(back.labels().get("team").is_some_and(|value| value == "b"), "{back:?}");
-    ensure!(back.annotations().contains_key("note"), "{back:?}");
-    let now = job.get().await?;
-    ensure!(condition(&now, FAILED).is_none(), "{now:?}");
-    job.complete_by_exit_code().await
 }
 
 /// Requests of the operator that change DaemonSets.
@@ -254,10 +240,10 @@ async fn controller_that_fights_makes_no_hot_loop_and_is_reported_once(cx: &Test
     ensure!((1..=10).contains(&writes), "{writes} writes in 10 s");
     let edited = job.until_condition(DAEMON_SET_EDITED).await?;
     ensure!(edited.message.contains("a-fighter"), "{edited:?}");
-    ensure!(cx.events(DAEMON_SET_EDITED).await?.len() == 1);
     runs_on(&job).await?;
     until_ours(&job).await?;
     settle().await;
+    ensure!(cx.events(DAEMON_SET_EDITED).await?.len() == 1);
     for pod in job.pods().await? {
         let is_ours = !json!(pod.object().spec).to_string().contains(OTHER);
         ensure!(is_ours, "{:?}", pod.object().spec);
@@ -282,10 +268,7 @@ async fn label_and_sidecar_of_another_manager_stay_and_the_job_completes(cx: &Te
     let name = job.daemon_set_name();
     job.api::<DaemonSet>().patch(&name, &params, &Patch::Apply(added)).await?;
     let anew = job.pods_other_than(&old).await?;
-    settle().await;
-    let before = daemon_set_writes(&operator);
-    settle().await;
-    ensure!(daemon_set_writes(&operator) == before, "it goes on writing");
+    operator.until_quiet().await?;
     let now = template(&job.daemon_set().await?);
     ensure!(now["metadata"]["labels"]["team"] == "b", "{now}");
     ensure!(now["spec"]["containers"].as_array().is_some_and(|all| all.len() == 2), "{now}");

@@ -79,8 +79,9 @@ async fn suspended_job_stops_and_goes_on_where_it_was(cx: &Test) -> Result<()> {
     for node in &NODES[1..] {
         job.pod_other_than(node, &pods).await?;
     }
+    let waits = async || Ok(gated(&job).await?.len() == 1);
+    cx.until("the node that is done waits", waits).await?;
     settle().await;
-    ensure!(gated(&job).await?.len() == 1, "the node that is done waits");
     ensure!(started_on(&job).await? == NODES[1..], "{:?}", started_on(&job).await?);
     for node in &NODES[1..] {
         job.pod_other_than(node, &pods).await?.exit(0)?;
@@ -95,10 +96,7 @@ async fn job_that_is_created_suspended_starts_when_it_is_resumed(cx: &Test) -> R
     let (operator, _terminator) = cx.both().await?;
     let job = cx.apply(&created_suspended("later").deadline(3600)).await?;
     until_suspended(&job).await?;
-    settle().await;
-    let written = operator.writes().len();
-    settle().await;
-    ensure!(operator.writes().len() == written, "nothing changes");
+    operator.until_quiet().await?;
     resume(&job).await?;
     let pods = job.pods().await?;
     ensure!(gated(&job).await?.is_empty(), "no node is done, so none waits");

@@ -6,7 +6,7 @@ use api::job::{Job, Phase};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::job::{condition, is_recorded, log_done, manifest, phase};
 use crate::test::{Test, settle, shared_test};
@@ -74,19 +74,26 @@ async fn job_whose_selector_matches_no_node_is_complete_and_kept(cx: &Test) -> R
     settle().await;
     ensure!(job.get().await?.status == ended.status);
     ensure!(terminator.deletions("/jobs/typo").is_empty());
+    cx.until_explained("typo", "NoMatchingNodes", &[]).await?;
     let reported = cx.events("NoMatchingNodes").await?;
     ensure!(reported.first().context("an event")?.type_.as_deref() == Some("Warning"));
     Ok(())
 }
 
 #[apply(shared_test)]
-async fn container_beside_the_working_one_that_logs_the_word_ends_nothing(cx: &Test) -> Result<()> {
+async fn containers_beside_the_working_one_end_nothing_by_word_or_exit_code(
+    cx: &Test,
+) -> Result<()> {
     let _processes = cx.both().await?;
-    let template = json!({"spec": {"containers": [
-        {"name": "a-sidecar", "image": "example.com/sidecar:1"},
-    ]}});
-    let (job, pods) = cx.running(&manifest("accompanied").template(template)).await?;
+    let template = json!({"spec": {
+        "initContainers": [{"name": "prepare", "image": "example.com/prepare:1"}],
+        "containers": [{"name": "a-sidecar", "image": "example.com/sidecar:1"}],
+    }});
+    let manifest = manifest("accompanied").template(template).backoff_limit(0);
+    let (job, pods) = cx.running(&manifest).await?;
     for pod in &pods {
+        pod.log_of("prepare", "done\n")?;
+        pod.exit(0)?;
         pod.log_of("a-sidecar", "done\n")?;
     }
     settle().await;
@@ -98,79 +105,49 @@ async fn container_beside_the_working_one_that_logs_the_word_ends_nothing(cx: &T
     job.until_gone().await
 }
 
-#[apply(shared_test)]
-async fn init_container_that_succeeds_beside_the_working_one_ends_nothing(cx: &Test) -> Result<()> {
-    let _processes = cx.both().await?;
-    let template = json!({"spec": {"initContainers": [
-        {"name": "prepare", "image": "example.com/prepare:1"},
-    ]}});
-    let (job, pods) = cx.running(&manifest("prepared").template(template).backoff_limit(0)).await?;
-    for pod in &pods {
-        pod.log_of("prepare", "done\n")?;
-        pod.exit(0)?;
-    }
-    settle().await;
-    job.until_completed("0/3").await?;
-    for pod in &pods {
-        pod.log_of("job-container", "done\n")?;
-    }
-    job.until_gone().await
-}
-
-#[apply(shared_test)]
-async fn bad_template_is_refused_with_an_event_and_nothing_created(cx: &Test) -> Result<()> {
-    let _processes = cx.both().await?;
-    // One that the operator refuses, and one that the API server does.
-    let refused = [
+/// A template that the operator refuses, and one that the API server does, each with what is said of it.
+fn refused() -> [(Value, &'static str); 2] {
+    [
         (
-            "unknown-field",
             json!({"spec": {"nodeSelectr": {"a": "b"}}}),
             "spec.template.spec.nodeSelectr: unknown field",
         ),
         (
-            "no-image",
             json!({"spec": {"containers": [{"name": "sidecar"}]}}),
-            "the API server refuses the DaemonSet: DaemonSet.apps \"no-image-daemonset-job\" is \
+            "the API server refuses the DaemonSet: DaemonSet.apps \"refused-1-daemonset-job\" is \
              invalid: spec.template.spec.containers[1].image: Required value",
         ),
-    ];
-    for (name, template, _) in &refused {
-        cx.apply(&manifest(name).template(template.clone())).await?;
+    ]
+}
+
+#[apply(shared_test)]
+async fn bad_template_is_refused_with_an_event_until_it_is_repaired(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let mut jobs = Vec::new();
+    for (number, (template, message)) in refused().into_iter().enumerate() {
+        let bad = manifest(&format!("refused-{number}")).template(template);
+        jobs.push((cx.apply(&bad).await?, message));
     }
     // One bad Job does not stall the others.
     let good = cx.apply(&manifest("good")).await?;
     good.complete_by_word().await?;
-    for (name, _, message) in refused {
-        let what = "failed";
-        let has_failed = |job: &Job| condition(job, FAILED).is_some();
-        let job = cx.wait().object(cx.api::<Job>(), name, what, has_failed).await?;
-        let failed = condition(&job, FAILED).context("just seen")?;
-        ensure!(failed.reason == "InvalidSpec" && failed.message == message, "{failed:?}");
-        ensure!(phase(&job) == Some(Phase::Failed));
+    for (job, message) in &jobs {
+        let failed = job.until("failed", |job| condition(job, FAILED).is_some()).await?;
+        let why = condition(&failed, FAILED).context("just seen")?;
+        ensure!(why.reason == "InvalidSpec" && why.message == *message, "{why:?}");
+        ensure!(phase(&failed) == Some(Phase::Failed));
         let mut events = cx.events("InvalidSpec").await?.into_iter();
-        let is_it = |event: &Event| event.involved_object.uid == job.uid();
+        let is_it = |event: &Event| event.involved_object.uid == failed.uid();
         let event = events.find(is_it).context("no event")?;
-        ensure!(event.message.as_deref() == Some(message), "{event:?}");
+        ensure!(event.message.as_deref() == Some(*message), "{event:?}");
     }
     ensure!(cx.has_none::<DaemonSet>().await? && cx.has_none::<Pod>().await?);
-    Ok(())
-}
-
-#[apply(shared_test)]
-async fn repaired_template_lifts_the_refusal(cx: &Test) -> Result<()> {
-    let _processes = cx.both().await?;
-    for (name, bad) in [
-        ("repaired", json!({"spec": {"nodeSelectr": {}}})),
-        ("repaired-later", json!({"spec": {"containers": [{"name": "sidecar"}]}})),
-    ] {
-        let job = cx.apply(&manifest(name).template(bad)).await?;
-        job.until_condition(FAILED).await?;
-        cx.apply(&manifest(name)).await?;
+    for (job, _) in &jobs {
+        cx.apply(&manifest(&job.name)).await?;
         let pods = job.pods().await?;
-        job.until("failed no longer", |job| {
-            condition(job, FAILED).is_none() && phase(job) == Some(Phase::Running)
-        })
-        .await?;
+        let runs =
+            |job: &Job| condition(job, FAILED).is_none() && phase(job) == Some(Phase::Running);
+        job.until("failed no longer", runs).await?;
         log_done(pods)?;
         job.until_gone().await?;
     }
@@ -183,10 +160,7 @@ async fn refused_edit_of_a_running_job_stops_nothing(cx: &Test) -> Result<()> {
     let (job, pods) = cx.running(&manifest("goes-on")).await?;
     pods[0].log("done\n")?;
     job.until_completed("1/3").await?;
-    for bad in [
-        json!({"spec": {"nodeSelectr": {}}}),
-        json!({"spec": {"containers": [{"name": "sidecar"}]}}),
-    ] {
+    for (bad, _) in refused() {
         cx.apply(&manifest("goes-on").template(bad)).await?;
         job.until_condition(FAILED).await?;
         settle().await;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
+use api::job::Job;
 use futures::FutureExt as _;
 use harness::wait::{Namespaced, State, Waiter, Watched};
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -20,7 +21,7 @@ use testbed::simulation::{Hold, Simulation};
 use crate::cluster::{ALONE, Cluster, NODES, RUNTIME, artifacts};
 
 /// How long a wait may take: long enough for a busy machine with two cores.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Long enough for what must not happen: what happens takes tens of milliseconds.
 const QUIET: Duration = Duration::from_secs(1);
@@ -87,9 +88,7 @@ async fn run(test: impl AsyncFnOnce(&Test) -> Result<()>) {
     let cx = Test::start().await.expect("a namespace to test in");
     let result = AssertUnwindSafe(test(&cx)).catch_unwind().await;
     match result {
-        Ok(Ok(())) => {
-            cx.delete_namespace(&cx.namespace).await.expect("the namespace can be deleted")
-        }
+        Ok(Ok(())) => cx.clean_up().await.expect("what is left can be deleted"),
         Ok(Err(error)) => panic!("{error:#}\n{}", cx.dump().await),
         Err(panic) => {
             eprintln!("{}", cx.dump().await);
@@ -179,6 +178,13 @@ impl Test {
         merge(&self.all::<Node>(), node, json!({"spec": spec})).await.map(drop)
     }
 
+    /// Marks a node as the node lifecycle does when its kubelet is silent, or takes the mark away.
+    pub(crate) async fn set_unreachable(&self, node: &str, is_unreachable: bool) -> Result<()> {
+        let taint = json!({"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"});
+        let taints = if is_unreachable { vec![taint] } else { Vec::new() };
+        self.patch_node(node, json!({"taints": taints})).await
+    }
+
     /// Sets labels of a node.
     pub(crate) async fn label_node(&self, node: &str, labels: Value) -> Result<()> {
         merge(&self.all::<Node>(), node, json!({"metadata": {"labels": labels}})).await.map(drop)
@@ -202,6 +208,15 @@ impl Test {
 
     pub(crate) fn sim(&self) -> &'static Simulation {
         &self.cluster.sim
+    }
+
+    /// Asks for the end of what makes others work. The rest ends with the control plane: to delete a namespace costs it as
+    /// much as a test.
+    async fn clean_up(&self) -> Result<()> {
+        let (params, all) = (DeleteParams::background(), ListParams::default());
+        self.api::<Job>().delete_collection(&params, &all).await?;
+        self.api::<DaemonSet>().delete_collection(&params, &all).await?;
+        Ok(())
     }
 
     /// Asks for the end of a namespace with all that is in it.

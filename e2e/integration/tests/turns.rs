@@ -5,6 +5,8 @@ mod limit;
 mod places;
 mod rights;
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, ensure};
 use api::job::conditions::WAITING;
 use api::job::{Job, JobSpec};
@@ -16,15 +18,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
-use testbed::simulation::SimPod;
 
 use self::places::Places;
+use self::rights::patches_of_pods;
 use crate::cluster::NODES;
 use crate::job::{TestJob, condition, exit_code_manifest};
 use crate::test::{Test, merge, settle, shared_test};
 
 /// A Job that lets so many nodes start at once.
-fn in_turn(name: &str, parallelism: i32) -> JobBuilder {
+pub(crate) fn in_turn(name: &str, parallelism: i32) -> JobBuilder {
     let parallelism = Some(IntOrString::Int(parallelism));
     exit_code_manifest(name).set(|spec| spec.parallelism = parallelism)
 }
@@ -55,7 +57,7 @@ pub(crate) async fn gated(job: &TestJob<'_>) -> Result<Vec<Pod>> {
 }
 
 /// Waits until so many nodes of a Job are at work and so many wait, and sees that it stays so.
-async fn until_at_work(job: &TestJob<'_>, active: i32, waiting: i32) -> Result<Job> {
+pub(crate) async fn until_at_work(job: &TestJob<'_>, active: i32, waiting: i32) -> Result<Job> {
     let is_so = |job: &Job| (status(job).active, status(job).waiting) == (active, waiting);
     let what = format!("{active} nodes at work, {waiting} waiting");
     job.until(&what, is_so).await?;
@@ -65,21 +67,13 @@ async fn until_at_work(job: &TestJob<'_>, active: i32, waiting: i32) -> Result<J
     Ok(now)
 }
 
-/// The pod of a Job that runs, which must be the only one.
-async fn the_one_at_work(cx: &Test, job: &TestJob<'_>, done: &[SimPod]) -> Result<SimPod> {
-    let is_new = |pod: &SimPod| done.iter().all(|done| done.uid() != pod.uid());
-    let what = "another pod at work";
-    let next = cx.sim().wait_for(job.namespace(), what, |pod| pod.is_running() && is_new(pod));
-    next.await
-}
-
 #[apply(shared_test)]
 async fn nodes_take_turns_by_name_and_the_status_says_what_they_wait_for(cx: &Test) -> Result<()> {
-    let _processes = cx.both().await?;
+    let (operator, _terminator) = cx.both().await?;
     let job = apply_in_order(cx, in_turn("one-by-one", 0), 1).await?;
     let mut done = Vec::new();
     for (number, node) in NODES.into_iter().enumerate() {
-        let pod = the_one_at_work(cx, &job, &done).await?;
+        let pod = job.another_pod(&done).await?;
         ensure!(pod.node().as_deref() == Some(node), "{:?} before {node}", pod.node());
         let left = i32::try_from(NODES.len() - number - 1)?;
         let now = until_at_work(&job, 1, left).await?;
@@ -95,6 +89,10 @@ async fn nodes_take_turns_by_name_and_the_status_says_what_they_wait_for(cx: &Te
     job.until_all_done().await?;
     let ended = job.get().await?;
     ensure!(condition(&ended, WAITING).is_none(), "{}", describe(&ended));
+    // One release a node, and none is doubled.
+    let releases = patches_of_pods(&operator);
+    let uris: BTreeSet<_> = releases.iter().map(|request| &request.uri).collect();
+    ensure!((releases.len(), uris.len()) == (NODES.len(), NODES.len()), "{releases:?}");
     Ok(())
 }
 
@@ -108,7 +106,7 @@ async fn canary_that_fails_holds_the_rest_and_one_that_succeeds_does_not(cx: &Te
     };
     let manifest = exit_code_manifest("canary").backoff_limit(0).set(canary);
     let job = cx.apply(&manifest).await?;
-    let pod = the_one_at_work(cx, &job, &[]).await?;
+    let pod = job.another_pod(&[]).await?;
     ensure!(pod.node().as_deref() == Some("worker-1"), "{:?}", pod.node());
     pod.exit(1)?;
     pod.restart()?;
@@ -122,7 +120,7 @@ async fn canary_that_fails_holds_the_rest_and_one_that_succeeds_does_not(cx: &Te
     job.until_gone().await?;
 
     let job = cx.apply(&manifest).await?;
-    let pod = the_one_at_work(cx, &job, &[]).await?;
+    let pod = job.another_pod(&[]).await?;
     pod.exit(0)?;
     // Without a limit all others start at once.
     for node in ["control-plane", "worker-2"] {
@@ -135,10 +133,10 @@ async fn canary_that_fails_holds_the_rest_and_one_that_succeeds_does_not(cx: &Te
 async fn done_node_is_never_started_again_whatever_becomes_of_its_pod(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let job = cx.apply(&in_turn("once", 1)).await?;
-    let first = the_one_at_work(cx, &job, &[]).await?;
+    let first = job.another_pod(&[]).await?;
     first.exit(0)?;
     job.until_completed("1/3").await?;
-    let second = the_one_at_work(cx, &job, std::slice::from_ref(&first)).await?;
+    let second = job.another_pod(std::slice::from_ref(&first)).await?;
     job.api::<Pod>().delete(&first.name(), &DeleteParams::default()).await?;
     let is_back = async || Ok(gated(&job).await?.len() == 2);
     cx.until("a new pod of the done node, which waits", is_back).await?;
@@ -146,7 +144,7 @@ async fn done_node_is_never_started_again_whatever_becomes_of_its_pod(cx: &Test)
     let now = job.get().await?;
     ensure!((status(&now).succeeded, status(&now).active) == (1, 1), "{}", describe(&now));
     second.exit(0)?;
-    the_one_at_work(cx, &job, &[first, second]).await?.exit(0)?;
+    job.another_pod(&[first, second]).await?.exit(0)?;
     job.until_all_done().await
 }
 
@@ -158,7 +156,7 @@ async fn new_operator_goes_on_where_the_one_before_was_killed(cx: &Test) -> Resu
     let job = cx.apply(&in_turn("killed", 1)).await?;
     let mut done = Vec::new();
     for _ in NODES {
-        let pod = the_one_at_work(cx, &job, &done).await?;
+        let pod = job.another_pod(&done).await?;
         operator.kill();
         pod.exit(0)?;
         operator = cx.operator().await?;

@@ -19,7 +19,7 @@ mod support;
 
 pub use self::definition::{Neighbours, Scenario};
 pub use self::lifecycle::sample_job;
-use self::lifecycle::{exit_code, explained};
+use self::lifecycle::{exit_code, gallery};
 use self::logs::{content, rotation, volume};
 use self::nodes::{kept_free, lost, sandboxes};
 use self::plugin::{explain, run};
@@ -55,11 +55,10 @@ pub const ALL: &[Scenario] = &[
     )
     .ci(),
     shared!(
-        "work-that-cannot-begin-is-explained",
-        "The status quotes the kubelet when an image or a command is missing",
-        explained::by_the_kubelets_words
-    )
-    .ci(),
+        "samples-of-the-gallery-end-well",
+        "Samples of docs/gallery.md are done on every node, with their CronJob and service account",
+        gallery::ends_well
+    ),
     shared!(
         "binary-noise-hides-no-word",
         "The word is found among bytes that are no text",
@@ -126,22 +125,16 @@ pub const ALL: &[Scenario] = &[
     .needs_plugin()
     .ci(),
     shared!(
-        "plugin-explains-in-the-kubelets-words",
-        "kubectl dsjob explain quotes the kubelet where work cannot begin",
+        "work-that-cannot-begin-is-explained",
+        "Status and kubectl dsjob explain quote the kubelet where work cannot begin",
         explain::in_the_kubelets_words
     )
     .needs_plugin()
     .ci(),
     shared!(
         "failed-canary-holds-the-rest",
-        "No node starts after the first group of a rollout has failed",
+        "No node starts after the first group has failed, until edits start some, none, and all",
         turns::failed_canary_holds_the_rest
-    )
-    .ci(),
-    shared!(
-        "edited-parallelism-starts-and-pauses",
-        "A changed parallelism starts more nodes, or none",
-        turns::limit_is_edited
     )
     .ci(),
     shared!(
@@ -151,14 +144,8 @@ pub const ALL: &[Scenario] = &[
     ),
     shared!(
         "suspended-job-goes-on-where-it-was",
-        "A Job that is suspended and resumed runs on each node once",
+        "A Job that is suspended and resumed, also when it has failed, runs on each node once",
         suspension::goes_on_where_it_was
-    )
-    .ci(),
-    shared!(
-        "failed-job-is-retried-where-it-failed",
-        "A failed Job that is resumed runs again on the nodes that failed",
-        suspension::retries_what_failed
     )
     .ci(),
     shared!(

@@ -6,12 +6,11 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use harness::kubectl;
 use harness::process::LogDir;
-use harness::wait::{State, Waiter};
+use harness::wait::{State, Waiter, named};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DynamicObject, ListParams};
 use kube::core::Selector;
-use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt as _};
 use serde::Deserialize;
 
@@ -86,9 +85,8 @@ impl Deployed {
     /// Waits until the pods of the current template, and no others, are available.
     pub async fn wait_until_available(&self, client: &Client, wait: &Waiter<'_>) -> Result<()> {
         let deployments = Api::<Deployment>::namespaced(client.clone(), &self.namespace);
-        let config = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
         let expected = format!("Deployment {}/{} available", self.namespace, self.name);
-        wait.watch(deployments, config, &expected, |found| match found.values().next() {
+        wait.watch(deployments, named(&self.name), &expected, |found| match found.values().next() {
             None => State::Waiting("no such Deployment".to_owned()),
             Some(deployment) => rollout(deployment),
         })

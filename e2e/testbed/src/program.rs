@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use harness::proc_file;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -53,18 +54,6 @@ pub struct Usage {
     pub peak: u64,
     /// Processor time since the start, in seconds.
     pub cpu: f64,
-}
-
-impl std::ops::Add for Usage {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            resident: self.resident + other.resident,
-            peak: self.peak + other.peak,
-            cpu: self.cpu + other.cpu,
-        }
-    }
 }
 
 impl Process {
@@ -156,16 +145,12 @@ impl Process {
 }
 
 fn usage(status: &str, stat: &str) -> Option<Usage> {
-    let kib = |field: &str| -> Option<u64> {
-        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
-        line.split_whitespace().next()?.parse().ok()
-    };
     // The second field is the name in parentheses, which may hold anything.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |index: usize| fields.get(index)?.parse::<f64>().ok();
     Some(Usage {
-        resident: kib("VmRSS:")? * 1024,
-        peak: kib("VmHWM:")? * 1024,
+        resident: proc_file::bytes(status, "VmRSS")?,
+        peak: proc_file::bytes(status, "VmHWM")?,
         cpu: (ticks(11)? + ticks(12)?) / TICKS,
     })
 }

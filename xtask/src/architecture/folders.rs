@@ -111,24 +111,16 @@ fn way<'g>(graph: &'g Graph, from: &'g str, to: &str) -> Option<Vec<&'g str>> {
     None
 }
 
-/// The folders of the crates.
-pub(super) const CRATES: [&str; 10] = [
-    "api",
-    "runtime",
-    "operator",
-    "terminator",
-    "kubectl-dsjob",
-    "e2e/harness",
-    "e2e/testbed",
-    "e2e/scenarios",
-    "e2e/bench",
-    "xtask",
-];
-
 #[test]
 fn modules_of_a_folder_import_each_other_in_one_direction() {
     let root = paths::workspace();
-    let violations = CRATES.iter().flat_map(|it| violations(&sources(&root, Path::new(it))));
+    let entries = ["", "e2e"].map(|folder| paths::entries(root.join(folder)).expect("listed"));
+    let crates: Vec<_> =
+        entries.concat().into_iter().filter(|it| it.join("src").is_dir()).collect();
+    assert!(crates.len() > 9, "{crates:?}");
+    let violations = crates
+        .iter()
+        .flat_map(|it| violations(&sources(&root, it.strip_prefix(&root).expect("inside"))));
     assert_none(violations.collect());
 }
 

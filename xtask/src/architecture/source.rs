@@ -1,10 +1,10 @@
 //! The imports of Rust sources.
 
-use std::ops::Range;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 
-use regex::Regex;
+use harness::paths;
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// A source file that is compiled into a program.
 #[derive(Clone, Debug)]
@@ -13,10 +13,10 @@ pub(super) struct Source {
     pub(super) file: PathBuf,
     /// The path of its module, without the crate: `job`, `decide`.
     pub(super) module: Vec<String>,
-    /// The source without comments, strings and test code, line by line as in the file.
-    pub(super) text: String,
-    /// The paths that it imports, or names in full.
+    /// The paths that it imports, or names in full, and what it calls without arguments: `now()`.
     pub(super) imports: Vec<Import>,
+    /// The modules that it declares for tests only.
+    tests: Vec<Vec<String>>,
 }
 
 /// A path that a source names.
@@ -29,26 +29,20 @@ pub(super) struct Import {
 
 /// The sources of a crate, without its tests.
 pub(super) fn sources(root: &Path, crate_folder: &Path) -> Vec<Source> {
-    let mut sources = Vec::new();
     let folder = crate_folder.join("src");
-    collect(root, &folder, &folder, &mut sources);
-    sources
-}
-
-fn collect(root: &Path, folder: &Path, src: &Path, sources: &mut Vec<Source>) {
-    for path in harness::paths::entries(root.join(folder)).expect("a folder") {
+    let mut sources = Vec::new();
+    for path in paths::files(root.join(&folder)).expect("a folder") {
         let file = path.strip_prefix(root).expect("inside").to_owned();
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if path.is_dir() && !["tests", "testing"].contains(&name.as_str()) {
-            collect(root, &file, src, sources);
-        } else if path.extension().is_some_and(|it| it == "rs") && name != "tests" {
+        let is_test = |part: &OsStr| ["tests", "testing", "tests.rs"].iter().any(|it| part == *it);
+        if file.extension().is_some_and(|it| it == "rs") && !file.iter().any(is_test) {
             let text = std::fs::read_to_string(&path).expect("read");
-            sources.push(Source::new(file.clone(), module(&file, src), &text));
+            sources.push(Source::new(file.clone(), module(&file, &folder), &text));
         }
     }
     // What a file declares for tests only is not part of the program.
-    let tests: Vec<_> = sources.iter().flat_map(|source| test_modules(root, source)).collect();
+    let tests: Vec<_> = sources.iter().flat_map(|source| source.tests.clone()).collect();
     sources.retain(|source| !tests.iter().any(|test| source.module.starts_with(test)));
+    sources
 }
 
 fn module(file: &Path, src: &Path) -> Vec<String> {
@@ -61,151 +55,123 @@ fn module(file: &Path, src: &Path) -> Vec<String> {
     module
 }
 
-/// The modules `mod x;` behind `#[cfg(test)]`.
-fn test_modules(root: &Path, source: &Source) -> Vec<Vec<String>> {
-    static DECLARED: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"#\[cfg\(test\)\](?-u:\s)*(?:pub(?:\([^)]*\))? )?mod ((?-u:\w)+);")
-            .expect("a pattern")
-    });
-    let text = std::fs::read_to_string(root.join(&source.file)).expect("read");
-    let names = DECLARED.captures_iter(&text).map(|found| found[1].to_owned());
-    names.map(|name| source.module.iter().cloned().chain([name]).collect()).collect()
-}
-
-/// The source with comments, strings and test code blanked out.
-fn product(text: &str) -> String {
-    static NOISE: LazyLock<Regex> = LazyLock::new(|| {
-        let comment = r"//[^\n]*|/\*(?s:.*?)\*/";
-        let string = r##"r#"(?s:.*?)"#|"(?:[^"\\]|\\(?s:.))*"|'(?:[^'\\\n]|\\[^\n]+?)'"##;
-        Regex::new(&format!("{comment}|{string}")).expect("a pattern")
-    });
-    let mut text = blank(text, NOISE.find_iter(text).map(|found| found.range()));
-    while let Some(start) = text.find("#[cfg(test)]") {
-        let end = item_end(&text, start);
-        text = blank(&text, std::iter::once(start..end));
-    }
-    text
-}
-
-/// The end of the item that begins behind an attribute: its `;`, or its last brace.
-fn item_end(text: &str, start: usize) -> usize {
-    let mut depth = 0_usize;
-    for (index, character) in text[start..].char_indices() {
-        match character {
-            ';' if depth == 0 => return start + index + 1,
-            '{' => depth += 1,
-            '}' if depth <= 1 => return start + index + 1,
-            '}' => depth -= 1,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-fn blank(text: &str, ranges: impl IntoIterator<Item = Range<usize>>) -> String {
-    let mut blanked = String::new();
-    let mut last = 0;
-    for range in ranges {
-        blanked += &text[last..range.start];
-        blanked.extend(text[range.clone()].chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
-        last = range.end;
-    }
-    blanked + &text[last..]
-}
-
 impl Source {
     fn new(file: PathBuf, module: Vec<String>, text: &str) -> Self {
-        let mut this = Self { file, module, text: product(text), imports: Vec::new() };
-        this.imports = this.read_imports();
+        let mut this = Self { file, module, imports: Vec::new(), tests: Vec::new() };
+        this.read(text.parse().expect("Rust"));
         this
     }
 
-    fn read_imports(&self) -> Vec<Import> {
-        static USE: LazyLock<Regex> = LazyLock::new(|| {
-            Regex::new(r"(?m)^ *(?:pub(?:\([^)]*\))? )?use ([^;]+);").expect("ok")
-        });
-        static INLINE: LazyLock<Regex> =
-            LazyLock::new(|| Regex::new(r"(?-u:\b\w+(?:::\w+)+)").expect("a pattern"));
-        let mut imports = Vec::new();
-        for found in USE.captures_iter(&self.text) {
-            let tree = found.get(1).expect("matched");
-            let line = self.line(tree.start());
-            for path in expand(tree.as_str()) {
-                imports.push(Import { line, path: self.resolve(path) });
-            }
-        }
-        let rest = blank(&self.text, USE.find_iter(&self.text).map(|found| found.range()));
-        for found in INLINE.find_iter(&rest) {
-            let path = found.as_str().split("::").map(str::to_owned).collect();
-            imports.push(Import { line: self.line(found.start()), path: self.resolve(path) });
-        }
-        imports
-    }
-
-    fn line(&self, offset: usize) -> usize {
-        self.text[..offset].matches('\n').count() + 1
-    }
-
-    /// The path from the crate on.
-    fn resolve(&self, path: Vec<String>) -> Vec<String> {
-        let mut module = self.module.clone();
-        let mut rest = path.as_slice();
+    /// Notes the paths among these tokens, which hold no comment, and no string as a word.
+    fn read(&mut self, tokens: TokenStream) {
+        let tokens: Vec<_> = tokens.into_iter().collect();
+        let mut rest = &tokens[..];
         while let [first, others @ ..] = rest {
-            match first.as_str() {
-                "super" => drop(module.pop()),
-                "self" => {}
-                _ => break,
+            rest = match first {
+                TokenTree::Group(group) => {
+                    self.read(group.stream());
+                    others
+                }
+                TokenTree::Ident(word) if word == "use" => {
+                    let end = others.iter().position(|token| is(token, ';'));
+                    let (tree, others) = others.split_at(end.unwrap_or(others.len()));
+                    self.add_tree(&[], tree);
+                    others
+                }
+                TokenTree::Ident(word) => {
+                    let (path, others) = names(rest);
+                    let line = word.span().start().line;
+                    if let Some(TokenTree::Group(arguments)) = others.first()
+                        && arguments.to_string() == "()"
+                    {
+                        self.add(line, path.last().map(|name| format!("{name}()")).into_iter());
+                    }
+                    if path.len() > 1 {
+                        self.add(line, path.into_iter());
+                    }
+                    others
+                }
+                TokenTree::Punct(_) if is(first, '#') && is_for_tests(others) => self.pass(others),
+                _ => others,
+            };
+        }
+    }
+
+    /// Passes over an item that is for tests only: to its `;`, or its last brace.
+    fn pass<'t>(&mut self, tokens: &'t [TokenTree]) -> &'t [TokenTree] {
+        let is_end = |token: &TokenTree| match token {
+            TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
+            token => is(token, ';'),
+        };
+        let end = tokens.iter().position(is_end).map_or(tokens.len(), |last| last + 1);
+        let (item, rest) = tokens.split_at(end);
+        if let [.., TokenTree::Ident(kind), TokenTree::Ident(name), _] = item
+            && kind == "mod"
+        {
+            self.tests.push(self.module.iter().cloned().chain([name.to_string()]).collect());
+        }
+        rest
+    }
+
+    /// Notes the paths of a `use` tree.
+    fn add_tree(&mut self, prefix: &[String], tree: &[TokenTree]) {
+        for branch in tree.split(|token| is(token, ',')) {
+            let Some(first) = branch.first() else { continue };
+            let (names, rest) = names(branch);
+            // Within braces it means what stands before them.
+            let names = names.into_iter().filter(|name| prefix.is_empty() || name != "self");
+            let path: Vec<_> = prefix.iter().cloned().chain(names).collect();
+            match rest.first() {
+                Some(TokenTree::Group(group)) => {
+                    self.add_tree(&path, &group.stream().into_iter().collect::<Vec<_>>());
+                }
+                Some(token) if is(token, '*') => {
+                    self.add(first.span().start().line, path.into_iter().chain(["*".to_owned()]));
+                }
+                _ => self.add(first.span().start().line, path.into_iter()),
             }
-            rest = others;
         }
-        if rest.len() == path.len() {
-            return path;
+    }
+
+    /// Notes a path, from the crate on.
+    fn add(&mut self, line: usize, path: impl Iterator<Item = String>) {
+        let mut path = path.peekable();
+        let mut module = self.module.clone();
+        let mut is_own = false;
+        while let Some(word) = path.next_if(|word| word == "super" || word == "self") {
+            is_own = true;
+            if word == "super" {
+                module.pop();
+            }
         }
-        let base = std::iter::once("crate".to_owned()).chain(module);
-        base.chain(rest.iter().cloned()).collect()
+        let base = is_own.then(|| std::iter::once("crate".to_owned()).chain(module));
+        let path = base.into_iter().flatten().chain(path).collect();
+        self.imports.push(Import { line, path });
     }
 }
 
-/// The paths of a `use` tree.
-fn expand(tree: &str) -> Vec<Vec<String>> {
-    let tree = tree.trim();
-    let Some((prefix, group)) = tree.split_once('{') else {
-        let path = tree.split(" as ").next().unwrap_or(tree).trim();
-        let path: Vec<_> = path.split("::").map(|part| part.trim().to_owned()).collect();
-        return vec![path.into_iter().filter(|part| !part.is_empty()).collect()];
-    };
-    let group = group.trim_end().strip_suffix('}').unwrap_or(group);
-    let prefix: Vec<_> =
-        prefix.split("::").map(str::trim).filter(|part| !part.is_empty()).collect();
-    let mut paths = Vec::new();
-    for branch in branches(group) {
-        for mut path in expand(branch) {
-            if path.first().is_some_and(|first| first == "self") {
-                path.remove(0);
-            }
-            paths.push(prefix.iter().map(|part| (*part).to_owned()).chain(path).collect());
+/// The names at the beginning that `::` joins, and what follows.
+fn names(mut tokens: &[TokenTree]) -> (Vec<String>, &[TokenTree]) {
+    let mut names = Vec::new();
+    while let [TokenTree::Ident(name), rest @ ..] = tokens {
+        names.push(name.to_string());
+        tokens = rest;
+        match rest {
+            [one, two, rest @ ..] if is(one, ':') && is(two, ':') => tokens = rest,
+            _ => break,
         }
     }
-    paths
+    (names, tokens)
 }
 
-/// The parts between the commas of a group, whatever groups are in them.
-fn branches(group: &str) -> Vec<&str> {
-    let (mut depth, mut start) = (0, 0);
-    let mut branches = Vec::new();
-    for (index, character) in group.char_indices() {
-        match character {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            ',' if depth == 0 => {
-                branches.push(&group[start..index]);
-                start = index + 1;
-            }
-            _ => {}
-        }
-    }
-    branches.push(&group[start..]);
-    branches.into_iter().filter(|branch| !branch.trim().is_empty()).collect()
+fn is(token: &TokenTree, mark: char) -> bool {
+    matches!(token, TokenTree::Punct(punct) if punct.as_char() == mark)
+}
+
+/// Whether these tokens continue a `#[cfg(test)]`.
+fn is_for_tests(tokens: &[TokenTree]) -> bool {
+    let attribute = tokens.first().map(ToString::to_string).unwrap_or_default();
+    attribute.replace(' ', "") == "[cfg(test)]"
 }
 
 mod tests {
@@ -224,14 +190,16 @@ mod tests {
     #[test]
     fn trees_are_expanded_and_relative_paths_resolved() {
         let text = "use std::fmt;\nuse super::{observe, apply::{self, Status as S}};\n\
-            fn a() { crate::metrics::count(); self::b(); }\n";
+            fn a() { crate::metrics::count(1); self::b(c.now()); }\n";
         let expected = [
             (1, "std::fmt"),
             (2, "crate::job::observe"),
             (2, "crate::job::apply"),
             (2, "crate::job::apply::Status"),
+            (3, "a()"),
             (3, "crate::metrics::count"),
             (3, "crate::job::decide::b"),
+            (3, "now()"),
         ];
         assert_eq!(imports(text), expected.map(|(line, path)| (line, path.to_owned())));
     }

@@ -1,10 +1,14 @@
 //! Files under `deploy/` that repeat others: kustomize and helm read nothing from outside their own folders.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::generated::Generated;
+/// A generated file.
+pub(super) struct Generated {
+    pub(super) path: PathBuf,
+    pub(super) content: String,
+}
 
 /// Labels of the resource definition, as those of the other manifests.
 pub(super) const LABELS: [(&str, &str); 4] = [
@@ -14,11 +18,13 @@ pub(super) const LABELS: [(&str, &str); 4] = [
     ("app.kubernetes.io/part-of", "daemonset-job"),
 ];
 
+const ALERTS: &str = "monitoring/alerts.yaml";
+
 /// Copies for the chart.
 const COPIES: [(&str, &str); 4] = [
     ("25-pod-policy.yaml", "pod-policy.yaml"),
     ("30-rbac.yaml", "rbac.yaml"),
-    ("monitoring/alerts.yaml", "alerts.yaml"),
+    (ALERTS, "alerts.yaml"),
     ("monitoring/dashboard.json", "dashboard.json"),
 ];
 
@@ -33,11 +39,11 @@ pub(super) fn files(deploy: &Path, crd: &Generated) -> Result<Vec<Generated>> {
         Generated { path: chart.join("crd.yaml"), content: crd.content.clone() },
         Generated {
             path: deploy.join(RULE),
-            content: prometheus_rule(&read(&deploy.join("monitoring/alerts.yaml"))?),
+            content: prometheus_rule(&fs_err::read_to_string(deploy.join(ALERTS))?),
         },
     ];
     for (original, copy) in COPIES {
-        let content = read(&deploy.join(original))?;
+        let content = fs_err::read_to_string(deploy.join(original))?;
         files.push(Generated { path: chart.join(copy), content });
     }
     Ok(files)
@@ -59,10 +65,6 @@ fn prometheus_rule(alerts: &str) -> String {
         rule += &if line.is_empty() { "\n".to_owned() } else { format!("  {line}\n") };
     }
     rule
-}
-
-fn read(path: &Path) -> Result<String> {
-    Ok(fs_err::read_to_string(path)?)
 }
 
 #[cfg(test)]

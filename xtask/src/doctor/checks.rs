@@ -1,7 +1,7 @@
 //! The checks: from facts to what to do about them.
 
-use super::facts::{Cgroups, Facts, Tool};
-use super::finding::{Finding, State};
+use super::facts::{Facts, Tool};
+use super::finding::Finding;
 use crate::offline::provision::{KIND, KUBECTL, Program, docker, go};
 
 /// In MiB. Three nodes of a cluster take some 2 GiB; compiling beside them as much again.
@@ -39,13 +39,11 @@ fn docker(facts: &Facts) -> Finding {
     match &facts.docker {
         Ok(docker) => Finding::good("docker", format!("version {}", docker.version)),
         Err(silence) => match docker::cure(&facts.host, silence) {
-            Some(cure) => Finding::not_good("docker", State::Bad, "no daemon answers", cure),
-            None => Finding::not_good(
-                "docker",
-                State::Provided,
-                "no daemon answers",
-                "the first run installs Debian's docker.io and starts it",
-            ),
+            Some(cure) => Finding::bad("docker", "no daemon answers", cure),
+            None => {
+                let cure = "the first run installs Debian's docker.io and starts it";
+                Finding::provided("docker", "no daemon answers", cure)
+            }
         },
     }
 }
@@ -54,19 +52,16 @@ fn docker(facts: &Facts) -> Finding {
 fn capabilities(facts: &Facts) -> Option<Finding> {
     let subject = "capabilities";
     let docker = facts.docker.as_ref().ok()?;
+    let found = format!("Docker lacks {}", docker.unavailable.join(", "));
     Some(if docker.unavailable.is_empty() {
         Finding::good(subject, "privileged containers can have all")
+    } else if docker.shim {
+        Finding::good(subject, format!("{found}; the runtime shim does without"))
+    } else if facts.host.root {
+        let cure = "the first run makes a runtime that does without Docker's default";
+        Finding::provided(subject, found, cure)
     } else {
-        let found = format!("Docker lacks {}", docker.unavailable.join(", "));
-        if docker.shim {
-            Finding::good(subject, format!("{found}; the runtime shim does without"))
-        } else if facts.host.root {
-            let cure = "the first run makes a runtime that does without Docker's default";
-            Finding::not_good(subject, State::Provided, found, cure)
-        } else {
-            let cure = "run `cargo xtask e2e` as root once: it adapts Docker";
-            Finding::not_good(subject, State::Bad, found, cure)
-        }
+        Finding::bad(subject, found, "run `cargo xtask e2e` as root once: it adapts Docker")
     })
 }
 
@@ -78,27 +73,24 @@ fn tool(program: Program, tool: Option<&Tool>, facts: &Facts) -> Finding {
         }
         Some(Tool { path, version: None }) => {
             let found = format!("{} does not run", path.display());
-            Finding::not_good(subject, State::Bad, found, format!("remove it, or {cure}"))
+            Finding::bad(subject, found, &format!("remove it, or {cure}"))
         }
         None if facts.host.is_debian() => {
             let cure = "the first run builds it with Go or fetches Debian's, into the cache";
-            Finding::not_good(subject, State::Provided, "missing", cure)
+            Finding::provided(subject, "missing", cure)
         }
-        None => Finding::not_good(subject, State::Bad, "missing", cure),
+        None => Finding::bad(subject, "missing", cure),
     }
 }
 
 fn static_linking(facts: &Facts) -> Finding {
     let subject = "static libc";
-    match &facts.static_libc {
-        Some(path) => Finding::good(subject, path.display().to_string()),
-        None => Finding::not_good(
-            subject,
-            State::Bad,
-            "the C compiler finds no libc.a to link static binaries with",
-            "install a C compiler with a static C library (Debian: gcc libc6-dev, Fedora: gcc glibc-static)",
-        ),
+    if let Some(path) = &facts.static_libc {
+        return Finding::good(subject, path.display().to_string());
     }
+    let found = "the C compiler finds no libc.a to link static binaries with";
+    let cure = "install a C compiler with a static C library (Debian: gcc libc6-dev, Fedora: gcc glibc-static)";
+    Finding::bad(subject, found, cure)
 }
 
 /// Matters only where no registry answers, which cannot be told without asking one.
@@ -108,26 +100,23 @@ fn go(facts: &Facts) -> Finding {
     match &facts.go {
         Some(version) if go::is_recent(version) => Finding::good(subject, version.clone()),
         Some(version) => {
-            let found = format!("{version}, too old to build node images");
-            Finding::not_good(subject, State::Doubtful, found, cure)
+            Finding::doubtful(subject, format!("{version}, too old to build node images"), &cure)
         }
-        None => Finding::not_good(subject, State::Doubtful, "missing", cure),
+        None => Finding::doubtful(subject, "missing", &cure),
     }
 }
 
 fn cgroups(facts: &Facts) -> Finding {
     let subject = "cgroups";
     match facts.cgroups {
-        Some(Cgroups::V2) => Finding::good(subject, "version 2"),
-        Some(Cgroups::V1) => {
+        Some(2) => Finding::good(subject, "version 2"),
+        Some(_) => {
             Finding::good(subject, "version 1, for official node images up to Kubernetes 1.34")
         }
-        None => Finding::not_good(
-            subject,
-            State::Bad,
-            "none at /sys/fs/cgroup",
-            "mount them (Debian: install cgroupfs-mount), containers need them",
-        ),
+        None => {
+            let cure = "mount them (Debian: install cgroupfs-mount), containers need them";
+            Finding::bad(subject, "none at /sys/fs/cgroup", cure)
+        }
     }
 }
 
@@ -147,23 +136,22 @@ fn inotify(facts: &Facts) -> Finding {
     }
     let cure =
         format!("if pods fail with \"too many open files\": sudo sysctl {}", settings.join(" "));
-    Finding::not_good(subject, State::Doubtful, found.join(", "), cure)
+    Finding::doubtful(subject, found.join(", "), &cure)
 }
 
 fn memory(facts: &Facts) -> Finding {
-    let subject = "memory";
-    let Some(available) = facts.memory else {
-        return Finding::not_good(subject, State::Doubtful, "cannot be told", "have 4 GiB");
-    };
     let cure = "stop other programs, or ask for fewer nodes (--nodes)";
-    amount(subject, available, MEMORY_NEEDED, MEMORY_WANTED, "available", cure)
+    match facts.memory {
+        Some(have) => amount("memory", have, MEMORY_NEEDED, MEMORY_WANTED, "available", cure),
+        None => Finding::doubtful("memory", "cannot be told", "have 4 GiB"),
+    }
 }
 
 fn disk(facts: &Facts) -> Option<Finding> {
-    let fullest = facts.disks.first()?;
-    let place = format!("free at {}", fullest.path.display());
+    let disk = facts.disk.as_ref()?;
+    let place = format!("free at {}", disk.path.display());
     let cure = "make room: docker system prune, cargo clean";
-    Some(amount("disk", fullest.free, DISK_NEEDED, DISK_WANTED, &place, cure))
+    Some(amount("disk", disk.free, DISK_NEEDED, DISK_WANTED, &place, cure))
 }
 
 /// Compares amounts in MiB.
@@ -176,14 +164,14 @@ fn amount(
     cure: &str,
 ) -> Finding {
     let found = format!("{} {what}", gib(have));
-    let state = if have < needed {
-        State::Bad
+    let cure = format!("{} are better; {cure}", gib(wanted));
+    if have < needed {
+        Finding::bad(subject, found, &cure)
     } else if have < wanted {
-        State::Doubtful
+        Finding::doubtful(subject, found, &cure)
     } else {
-        return Finding::good(subject, found);
-    };
-    Finding::not_good(subject, state, found, format!("{} are better; {cure}", gib(wanted)))
+        Finding::good(subject, found)
+    }
 }
 
 fn gib(mib: u64) -> String {
@@ -201,18 +189,19 @@ fn packages(facts: &Facts) -> Option<Finding> {
         return Some(Finding::good(subject, "all that building a node image takes"));
     }
     let list = facts.missing_packages.join(" ");
-    let (state, cure) = if facts.host.root {
-        (State::Provided, "a run that cannot pull images installs them".to_owned())
+    let found = format!("missing: {list}");
+    Some(if facts.host.root {
+        Finding::provided(subject, found, "a run that cannot pull images installs them")
     } else {
         let cure = format!("only where images cannot be pulled: sudo apt-get install {list}");
-        (State::Doubtful, cure)
-    };
-    Some(Finding::not_good(subject, state, format!("missing: {list}"), cure))
+        Finding::doubtful(subject, found, &cure)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::facts::{Disk, Docker, Inotify};
+    use super::super::finding::State;
     use super::*;
     use crate::offline::provision::docker::Silence;
     use crate::offline::provision::host::Host;
@@ -237,10 +226,10 @@ mod tests {
             kind: program("kind"),
             kubectl: program("kubectl"),
             go: Some("go1.26.8".to_owned()),
-            cgroups: Some(Cgroups::V2),
+            cgroups: Some(2),
             inotify: Inotify { watches: Some(WATCHES_WANTED), instances: Some(INSTANCES_WANTED) },
             memory: Some(16 << 10),
-            disks: vec![Disk { path: "/".into(), free: 80 << 10 }],
+            disk: Some(Disk { path: "/".into(), free: 80 << 10 }),
             static_libc: Some("/usr/lib/libc.a".into()),
             missing_packages: Vec::new(),
         }
@@ -268,7 +257,7 @@ mod tests {
         };
         let scarce = |facts: &mut Facts, memory, disk| {
             facts.memory = Some(memory);
-            facts.disks[0].free = disk;
+            facts.disk = Some(Disk { path: "/".into(), free: disk });
         };
         let broken = || Some(Tool { path: "/opt/kind".into(), version: None });
         type Case<'c> = (&'c dyn Fn(&mut Facts), &'c [(&'static str, State)]);

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use harness::paths;
 use harness::process::{Cmd, LogDir};
+use harness::{paths, proc_file};
 
 use crate::offline::provision::docker::{Silence, server};
 use crate::offline::provision::host::Host;
@@ -19,12 +19,13 @@ pub(super) struct Facts {
     pub(super) kubectl: Option<Tool>,
     /// What the Go on `PATH` says of its version, for example `go1.26.8`.
     pub(super) go: Option<String>,
-    pub(super) cgroups: Option<Cgroups>,
+    /// The version of control groups that the kernel offers to containers.
+    pub(super) cgroups: Option<u8>,
     pub(super) inotify: Inotify,
     /// Memory that programs could still get, in MiB.
     pub(super) memory: Option<u64>,
-    /// Free space in MiB of the file systems that images and builds go to, fullest first.
-    pub(super) disks: Vec<Disk>,
+    /// The fullest of the file systems that images and builds go to.
+    pub(super) disk: Option<Disk>,
     /// The static C library that static binaries are linked with.
     pub(super) static_libc: Option<PathBuf>,
     /// Packages that building images would take and that are missing on this Debian.
@@ -49,15 +50,6 @@ pub(super) struct Tool {
     pub(super) version: Option<String>,
 }
 
-/// The version of control groups that the kernel offers to containers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cgroups {
-    /// One hierarchy for each controller.
-    V1,
-    /// The unified hierarchy.
-    V2,
-}
-
 /// How many of the kernel's file watches one user may have.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Inotify {
@@ -78,12 +70,8 @@ pub(super) async fn gather(logs: &LogDir) -> Facts {
     let host = Host::detect();
     let missing_packages =
         if host.is_debian() { apt::missing(logs, &["debootstrap"]).await } else { Vec::new() };
-    let mut disks: Vec<_> = [docker_root(logs).await, Some(paths::workspace())]
-        .into_iter()
-        .flatten()
-        .filter_map(disk)
-        .collect();
-    disks.sort_by_key(|disk| disk.free);
+    let disks = [docker_root(logs).await, Some(paths::workspace())].into_iter().flatten();
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     Facts {
         host,
         docker: docker(logs).await,
@@ -95,8 +83,8 @@ pub(super) async fn gather(logs: &LogDir) -> Facts {
             watches: number("/proc/sys/fs/inotify/max_user_watches"),
             instances: number("/proc/sys/fs/inotify/max_user_instances"),
         },
-        memory: fs::read_to_string("/proc/meminfo").ok().and_then(|text| available_memory(&text)),
-        disks,
+        memory: proc_file::bytes(&meminfo, "MemAvailable").map(|bytes| bytes >> 20),
+        disk: disks.filter_map(disk).min_by_key(|disk| disk.free),
         static_libc: static_libc(logs).await,
         missing_packages,
     }
@@ -118,23 +106,14 @@ async fn tool(path: Option<PathBuf>, version: &[&str], logs: &LogDir) -> Option<
     Some(Tool { version: output.ok().map(|output| first_line(output.text())), path })
 }
 
-fn cgroups(root: &Path) -> Option<Cgroups> {
-    if root.join("cgroup.controllers").exists() {
-        Some(Cgroups::V2)
-    } else {
-        root.join("memory").exists().then_some(Cgroups::V1)
-    }
+/// 2 is the unified hierarchy, 1 has a hierarchy for each controller.
+fn cgroups(root: &Path) -> Option<u8> {
+    let marks = [(2, "cgroup.controllers"), (1, "memory")];
+    marks.iter().find(|(_, file)| root.join(file).exists()).map(|(version, _)| *version)
 }
 
 fn number(path: &str) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
-}
-
-/// `MemAvailable` of `/proc/meminfo`, in MiB.
-fn available_memory(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib >> 10)
 }
 
 async fn docker_root(logs: &LogDir) -> Option<PathBuf> {
@@ -159,19 +138,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_that_is_available_counts_not_what_is_free() {
-        let text = "MemTotal:       24684292 kB\nMemFree: 1 kB\nMemAvailable:   2048000 kB\n";
-        assert_eq!(available_memory(text), Some(2000));
-        assert_eq!(available_memory("MemTotal: 1 kB\n"), None);
-    }
-
-    #[test]
     fn hierarchies_are_told_apart() {
         let root = tempfile::tempdir().expect("a folder");
         assert_eq!(cgroups(root.path()), None);
         fs::create_dir(root.path().join("memory")).expect("made");
-        assert_eq!(cgroups(root.path()), Some(Cgroups::V1));
+        assert_eq!(cgroups(root.path()), Some(1));
         fs::write(root.path().join("cgroup.controllers"), "").expect("written");
-        assert_eq!(cgroups(root.path()), Some(Cgroups::V2));
+        assert_eq!(cgroups(root.path()), Some(2));
     }
 }

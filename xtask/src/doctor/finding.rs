@@ -35,13 +35,16 @@ impl Finding {
         Self { subject, state: State::Good, found: found.into(), cure: String::new() }
     }
 
-    pub(super) fn not_good(
-        subject: &'static str,
-        state: State,
-        found: impl Into<String>,
-        cure: impl Into<String>,
-    ) -> Self {
-        Self { subject, state, found: found.into(), cure: cure.into() }
+    pub(super) fn provided(subject: &'static str, found: impl Into<String>, cure: &str) -> Self {
+        Self { state: State::Provided, cure: cure.to_owned(), ..Self::good(subject, found) }
+    }
+
+    pub(super) fn doubtful(subject: &'static str, found: impl Into<String>, cure: &str) -> Self {
+        Self { state: State::Doubtful, ..Self::provided(subject, found, cure) }
+    }
+
+    pub(super) fn bad(subject: &'static str, found: impl Into<String>, cure: &str) -> Self {
+        Self { state: State::Bad, ..Self::provided(subject, found, cure) }
     }
 }
 

@@ -107,15 +107,7 @@ impl<'a> Image<'a> {
                 "history": [{"created": time, "created_by": "cargo xtask image"}],
             }),
         );
-        let manifest = Blob::json(
-            MANIFEST,
-            &json!({
-                "schemaVersion": 2,
-                "mediaType": MANIFEST,
-                "config": config.descriptor(),
-                "layers": [layer.descriptor()],
-            }),
-        );
+        let manifest = Blob::json(MANIFEST, &Blob::manifest(&config, &layer));
         Ok(Self { layer, config, manifest, architecture })
     }
 

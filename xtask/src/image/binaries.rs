@@ -186,11 +186,7 @@ fn remaps(compiler: &Compiler) -> Result<Vec<String>> {
     ];
     // One folder for each registry, named after how this machine reaches it.
     let sources = home.join("registry/src");
-    let mut registries: Vec<_> = match std::fs::read_dir(&sources) {
-        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
-        Err(_) => Vec::new(),
-    };
-    registries.sort();
+    let registries = paths::entries(&sources).unwrap_or_default();
     places.extend(registries.into_iter().map(|path| (path, "/crates".to_owned())));
     places.iter().map(|(path, name)| remap(path, name)).collect()
 }

@@ -39,7 +39,8 @@ pub(super) async fn ensure(
     Ok(())
 }
 
-async fn add_target(target: &str, provision: &Provision) -> Result<()> {
+/// Gets Rust's library for a target.
+pub(crate) async fn add_target(target: &str, provision: &Provision) -> Result<()> {
     let cure = format!("`rustup target add {target}` provides it");
     provision.announce(&format!("adding Rust's library for {target}"), &cure)?;
     Cmd::new("rustup")

@@ -1,10 +1,10 @@
 //! Binaries that were built before, found again by a hash of all that they are made of.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use fs_err as fs;
 use harness::paths;
 use harness::process::LogDir;
 use serde::Deserialize;
@@ -39,8 +39,7 @@ impl Build<'_> {
             hash = hash.and(text);
         }
         for path in metadata.sources(self.packages)? {
-            let content =
-                fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let content = fs::read(&path)?;
             let name = path.strip_prefix(paths::workspace()).unwrap_or(&path);
             hash = hash.and(name.as_os_str().as_encoded_bytes()).and(content);
         }
@@ -59,8 +58,7 @@ impl Build<'_> {
         // Whoever looks meanwhile sees all of them, or none.
         let fresh = tempfile::tempdir_in(parent)?;
         for package in self.packages {
-            fs::copy(built.join(package), fresh.path().join(package))
-                .with_context(|| format!("cannot keep {package}"))?;
+            fs::copy(built.join(package), fresh.path().join(package))?;
         }
         // Another process may have kept the same a moment ago.
         if !self.is_in(folder) {
@@ -71,15 +69,10 @@ impl Build<'_> {
 }
 
 fn prune(folder: &Path) -> Result<()> {
-    let mut by_age = BTreeSet::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        by_age.insert((entry.metadata()?.modified()?, entry.path()));
-    }
+    let mut by_age = paths::entries(folder)?;
+    by_age.sort_by_key(|path| path.metadata().and_then(|it| it.modified()).ok());
     let surplus = by_age.len().saturating_sub(KEPT);
-    for (_, path) in by_age.into_iter().take(surplus) {
-        fs::remove_dir_all(path)?;
-    }
+    by_age.iter().take(surplus).try_for_each(fs::remove_dir_all)?;
     Ok(())
 }
 
@@ -121,7 +114,7 @@ impl Metadata {
             let package = by_name.get(name).with_context(|| format!("no package {name}"))?;
             let folder = package.manifest_path.parent().context("a manifest in no folder")?;
             files.insert(package.manifest_path.clone());
-            add_files(&folder.join("src"), &mut files)?;
+            files.extend(paths::files(folder.join("src"))?);
             let build_script = folder.join("build.rs");
             files.extend(Some(build_script).filter(|path| path.is_file()));
             let own = package.dependencies.iter().filter(|dependency| {
@@ -131,20 +124,6 @@ impl Metadata {
         }
         Ok(files)
     }
-}
-
-fn add_files(folder: &Path, files: &mut BTreeSet<PathBuf>) -> Result<()> {
-    let entries =
-        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    for entry in entries {
-        let path = entry?.path();
-        if path.is_dir() {
-            add_files(&path, files)?;
-        } else {
-            files.insert(path);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

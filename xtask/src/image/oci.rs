@@ -28,6 +28,16 @@ impl Blob {
         Self::new(media_type, value.to_string().into_bytes())
     }
 
+    /// A manifest, to which more may be added.
+    pub(crate) fn manifest(config: &Self, layer: &Self) -> Value {
+        json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": config.descriptor(),
+            "layers": [layer.descriptor()],
+        })
+    }
+
     pub(super) fn path(&self) -> String {
         format!("blobs/{}", self.digest.replace(':', "/"))
     }

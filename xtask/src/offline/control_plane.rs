@@ -1,11 +1,10 @@
 //! The image of the control plane that the integration tests start.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use harness::paths;
-use harness::process::{Cmd, LogDir};
+use harness::process::LogDir;
 
+use super::docker::{self, Build};
 use crate::digest::Hash;
 
 /// The environment variable by which the integration tests learn the image.
@@ -15,9 +14,6 @@ pub(crate) const ENVIRONMENT: &str = "CONTROL_PLANE_IMAGE";
 pub(crate) const TEST_THREADS: &str = "16";
 
 const REPOSITORY: &str = "daemonset-job/control-plane";
-
-/// `docker build`; the images of Kubernetes have some hundred megabytes.
-const DOCKER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// The images that the programs are taken from; each has them in `/usr/local/bin`.
 #[derive(Clone, Debug)]
@@ -67,30 +63,15 @@ pub(crate) async fn ensure(sources: &Sources, logs: &LogDir) -> Result<String> {
         inputs.push(fs_err::read_to_string(context.join(file))?);
     }
     for (_, image) in sources.images() {
-        inputs.push(inspect(image, logs).await?);
+        inputs.push(docker::inspect(image, "Id", logs).await?);
     }
     let image = format!("{REPOSITORY}:{}", Hash::of(&inputs).short());
-    if inspect(&image, logs).await.is_ok() {
-        return Ok(image);
+    if !docker::has(&image, logs).await {
+        let mut build = Build::new(context, "Dockerfile");
+        for (argument, source) in sources.images() {
+            build = build.argument(argument, source);
+        }
+        build.run(Some(&image), logs).await?;
     }
-    let mut build = Cmd::new("docker").args(["build", "--tag", &image]);
-    for (argument, source) in sources.images() {
-        build = build.arg("--build-arg").arg(format!("{argument}={source}"));
-    }
-    build
-        .arg(&context)
-        .timeout(DOCKER_TIMEOUT)
-        .name("docker-build-control-plane")
-        .run(logs)
-        .await?;
     Ok(image)
-}
-
-/// The content hash of an image.
-async fn inspect(image: &str, logs: &LogDir) -> Result<String> {
-    let output = Cmd::new("docker")
-        .args(["image", "inspect", "--format", "{{.Id}}", image])
-        .run(logs)
-        .await?;
-    Ok(output.text())
 }

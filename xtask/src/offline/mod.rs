@@ -6,5 +6,6 @@
 
 pub(crate) mod capabilities;
 pub(crate) mod control_plane;
+pub(crate) mod docker;
 pub(crate) mod node_image;
 pub(crate) mod provision;

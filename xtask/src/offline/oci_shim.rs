@@ -160,32 +160,24 @@ mod tests {
     }
 
     #[test]
-    fn container_is_found_behind_global_options() {
-        let found = parse(
-            "--root /run/create --log=/x --systemd-cgroup create --bundle /b --pid-file /p id",
-        );
-        assert_eq!(found, Some(Specification::Container("/b/config.json".into())));
-        let found = parse("run -b=/b id");
-        assert_eq!(found, Some(Specification::Container("/b/config.json".into())));
-    }
-
-    #[test]
-    fn bundle_is_the_working_folder_unless_told() {
-        let found = parse("create id");
-        assert_eq!(found, Some(Specification::Container("./config.json".into())));
-    }
-
-    #[test]
-    fn process_file_of_exec_is_found() {
-        let found = parse("--log /l --log-format json exec --process /tmp/p --detach id");
-        assert_eq!(found, Some(Specification::Process("/tmp/p".into())));
-        assert_eq!(parse("exec id sh -c true"), None);
-    }
-
-    #[test]
-    fn other_commands_pass_untouched() {
-        for line in ["", "--version", "--root /r state id", "delete --force create"] {
-            assert_eq!(parse(line), None, "{line}");
+    fn specification_is_found_behind_options_and_for_no_other_command() {
+        let container = |path: &str| Some(Specification::Container(path.into()));
+        let process = |path: &str| Some(Specification::Process(path.into()));
+        for (line, expected) in [
+            (
+                "--root /run/create --log=/x --systemd-cgroup create --bundle /b --pid-file /p id",
+                container("/b/config.json"),
+            ),
+            ("run -b=/b id", container("/b/config.json")),
+            ("create id", container("./config.json")),
+            ("--log /l --log-format json exec --process /tmp/p --detach id", process("/tmp/p")),
+            ("exec id sh -c true", None),
+            ("", None),
+            ("--version", None),
+            ("--root /r state id", None),
+            ("delete --force create", None),
+        ] {
+            assert_eq!(parse(line), expected, "{line}");
         }
     }
 
@@ -207,10 +199,6 @@ mod tests {
         });
         assert_eq!(process, expected);
         assert!(!drop_capabilities(&mut process, &unavailable));
-    }
-
-    #[test]
-    fn process_without_capabilities_is_left_alone() {
         assert!(!drop_capabilities(&mut json!({"args": []}), &["CAP_CHOWN".to_owned()]));
     }
 

@@ -107,36 +107,24 @@ fn pin(values: &str, registry: &str, images: &[Released]) -> Result<String> {
 fn layout(reference: &str, metadata: &Value, content: Vec<u8>) -> Result<Vec<u8>> {
     let config = Blob::json(CONFIG, metadata);
     let content = Blob::new(CONTENT, content);
-    let manifest = Blob::json(
-        MANIFEST,
-        &json!({
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": config.descriptor(),
-            "layers": [content.descriptor()],
-            "annotations": {
-                "org.opencontainers.image.title": metadata["name"],
-                "org.opencontainers.image.version": metadata["version"],
-                "org.opencontainers.image.description": metadata["description"],
-                "org.opencontainers.image.source": harness::images::SOURCE,
-            },
-        }),
-    );
+    let mut manifest = Blob::manifest(&config, &content);
+    manifest["annotations"] = json!({
+        "org.opencontainers.image.title": metadata["name"],
+        "org.opencontainers.image.version": metadata["version"],
+        "org.opencontainers.image.description": metadata["description"],
+        "org.opencontainers.image.source": harness::images::SOURCE,
+    });
+    let manifest = Blob::json(MANIFEST, &manifest);
     oci::layout(reference, &manifest, &[&config, &content], image::created()?)
 }
 
 /// Copies a folder. All files get one time, which helm writes into the package.
 fn copy(from: &Path, to: &Path, time: SystemTime) -> Result<()> {
-    fs_err::create_dir_all(to)?;
-    for entry in fs_err::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target, time)?;
-        } else {
-            fs_err::copy(entry.path(), &target)?;
-            set_time(&target, time)?;
-        }
+    for file in paths::files(from)? {
+        let target = to.join(file.strip_prefix(from)?);
+        fs_err::create_dir_all(target.parent().context("a file in no folder")?)?;
+        fs_err::copy(file, &target)?;
+        set_time(&target, time)?;
     }
     Ok(())
 }

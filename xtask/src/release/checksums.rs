@@ -3,24 +3,19 @@
 use std::path::Path;
 
 use anyhow::Result;
+use harness::paths;
 
 use super::folder::{CHECKSUMS, Folder};
 use crate::digest::sha256;
 
 /// Writes the sums of all files.
 pub(super) fn write(folder: &Folder) -> Result<()> {
-    let mut names = Vec::new();
-    for entry in fs_err::read_dir(folder.path())? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if !name.starts_with('.') {
-            names.push(name);
-        }
-    }
-    names.sort();
     let mut sums = String::new();
-    for name in names {
-        let bytes = fs_err::read(folder.file(&name))?;
-        sums += &format!("{}  {name}\n", sha256(&bytes));
+    for file in paths::entries(folder.path())? {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        if !name.starts_with('.') {
+            sums += &format!("{}  {name}\n", sha256(&fs_err::read(&file)?));
+        }
     }
     folder.write(CHECKSUMS, sums.as_bytes())
 }

@@ -1,10 +1,10 @@
 //! The folder of a release.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use harness::command::Refusal;
+use harness::paths::{self, if_there};
 
 /// The file with the checksums of the others, which is written last.
 pub(super) const CHECKSUMS: &str = "SHA256SUMS";
@@ -15,23 +15,17 @@ pub(super) struct Folder(PathBuf);
 impl Folder {
     /// Makes the folder, or removes what an earlier release left in it.
     pub(super) fn empty(path: &Path) -> Result<Self> {
-        let names = match fs_err::read_dir(path) {
-            Ok(entries) => {
-                entries.map(|entry| Ok(entry?.file_name())).collect::<std::io::Result<Vec<_>>>()?
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
+        let files = if_there(paths::entries(path))?.unwrap_or_default();
         // The mark is there from the beginning.
-        let is_ours = names.iter().any(|name| name == CHECKSUMS || name == MARK);
-        if !names.is_empty() && !is_ours {
+        let is_ours = [CHECKSUMS, MARK].iter().any(|name| files.contains(&path.join(name)));
+        if !files.is_empty() && !is_ours {
             let error = format!(
                 "{} holds something other than a release: name another folder by --output",
                 path.display()
             );
             return Err(Refusal::Usage(error).into());
         }
-        if !names.is_empty() {
+        if !files.is_empty() {
             fs_err::remove_dir_all(path)?;
         }
         fs_err::create_dir_all(path)?;

@@ -65,7 +65,7 @@ impl Plan<'_> {
             }
         }
         ensure!(!built.is_empty(), "there is no processor to build for");
-        let names = Names::in_registry(self.registry.to_owned());
+        let names = Names { registry: self.registry.to_owned(), ..Names::default() };
         let released = IMAGES.iter().map(|image| self.write(*image, &names, &built, folder));
         let released = released.collect::<Result<Vec<_>>>()?;
         let architectures = built.iter().map(|binaries| binaries.architecture.name());

@@ -90,9 +90,7 @@ impl Platform {
 async fn build_for_windows(provision: &Provision) -> Result<PathBuf> {
     let (target, compiler) = WINDOWS;
     apt::install(provision, &[compiler], "to build for Windows").await?;
-    let cure = format!("`rustup target add {target}` provides it");
-    provision.announce(&format!("adding Rust's library for {target}"), &cure)?;
-    Cmd::new("rustup").args(["target", "add", target]).run(provision.logs()).await.context(cure)?;
+    image::add_target(target, provision).await?;
     cargo()
         .args(["build", "--locked", "--release", "--package", PACKAGE, "--target", target])
         .name("cargo-build-windows")

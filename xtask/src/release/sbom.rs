@@ -1,6 +1,6 @@
 //! What the binaries are made of: a CycloneDX document for each, by cargo-cyclonedx.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use harness::paths;
@@ -33,8 +33,8 @@ pub(super) async fn write(
     let mut documents = Vec::new();
     for path in documents_in(&workspace)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let text = std::fs::read_to_string(&path);
-        std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        let text = fs_err::read_to_string(&path);
+        fs_err::remove_file(&path)?;
         documents.push((name, text?));
     }
     run?;
@@ -44,25 +44,17 @@ pub(super) async fn write(
         let document = documents.iter().find(|(found, _)| *found == name);
         let (_, text) = document.with_context(|| format!("cargo-cyclonedx wrote no {name}"))?;
         let path = dist.join(format!("{package}.cdx.json"));
-        std::fs::write(&path, text.replace(&here, "path+file:///workspace"))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        fs_err::write(path, text.replace(&here, "path+file:///workspace"))?;
     }
     Ok(())
 }
 
 /// The documents in the folders of the workspace's packages.
-fn documents_in(workspace: &Path) -> std::io::Result<Vec<std::path::PathBuf>> {
+fn documents_in(workspace: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for folder in std::fs::read_dir(workspace)? {
-        let folder = folder?.path();
-        if folder.join("Cargo.toml").is_file() {
-            for file in std::fs::read_dir(folder)? {
-                let file = file?.path();
-                if file.to_string_lossy().ends_with(SUFFIX) {
-                    found.push(file);
-                }
-            }
-        }
+    for folder in paths::entries(workspace)?.iter().filter(|it| it.join("Cargo.toml").is_file()) {
+        found.extend(paths::entries(folder)?);
     }
+    found.retain(|file| file.to_string_lossy().ends_with(SUFFIX));
     Ok(found)
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use harness::command::Refusal;
 use harness::{images, paths};
 use regex::Regex;
@@ -15,10 +15,9 @@ const PLACES: [&str; 3] = ["README.md", "deploy", "docs"];
 /// Fails where an image, a chart or a label has another version than the workspace.
 pub(super) fn check() -> Result<()> {
     let mut texts = Vec::new();
-    for place in PLACES {
-        for path in files(&paths::workspace().join(place))? {
-            let text = std::fs::read_to_string(&path)
-                .with_context(|| format!("cannot read {}", path.display()))?;
+    for path in PLACES.map(|place| paths::files(paths::workspace().join(place))) {
+        for path in path?.into_iter().filter(|path| is_text(path)) {
+            let text = fs_err::read_to_string(&path)?;
             texts.push((path, text));
         }
     }
@@ -41,23 +40,8 @@ fn wrong(texts: &[(PathBuf, String)], version: &str) -> Result<Vec<String>> {
     Ok(wrong)
 }
 
-/// The text files in a folder and those in it, or the file itself.
-fn files(path: &Path) -> Result<Vec<PathBuf>> {
-    if path.is_file() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut found = Vec::new();
-    let entries =
-        std::fs::read_dir(path).with_context(|| format!("cannot list {}", path.display()))?;
-    for entry in entries {
-        let path = entry?.path();
-        let is_text =
-            path.extension().is_some_and(|extension| extension == "yaml" || extension == "md");
-        if path.is_dir() || is_text {
-            found.extend(files(&path)?);
-        }
-    }
-    Ok(found)
+fn is_text(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "yaml" || extension == "md")
 }
 
 /// Finds our versions in a text.
@@ -83,8 +67,7 @@ fn versions(text: &str) -> Result<Vec<&str>> {
 
 /// The changes of each version, for users.
 pub(super) fn changelog() -> Result<String> {
-    let path = paths::workspace().join("CHANGELOG.md");
-    std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    Ok(fs_err::read_to_string(paths::workspace().join("CHANGELOG.md"))?)
 }
 
 /// What decides whether the sources are those of a version.

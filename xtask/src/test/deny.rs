@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use harness::paths;
-use harness::process::{Cmd, CommandError, LogDir};
+use harness::process::{Cmd, LogDir};
 use harness::progress::Phase;
 
 use crate::cargo::cargo;
@@ -33,23 +33,18 @@ pub(super) enum Advisories {
 pub(super) async fn check(provision: &Provision, phase: &Phase) -> Result<Advisories> {
     let deny = Deny { program: CARGO_DENY.ensure(provision).await?, logs: provision.logs() };
     phase.detail("fetching the crates that no build here needs");
-    fetch(deny.logs).await?;
+    // cargo-deny reads the metadata of all crates of Cargo.lock.
+    let fetch = cargo().args(["fetch", "--locked"]).timeout(FETCH_TIMEOUT).name("fetch");
+    fetch.run(deny.logs).await.context("cannot fetch all crates: get cargo to reach crates.io")?;
     phase.detail(LOCAL.join(", "));
     deny.check(&LOCAL, "--offline").await?;
     phase.detail("fetching the database of advisories");
     if let Err(error) = deny.command(["fetch", "db"]).timeout(FETCH_TIMEOUT).run(deny.logs).await {
-        return Ok(Advisories::Unreachable(reason(&error)));
+        return Ok(Advisories::Unreachable(error.reason()));
     }
     phase.detail(ADVISORIES);
     deny.check(&[ADVISORIES], "--locked").await?;
     Ok(Advisories::Checked)
-}
-
-/// Fetches every crate of `Cargo.lock`: cargo-deny reads the metadata of all.
-async fn fetch(logs: &LogDir) -> Result<()> {
-    let fetch = cargo().args(["fetch", "--locked"]).timeout(FETCH_TIMEOUT).name("fetch");
-    fetch.run(logs).await.context("cannot fetch all crates: get cargo to reach crates.io")?;
-    Ok(())
 }
 
 struct Deny<'a> {
@@ -76,10 +71,4 @@ impl Deny<'_> {
         )?;
         Ok(())
     }
-}
-
-/// The line that says most: git's last one, or what happened to cargo-deny.
-fn reason(error: &CommandError) -> String {
-    let last = error.tail.iter().rev().find(|line| !line.trim().is_empty());
-    last.map_or_else(|| error.cause.to_string(), |line| line.trim().to_owned())
 }

@@ -1,8 +1,6 @@
 //! The table of the kubectl plugin.
 
-use std::fmt::Write as _;
-
-use crate::cells::{MIB, both, plain, verdict};
+use crate::cells::{MIB, both, plain, table, verdict};
 use crate::report::Size;
 use crate::summary::spread;
 
@@ -29,30 +27,28 @@ pub(crate) fn plugin(sizes: &[Size]) -> String {
         sizes.iter().flat_map(|size| size.plugin.iter().map(|run| (size.nodes, run))).collect();
     let Some((_, first)) = runs.first() else { return String::new() };
     let size = first.size as f64 / MIB;
-    let mut text = format!(
+    let about = format!(
         "The kubectl plugin, a program of {}: `status` of a Job on all nodes, of which most are done; `list` of \
-         1,000 Jobs; `logs` of all nodes into a file each.\n\n\
-         | nodes | command | time, p50 / p99 | most memory | most connections | logs |\n\
-         | --- | --- | --- | --- | --- | --- |\n",
+         1,000 Jobs; `logs` of all nodes into a file each.\n\n",
         verdict(Some((format!("{size:.1} MiB"), size <= SIZE))),
     );
-    for (nodes, run) in runs {
+    let head = "nodes | command | time, p50 / p99 | most memory | most connections | logs";
+    let rows = runs.iter().map(|(nodes, run)| {
         let times = spread(run.seconds.iter().copied());
         let times = times.map(|times| (both(times), times.p50 <= limit(&run.command)));
         let peak = run.peak as f64 / MIB;
         let connections = (run.connections.to_string(), run.connections <= CONNECTIONS);
         let bytes = Some(run.bytes).filter(|bytes| *bytes > 0);
-        let _ = writeln!(
-            text,
-            "| {nodes} | `{}` | {} | {} | {} | {} |",
+        format!(
+            "{nodes} | `{}` | {} | {} | {} | {}",
             run.command,
             verdict(times),
             verdict(Some((format!("{peak:.1} MiB"), peak <= MEMORY))),
             verdict(Some(connections)),
             plain(bytes.map(|bytes| format!("{:.0} MiB", bytes as f64 / MIB))),
-        );
-    }
-    text + "\n"
+        )
+    });
+    table(&about, head, rows)
 }
 
 #[cfg(test)]

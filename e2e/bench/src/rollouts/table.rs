@@ -1,8 +1,6 @@
 //! The table of rollouts, in Markdown.
 
-use std::fmt::Write as _;
-
-use crate::cells::{MIB, REQUESTS_A_POD, both, plain, time, verdict};
+use crate::cells::{MIB, REQUESTS_A_POD, both, plain, table, time, verdict};
 use crate::report::{Rollout, Size};
 use crate::summary::{Spread, spread};
 
@@ -15,23 +13,19 @@ const REQUESTS_A_TURN: f64 = REQUESTS_A_POD + 4.0;
 /// MiB of the operator beyond what it needs for the same Job without turns.
 const MORE_MEMORY: f64 = 15.0;
 
-const HEAD: &str = "Jobs whose nodes take turns, with 2 s of work on each. A hand-over is the time from the end of a node's work to \
-                    the release of the next one; the first part of it ends with the request that stores the release in the status. \
-                    The ideal is the rounds that the limit asks for, each as long as one node takes from its release to its end; \
-                    the naive way is a rolling update of a DaemonSet with the limit as maxUnavailable. The operator's memory \
-                    is compared with what it takes for the same Job without turns.\n\n\
-                    | nodes | parallelism | at work at once | hand-over, p50 / p99 | until the status | whole | \
-                    against the ideal | naive way | requests a node | operator (peak) | more than without turns |\n\
-                    | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
+const ABOUT: &str = "Jobs whose nodes take turns, with 2 s of work on each. A hand-over is the time from the end of a node's work to \
+                     the release of the next one; the first part of it ends with the request that stores the release in the status. \
+                     The ideal is the rounds that the limit asks for, each as long as one node takes from its release to its end; \
+                     the naive way is a rolling update of a DaemonSet with the limit as maxUnavailable. The operator's memory \
+                     is compared with what it takes for the same Job without turns.\n\n";
+
+const HEAD: &str = "nodes | parallelism | at work at once | hand-over, p50 / p99 | until the status | whole | \
+                    against the ideal | naive way | requests a node | operator (peak) | more than without turns";
 
 /// The table of all sizes, empty without a rollout.
 pub(crate) fn rollouts(sizes: &[Size]) -> String {
     let rows = sizes.iter().flat_map(|size| size.rollouts.iter().map(|run| row(size.nodes, run)));
-    let rows: Vec<_> = rows.collect();
-    match rows.is_empty() {
-        true => String::new(),
-        false => HEAD.to_owned() + &rows.concat() + "\n",
-    }
+    table(ABOUT, HEAD, rows)
 }
 
 fn row(nodes: u32, run: &Rollout) -> String {
@@ -47,11 +41,8 @@ fn row(nodes: u32, run: &Rollout) -> String {
         let more = (operator.resident as f64 - without.resident as f64) / MIB;
         (format!("{more:.1} MiB"), more <= MORE_MEMORY)
     });
-    let mut row = String::new();
-    // Writing into a String cannot fail.
-    let _ = writeln!(
-        row,
-        "| {nodes} | {} | {} | {} | {} | {} | {} | {} | {} | {:.1} MiB ({:.1}) | {} |",
+    format!(
+        "{nodes} | {} | {} | {} | {} | {} | {} | {} | {} | {:.1} MiB ({:.1}) | {}",
         run.parallelism,
         verdict(Some(most)),
         verdict(hand_over),
@@ -63,8 +54,7 @@ fn row(nodes: u32, run: &Rollout) -> String {
         operator.resident as f64 / MIB,
         operator.peak as f64 / MIB,
         verdict(more),
-    );
-    row
+    )
 }
 
 #[cfg(test)]
@@ -93,7 +83,7 @@ mod tests {
         {
             assert!(row.contains(cell), "{cell} in {row}");
         }
-        assert_eq!(row.matches('|').count(), HEAD.lines().last().unwrap().matches('|').count());
+        assert_eq!(row.matches('|').count(), HEAD.matches('|').count());
         assert_eq!(rollouts(&[Size::default()]), "");
     }
 }

@@ -76,25 +76,21 @@ pub async fn of_scenario(
     folder: &Path,
     logs: &LogDir,
 ) -> Result<()> {
-    make(folder)?;
     within(LIMIT, async {
         let collection = Collection { probe, folder, logs };
+        let mut work = Vec::new();
         let list = probe.kubectl(["get", "namespaces", "--output=name"]);
         let found = list.run(logs).await.map(|output| output.text()).unwrap_or_default();
         let concerned = concerned(&found, scenario, namespaces);
-        let mut work: Vec<Task<'_>> = Vec::new();
         for namespace in &concerned {
             let into = folder.join(namespace);
-            make(&into)?;
+            fs_err::create_dir_all(&into)?;
             work.extend(collection.queries(OF_NAMESPACE, &into, &["--namespace", namespace]));
         }
-        work.extend(collection.queries(OF_ALL, folder, &[]));
-        work.extend(collection.nodes()?);
+        work.extend(collection.of_all()?);
         let containers = pods::containers(probe, logs).await;
-        let wanted = containers.iter().filter(|it| concerned.contains(&it.namespace));
-        for container in wanted {
-            let into = folder.join(&container.namespace);
-            work.extend(collection.pod_logs(container, &into));
+        for container in containers.iter().filter(|it| concerned.contains(&it.namespace)) {
+            work.extend(collection.pod_logs(container, &folder.join(&container.namespace)));
         }
         run(work).await;
         Ok(())
@@ -105,14 +101,12 @@ pub async fn of_scenario(
 /// Collects the state of the whole cluster, the logs of all pods and those of the nodes into `folder`.
 pub async fn of_cluster(probe: &Probe, folder: &Path, logs: &LogDir) -> Result<()> {
     let pod_logs = folder.join("pods");
-    make(&pod_logs)?;
+    fs_err::create_dir_all(&pod_logs)?;
     within(LIMIT, async {
         let collection = Collection { probe, folder, logs };
-        let mut work = collection.queries(OF_ALL, folder, &[]);
+        let mut work = collection.of_all()?;
         work.extend(collection.queries(OF_CLUSTER, folder, &[]));
-        work.extend(collection.nodes()?);
-        let containers = pods::containers(probe, logs).await;
-        for container in &containers {
+        for container in &pods::containers(probe, logs).await {
             work.extend(collection.pod_logs(container, &pod_logs));
         }
         work.push(exported(probe, folder, logs).boxed());
@@ -165,10 +159,11 @@ impl<'a> Collection<'a> {
         })
     }
 
-    /// The state of every node, from inside, and from outside for one that does not answer.
-    fn nodes(self) -> Result<Vec<Task<'a>>> {
+    /// What is asked in any case, and the state of every node: from inside, and from outside for one that does not
+    /// answer.
+    fn of_all(self) -> Result<Vec<Task<'a>>> {
         let into = self.folder.join("nodes");
-        make(&into)?;
+        fs_err::create_dir_all(&into)?;
         let tasks = self.probe.nodes.iter().flat_map(|node| {
             let state = into.join(format!("{}.txt", node.name));
             let container = into.join(format!("{}.json", node.name));
@@ -178,7 +173,7 @@ impl<'a> Collection<'a> {
                 into_file(node.inspect.clone(), container, self.logs).boxed(),
             ]
         });
-        Ok(tasks.collect())
+        Ok(self.queries(OF_ALL, self.folder, &[]).into_iter().chain(tasks).collect())
     }
 }
 
@@ -189,10 +184,6 @@ fn concerned(found: &str, scenario: &str, others: &[&str]) -> Vec<String> {
         .filter(|name| name.starts_with(scenario) || others.contains(name))
         .map(str::to_owned)
         .collect()
-}
-
-fn make(folder: &Path) -> Result<()> {
-    Ok(fs_err::create_dir_all(folder)?)
 }
 
 /// Runs a command for its standard output, and leaves no empty file behind.

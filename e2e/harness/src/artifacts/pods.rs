@@ -64,19 +64,13 @@ fn parse(list: &str) -> Vec<Container> {
 
 /// The last lines of each log in `folder` that was taken from the pods of a namespace.
 pub fn tails(folder: &Path, namespace: &str) -> Vec<(PathBuf, Vec<String>)> {
-    let files = paths::entries(folder).unwrap_or_default().into_iter();
-    let is_meant = |path: &PathBuf| {
+    let begin = format!("{namespace}_");
+    let mut files = paths::entries(folder).unwrap_or_default();
+    files.retain(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let is_log = path.extension().is_some_and(|extension| extension == "log");
-        is_log && name.strip_prefix(namespace).is_some_and(|rest| rest.starts_with('_'))
-    };
-    files
-        .filter(is_meant)
-        .map(|file| {
-            let lines = tail(&file, TAIL_LINES);
-            (file, lines)
-        })
-        .collect()
+        name.starts_with(&begin) && name.ends_with(".log")
+    });
+    files.into_iter().map(|file| (file.clone(), tail(&file, TAIL_LINES))).collect()
 }
 
 /// The last lines of a file; none of one that cannot be read.

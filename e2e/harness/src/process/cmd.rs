@@ -3,12 +3,11 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -28,17 +27,11 @@ pub struct Cmd {
     env: Vec<(OsString, Option<OsString>)>,
     cwd: Option<PathBuf>,
     stdin: Input,
-    stdout: Sink,
+    stdout_file: Option<PathBuf>,
     timeout: Duration,
     name: Option<String>,
     stderr_lines: Option<UnboundedSender<String>>,
     end_with: Signal,
-}
-
-#[derive(Clone, Debug)]
-enum Sink {
-    Memory,
-    File(PathBuf),
 }
 
 /// What a command that ended well left behind.
@@ -68,7 +61,7 @@ impl Cmd {
             env: Vec::new(),
             cwd: None,
             stdin: Input::Empty,
-            stdout: Sink::Memory,
+            stdout_file: None,
             timeout: DEFAULT_TIMEOUT,
             name: None,
             stderr_lines: None,
@@ -120,7 +113,7 @@ impl Cmd {
 
     /// Sends standard output straight into a file, for output too large or too binary for the log.
     pub fn stdout_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.stdout = Sink::File(path.into());
+        self.stdout_file = Some(path.into());
         self
     }
 
@@ -152,32 +145,26 @@ impl Cmd {
     pub async fn run(self, logs: &LogDir) -> Result<Output, CommandError> {
         let log = logs.next_file(&self.log_name());
         let started = Instant::now();
-        let mut recorder = Recorder::new(self.stderr_lines.clone());
+        let mut recorder = Mutex::new(Recorder::new(self.stderr_lines.clone()));
         let result = self.execute(&log, &mut recorder).await;
         let elapsed = started.elapsed();
-        let cause = match result {
-            Ok(status) if status.success() => None,
-            Ok(status) => Some(Cause::Exit(status)),
-            Err(cause) => Some(cause),
+        let ending = match &result {
+            Ok(()) => "exit status: 0".to_owned(),
+            Err(cause) => cause.to_string(),
         };
-        let ending = match &cause {
-            None => "exit status: 0".to_owned(),
-            Some(cause) => cause.to_string(),
-        };
-        append(&log, &format!("# {ending}, after {elapsed:.1?}\n"));
-        let (stdout, tail) = recorder.into_parts();
-        match cause {
-            None => Ok(Output { stdout, log, elapsed }),
-            Some(cause) => {
+        let recorder = recorder.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (stdout, tail) = recorder.finish(&format!("# {ending}, after {elapsed:.1?}\n"));
+        match result {
+            Ok(()) => Ok(Output { stdout, log, elapsed }),
+            Err(cause) => {
                 Err(CommandError { command: self.to_string(), cause, elapsed, log, tail, stdout })
             }
         }
     }
 
-    async fn execute(&self, log: &Path, recorder: &mut Recorder) -> Result<ExitStatus, Cause> {
-        let mut file = File::create(log).await.map_err(Cause::Log)?;
-        let header = format!("$ {self}\n");
-        file.write_all(header.as_bytes()).await.map_err(Cause::Log)?;
+    async fn execute(&self, log: &Path, recorder: &mut Mutex<Recorder>) -> Result<(), Cause> {
+        let recording = recorder.get_mut().unwrap_or_else(PoisonError::into_inner);
+        recording.open(log, &format!("$ {self}\n")).map_err(Cause::Log)?;
 
         let mut command = Command::new(&self.program);
         command
@@ -199,13 +186,9 @@ impl Cmd {
         }
         let child = command.spawn().map_err(Cause::Spawn)?;
         let mut child = ProcessGroup::new(child, self.end_with);
-        let work = async {
-            let status = child.interact(&self.stdin, &mut file, recorder).await?;
-            file.flush().await.map_err(Cause::Log)?;
-            Ok(status)
-        };
-        match tokio::time::timeout(self.timeout, work).await {
-            Ok(result) => result,
+        match tokio::time::timeout(self.timeout, child.interact(&self.stdin, recorder)).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(ended) => Err(ended.map_or_else(|cause| cause, Cause::Exit)),
             Err(_) => Err(Cause::Timeout(self.timeout)),
         }
     }
@@ -219,22 +202,20 @@ impl Cmd {
     }
 
     fn stdout_stdio(&self) -> Result<Stdio, Cause> {
-        Ok(match &self.stdout {
-            Sink::Memory => Stdio::piped(),
-            Sink::File(path) => std::fs::File::create(path).map_err(Cause::Spawn)?.into(),
+        Ok(match &self.stdout_file {
+            None => Stdio::piped(),
+            Some(path) => std::fs::File::create(path).map_err(Cause::Spawn)?.into(),
         })
     }
 
     fn log_name(&self) -> String {
         let name = self.name.clone().unwrap_or_else(|| {
             let program = Path::new(&self.program).file_name().unwrap_or_default();
-            let mut words = vec![program.to_string_lossy().into_owned()];
-            let verb = self.args.first().map(|arg| arg.to_string_lossy());
-            words.extend(
-                verb.filter(|verb| !verb.starts_with(['-', '/', '+']))
-                    .map(std::borrow::Cow::into_owned),
-            );
-            words.join("-")
+            let program = program.to_string_lossy();
+            match self.args.first().map(|arg| arg.to_string_lossy()) {
+                Some(verb) if !verb.starts_with(['-', '/', '+']) => format!("{program}-{verb}"),
+                _ => program.into_owned(),
+            }
         });
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(48).collect()
     }
@@ -255,13 +236,12 @@ impl fmt::Display for Cmd {
         for arg in &self.args {
             write!(f, " {}", quote(arg))?;
         }
-        match &self.stdin {
-            Input::File(path) => write!(f, " < {}", quote(path.as_os_str()))?,
-            Input::Empty | Input::Bytes(_) => {}
+        if let Input::File(path) = &self.stdin {
+            write!(f, " < {}", quote(path.as_os_str()))?;
         }
-        match &self.stdout {
-            Sink::File(path) => write!(f, " > {}", quote(path.as_os_str())),
-            Sink::Memory => Ok(()),
+        match &self.stdout_file {
+            Some(path) => write!(f, " > {}", quote(path.as_os_str())),
+            None => Ok(()),
         }
     }
 }
@@ -282,14 +262,6 @@ fn quote(word: impl AsRef<OsStr>) -> String {
         format!("$'{}'", word.chars().map(escaped).collect::<String>())
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-/// The end of the log is a courtesy to its reader: a full disk must not hide the command's own result.
-fn append(log: &Path, text: &str) {
-    use std::io::Write as _;
-    if let Ok(mut file) = std::fs::OpenOptions::new().append(true).open(log) {
-        let _ = file.write_all(text.as_bytes());
     }
 }
 

@@ -1,13 +1,15 @@
 //! Why a command failed.
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use thiserror::Error;
+
 /// A command that could not be run to a good end.
-#[derive(Debug)]
+#[derive(Debug, Error)]
+#[error("`{command}`: {cause} (after {elapsed:.1?}){}\n  log: {}", quoted(.tail), .log.display())]
 pub struct CommandError {
     /// The command line.
     pub command: String,
@@ -23,6 +25,10 @@ pub struct CommandError {
     pub stdout: Vec<u8>,
 }
 
+fn quoted(tail: &[String]) -> String {
+    tail.iter().map(|line| format!("\n  | {line}")).collect()
+}
+
 impl CommandError {
     /// The exit code, when the command exited by itself.
     pub fn code(&self) -> Option<i32> {
@@ -31,48 +37,26 @@ impl CommandError {
             Cause::Spawn(_) | Cause::Timeout(_) | Cause::Log(_) => None,
         }
     }
+
+    /// What it said last, or else what happened to it.
+    pub fn reason(&self) -> String {
+        self.tail.last().map_or_else(|| self.cause.to_string(), |line| line.trim().to_owned())
+    }
 }
 
 /// Why a command failed.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum Cause {
     /// It could not be started, or its input or output not be opened.
+    #[error("cannot be started: {0}")]
     Spawn(io::Error),
     /// It ended with anything but exit code 0.
+    #[error("{0}")]
     Exit(ExitStatus),
     /// It was killed after this time.
+    #[error("killed: it ran longer than {0:.0?}")]
     Timeout(Duration),
     /// Its log could not be written.
+    #[error("log cannot be written: {0}")]
     Log(io::Error),
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Spawn(error) => write!(f, "cannot be started: {error}"),
-            Self::Exit(status) => write!(f, "{status}"),
-            Self::Timeout(limit) => write!(f, "killed: it ran longer than {limit:.0?}"),
-            Self::Log(error) => write!(f, "log cannot be written: {error}"),
-        }
-    }
-}
-
-impl fmt::Display for CommandError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (command, cause, elapsed) = (&self.command, &self.cause, self.elapsed);
-        write!(f, "`{command}`: {cause} (after {elapsed:.1?})")?;
-        for line in &self.tail {
-            write!(f, "\n  | {line}")?;
-        }
-        write!(f, "\n  log: {}", self.log.display())
-    }
-}
-
-impl std::error::Error for CommandError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.cause {
-            Cause::Spawn(error) | Cause::Log(error) => Some(error),
-            Cause::Exit(_) | Cause::Timeout(_) => None,
-        }
-    }
 }

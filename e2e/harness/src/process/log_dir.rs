@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::paths;
+
 /// A folder with one log file for each command that was run. Clones share the numbering.
 #[derive(Clone, Debug)]
 pub struct LogDir {
@@ -17,15 +19,9 @@ impl LogDir {
     pub fn create(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
         fs_err::create_dir_all(&path)?;
-        let mut last = 0;
-        for entry in fs_err::read_dir(&path)? {
-            let name = entry?.file_name();
-            let number = name.to_string_lossy().split('-').next().map(str::parse);
-            if let Some(Ok(number)) = number {
-                last = last.max(number);
-            }
-        }
-        Ok(Self { path, next: Arc::new(AtomicU32::new(last + 1)) })
+        let number = |file: &PathBuf| file.file_name()?.to_str()?.split('-').next()?.parse().ok();
+        let last: Option<u32> = paths::entries(&path)?.iter().filter_map(number).max();
+        Ok(Self { path, next: Arc::new(AtomicU32::new(last.unwrap_or_default() + 1)) })
     }
 
     /// The folder.

@@ -5,11 +5,13 @@
 //! failure carries the end of that log, so that the terminal shows what matters.
 
 mod cmd;
+mod ended;
 mod error;
 mod log_dir;
 mod process_group;
 
 pub use self::cmd::{Cmd, DEFAULT_TIMEOUT, Output};
+pub use self::ended::Ended;
 pub use self::error::{Cause, CommandError};
 pub use self::log_dir::LogDir;
 pub use self::process_group::kill_all;

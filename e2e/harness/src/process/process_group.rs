@@ -1,14 +1,15 @@
 //! A running command: its input and output, and its end.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::fs::File;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt as _};
 use tokio::process::Child;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -28,13 +29,20 @@ static RUNNING: Mutex<BTreeMap<i32, Signal>> = Mutex::new(BTreeMap::new());
 
 /// Ends every command that runs, for a process that exits at once: nothing is dropped then.
 pub fn kill_all() {
-    let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-    for (id, signal) in running.iter() {
-        if let Some(group) = Pid::from_raw(*id) {
-            // The only failure is that nobody is left in the group.
-            let _ = kill_process_group(group, *signal);
-        }
+    for (id, signal) in lock(&RUNNING).iter() {
+        kill(*id, *signal);
     }
+}
+
+fn kill(group: i32, signal: Signal) {
+    if let Some(group) = Pid::from_raw(group) {
+        // The only failure is that nobody is left in the group.
+        let _ = kill_process_group(group, signal);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Standard input of a command.
@@ -58,8 +66,7 @@ impl ProcessGroup {
     /// Takes a child that leads a process group of its own.
     pub(super) fn new(child: Child, signal: Signal) -> Self {
         let id = child.id().map(u32::cast_signed);
-        let running = id.map(|id| (id, signal));
-        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).extend(running);
+        lock(&RUNNING).extend(id.map(|id| (id, signal)));
         Self { child, id, signal }
     }
 
@@ -67,90 +74,82 @@ impl ProcessGroup {
     pub(super) async fn interact(
         &mut self,
         input: &Input,
-        log: &mut File,
-        recorder: &mut Recorder,
+        recorder: &Mutex<Recorder>,
     ) -> Result<ExitStatus, Cause> {
-        let mut stdin = self.child.stdin.take();
-        let mut stdout = self.child.stdout.take();
-        let mut stderr = self.child.stderr.take();
+        let stdin = self.child.stdin.take();
+        let (stdout, stderr) = (self.child.stdout.take(), self.child.stderr.take());
         let pump = async {
-            // On the heap: dozens of these futures may be part of one.
-            let (mut out, mut err) = (vec![0; 8192], vec![0; 8192]);
-            while stdout.is_some() || stderr.is_some() {
-                let (chunk, stream) = tokio::select! {
-                    chunk = read(&mut stdout, &mut out), if stdout.is_some() => (chunk, Stream::Out),
-                    chunk = read(&mut stderr, &mut err), if stderr.is_some() => (chunk, Stream::Err),
-                };
-                recorder.record(chunk, stream);
-                log.write_all(chunk).await.map_err(Cause::Log)?;
+            tokio::try_join!(
+                pump(stdout, Stream::Out, recorder),
+                pump(stderr, Stream::Err, recorder)
+            )
+        };
+        let feed = async {
+            if let (Input::Bytes(bytes), Some(mut pipe)) = (input, stdin) {
+                // A command may well stop reading; its exit status says whether that was a failure.
+                let _ = pipe.write_all(bytes).await;
             }
-            Ok(())
         };
-        let end = async {
-            let feed = async {
-                if let (Input::Bytes(bytes), Some(mut pipe)) = (input, stdin.take()) {
-                    // A command may well stop reading; its exit status says whether that was a failure.
-                    let _ = pipe.write_all(bytes).await;
-                }
-            };
-            let ((), status) = tokio::join!(feed, self.child.wait());
-            status.map_err(Cause::Spawn)
-        };
+        let end = async { tokio::join!(feed, self.child.wait()).1 };
         tokio::pin!(pump, end);
-        let mut pumped = false;
-        let status = loop {
-            tokio::select! {
-                result = &mut pump, if !pumped => {
-                    result?;
-                    pumped = true;
+        let status = tokio::select! {
+            pumped = &mut pump => {
+                pumped.map_err(Cause::Log)?;
+                end.await
+            }
+            status = &mut end => {
+                if let Ok(pumped) = tokio::time::timeout(DRAIN, pump).await {
+                    pumped.map_err(Cause::Log)?;
                 }
-                status = &mut end => break status?,
+                status
             }
         };
-        if !pumped && let Ok(result) = tokio::time::timeout(DRAIN, pump).await {
-            result?;
-        }
-        Ok(status)
+        status.map_err(Cause::Spawn)
     }
 }
 
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if let Some(id) = self.id {
-            RUNNING.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            lock(&RUNNING).remove(&id);
         }
         // No id: the child was waited for, and its number may belong to somebody else by now.
-        if let Some(group) = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
-            // The only failure is that nobody is left in the group.
-            let _ = kill_process_group(group, self.signal);
+        if let Some(group) = self.child.id() {
+            kill(group.cast_signed(), self.signal);
         }
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Stream {
     Out,
     Err,
 }
 
-/// Reads once; at the end of the stream the pipe is closed and taken away.
-async fn read<'b, R: AsyncRead + Unpin>(pipe: &mut Option<R>, buffer: &'b mut [u8]) -> &'b [u8] {
-    let read = match pipe {
-        Some(open) => open.read(buffer).await.unwrap_or(0),
-        None => 0,
-    };
-    if read == 0 {
-        *pipe = None;
+/// Records what comes out of a pipe, until that is closed.
+async fn pump(
+    pipe: Option<impl AsyncRead + Unpin>,
+    stream: Stream,
+    recorder: &Mutex<Recorder>,
+) -> io::Result<()> {
+    let Some(mut pipe) = pipe else { return Ok(()) };
+    // On the heap: dozens of these futures may be part of one.
+    let mut buffer = vec![0; 8192];
+    loop {
+        match pipe.read(&mut buffer).await {
+            Ok(0) | Err(_) => return Ok(()),
+            Ok(read) => lock(recorder).record(&buffer[..read], stream)?,
+        }
     }
-    &buffer[..read]
 }
 
-/// What is kept of the output: standard output whole, and the last lines of both streams.
+/// What is kept of the output: all of it in the log, standard output, and the last lines of both streams.
 #[derive(Default)]
 pub(super) struct Recorder {
+    log: Option<File>,
     stdout: Vec<u8>,
-    out: Tail,
-    err: Tail,
+    /// The line of each stream that has not ended yet.
+    partial: [Vec<u8>; 2],
     lines: VecDeque<String>,
     /// Gets the lines of standard error as they come.
     stderr_lines: Option<UnboundedSender<String>>,
@@ -161,58 +160,53 @@ impl Recorder {
         Self { stderr_lines, ..Self::default() }
     }
 
-    fn record(&mut self, chunk: &[u8], stream: Stream) {
-        let tail = match stream {
-            Stream::Out => {
-                self.stdout.extend_from_slice(chunk);
-                &mut self.out
-            }
-            Stream::Err => &mut self.err,
-        };
-        for line in tail.split(chunk) {
-            if let (Stream::Err, Some(lines)) = (stream, &self.stderr_lines) {
-                // Whoever listened may have heard enough.
-                let _ = lines.send(String::from_utf8_lossy(&line).into_owned());
-            }
-            push_line(&mut self.lines, line);
-        }
+    /// Begins the log.
+    pub(super) fn open(&mut self, log: &Path, first_line: &str) -> io::Result<()> {
+        let log = self.log.insert(File::create(log)?);
+        log.write_all(first_line.as_bytes())
     }
 
-    /// Standard output, and the last lines.
-    pub(super) fn into_parts(mut self) -> (Vec<u8>, Vec<String>) {
-        for rest in [self.out.partial, self.err.partial] {
-            push_line(&mut self.lines, rest);
+    fn record(&mut self, chunk: &[u8], stream: Stream) -> io::Result<()> {
+        if stream == Stream::Out {
+            self.stdout.extend_from_slice(chunk);
         }
-        (self.stdout, self.lines.into())
-    }
-}
-
-fn push_line(lines: &mut VecDeque<String>, line: Vec<u8>) {
-    let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-    if !line.is_empty() {
-        if lines.len() == TAIL_LINES {
-            lines.pop_front();
-        }
-        lines.push_back(line);
-    }
-}
-
-/// Splits a stream into lines across reads. A carriage return ends a line too, as progress bars use it.
-#[derive(Default)]
-struct Tail {
-    partial: Vec<u8>,
-}
-
-impl Tail {
-    fn split(&mut self, chunk: &[u8]) -> Vec<Vec<u8>> {
-        let mut lines = Vec::new();
         for &byte in chunk {
+            let partial = &mut self.partial[stream as usize];
+            // A carriage return ends a line too, as progress bars use it.
             if byte == b'\n' || byte == b'\r' {
-                lines.push(std::mem::take(&mut self.partial));
-            } else if self.partial.len() < TAIL_WIDTH {
-                self.partial.push(byte);
+                self.end_line(stream);
+            } else if partial.len() < TAIL_WIDTH {
+                partial.push(byte);
             }
         }
-        lines
+        self.log.as_mut().map_or(Ok(()), |log| log.write_all(chunk))
+    }
+
+    fn end_line(&mut self, stream: Stream) {
+        let line = std::mem::take(&mut self.partial[stream as usize]);
+        let line = String::from_utf8_lossy(&line);
+        if let (Stream::Err, Some(lines)) = (stream, &self.stderr_lines) {
+            // Whoever listened may have heard enough.
+            let _ = lines.send(line.to_string());
+        }
+        let line = line.trim_end();
+        if !line.is_empty() {
+            if self.lines.len() == TAIL_LINES {
+                self.lines.pop_front();
+            }
+            self.lines.push_back(line.to_owned());
+        }
+    }
+
+    /// Ends the log, and returns standard output and the last lines.
+    pub(super) fn finish(mut self, last_line: &str) -> (Vec<u8>, Vec<String>) {
+        for stream in [Stream::Out, Stream::Err] {
+            if !self.partial[stream as usize].is_empty() {
+                self.end_line(stream);
+            }
+        }
+        // A courtesy to the reader of the log: a full disk must not hide the command's own result.
+        let _ = self.log.map(|mut log| log.write_all(last_line.as_bytes()));
+        (self.stdout, self.lines.into())
     }
 }

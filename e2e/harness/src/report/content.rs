@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use super::facts::Machine;
 use crate::progress::{Tally, Timing, seconds};
 
 /// One run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// The name of the run.
@@ -39,15 +39,14 @@ pub struct Report {
     pub phases: Vec<Timing>,
     /// What was to be found out.
     pub results: Vec<Entry>,
-    #[serde(skip)]
-    pub(super) clock: Instant,
 }
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Ending {
     /// It has not: it goes on, or was killed.
+    #[default]
     Running,
     /// Everything was as promised.
     Passed,
@@ -90,8 +89,6 @@ pub struct Entry {
     pub error: Option<String>,
     /// The folder of what was collected when it failed.
     pub artifacts: Option<PathBuf>,
-    #[serde(skip)]
-    clock: Option<Instant>,
 }
 
 /// How a scenario ended.
@@ -121,16 +118,8 @@ impl Report {
             run: run.to_owned(),
             command,
             started: Timestamp::now(),
-            elapsed: Duration::ZERO,
-            ending: Ending::Running,
-            error: None,
             machine: Machine::look(),
-            versions: BTreeMap::new(),
-            cluster: serde_json::Value::Null,
-            figures: BTreeMap::new(),
-            phases: Vec::new(),
-            results: Vec::new(),
-            clock: Instant::now(),
+            ..Self::default()
         }
     }
 
@@ -145,7 +134,6 @@ impl Report {
             elapsed: Duration::ZERO,
             error: None,
             artifacts: None,
-            clock: None,
         });
         Handle(self.results.len() - 1)
     }
@@ -157,33 +145,28 @@ impl Report {
 
     /// Tells that an entry starts.
     pub fn begin(&mut self, handle: Handle) {
-        if let Some(entry) = self.results.get_mut(handle.0) {
-            entry.state = State::Running;
-            entry.started = Some(Timestamp::now());
-            entry.clock = Some(Instant::now());
-        }
+        let entry = &mut self.results[handle.0];
+        entry.state = State::Running;
+        entry.started = Some(Timestamp::now());
     }
 
     /// Tells how an entry ended: with an error, or well.
     pub fn finish(&mut self, handle: Handle, error: Option<String>) {
-        if let Some(entry) = self.results.get_mut(handle.0) {
-            entry.state = if error.is_some() { State::Failed } else { State::Passed };
-            entry.error = error;
-            entry.stop();
-        }
+        let entry = &mut self.results[handle.0];
+        entry.state = if error.is_some() { State::Failed } else { State::Passed };
+        entry.error = error;
+        entry.stop();
     }
 
     /// Tells where what was collected for an entry lies.
     pub fn collected(&mut self, handle: Handle, folder: &Path) {
-        if let Some(entry) = self.results.get_mut(handle.0) {
-            entry.artifacts = Some(folder.to_owned());
-        }
+        self.results[handle.0].artifacts = Some(folder.to_owned());
     }
 
     /// Ends the run, and with it whatever was going on.
     pub fn end(&mut self, ending: Ending) {
         self.ending = ending;
-        self.elapsed = self.clock.elapsed();
+        self.elapsed = since(self.started);
         for entry in self.results.iter_mut().filter(|entry| entry.state == State::Running) {
             entry.state = State::Interrupted;
             entry.stop();
@@ -206,7 +189,7 @@ impl Report {
 
 impl Entry {
     fn stop(&mut self) {
-        self.elapsed = self.clock.take().map(|clock| clock.elapsed()).unwrap_or_default();
+        self.elapsed = self.started.map(since).unwrap_or_default();
     }
 
     /// Its name, and which run it is when there were several.
@@ -216,6 +199,11 @@ impl Entry {
             round => format!("{} (run {round})", self.name),
         }
     }
+}
+
+/// How long ago that was.
+pub(super) fn since(time: Timestamp) -> Duration {
+    Timestamp::now().duration_since(time).unsigned_abs()
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
+use crate::proc_file;
+
 /// What explains a slow run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Machine {
     /// The kernel's name and release.
@@ -19,6 +21,8 @@ pub struct Machine {
 impl Machine {
     /// This one.
     pub(super) fn look() -> Self {
+        let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let memory = proc_file::bytes(&meminfo, "MemTotal");
         let uname = rustix::system::uname();
         Self {
             kernel: format!(
@@ -28,25 +32,7 @@ impl Machine {
             ),
             architecture: std::env::consts::ARCH,
             processors: std::thread::available_parallelism().ok().map(usize::from),
-            memory: std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| total(&text)),
+            memory: memory.map(|bytes| bytes >> 20),
         }
-    }
-}
-
-/// `MemTotal` of `/proc/meminfo`, in MiB.
-fn total(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib >> 10)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_is_told_in_mebibytes() {
-        assert_eq!(total("MemFree: 1 kB\nMemTotal:   2048000 kB\n"), Some(2000));
-        assert_eq!(total("MemFree: 1 kB\n"), None);
     }
 }

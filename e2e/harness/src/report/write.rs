@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::content::{Ending, Report};
+use super::content::{Ending, Report, since};
 use super::junit;
 
 /// The file that holds all of it.
@@ -26,7 +26,7 @@ impl Report {
     /// Writes it into a folder in these forms.
     pub fn write(&mut self, folder: &Path, formats: &[Format]) -> Result<()> {
         if self.ending == Ending::Running {
-            self.elapsed = self.clock.elapsed();
+            self.elapsed = since(self.started);
         }
         for format in formats {
             let (file, text) = match format {

@@ -1,68 +1,60 @@
-//! Alerts about the logs that the terminator follows.
-
-use std::time::Duration;
+//! Alerts about what cannot be read, or is read too late.
 
 use anyhow::Result;
 use serde_json::json;
 
-use super::account::Account;
+use super::Recording;
 use super::processes::{is_synced, started};
-use super::{Recording, at_least, exactly};
+use crate::account::Account;
 use crate::job::{log_done, manifest};
+use crate::metrics::{until, until_at_least};
+use crate::rotation::LATE;
 use crate::test::{Test, shared_test};
 
-/// A log that is opened later than ten seconds after the start of its container is opened late.
-const LATE: Duration = Duration::from_secs(12);
-
-const LOGS: &str = "daemonset_job_logs";
-
 #[apply(shared_test)]
-async fn logs_queued_fires_while_logs_wait_for_a_slot(cx: &Test) -> Result<()> {
-    let mut recording = Recording::of("DaemonsetJobLogsQueued")?;
-    let [_operator, terminator] = &cx.programs(&[("MAX_FOLLOWERS", "1")]).await?;
-    let targets = &[("a", terminator)];
-    recording.quiet(targets).await?;
-    let (job, pods) = cx.running(&manifest("queued")).await?;
-    let queued = [("state", "queued")];
-    recording.during(targets, exactly(terminator, LOGS, &queued, 2.0)).await?;
-    log_done(&pods)?;
-    job.until_gone().await?;
-    exactly(terminator, LOGS, &queued, 0.0).await?;
-    recording.quiet(targets).await?;
-    let labels = json!({"namespace": "n", "pod": "a", "process": "terminator", "state": "queued"});
-    recording.verify(&[labels]).await
-}
-
-#[apply(shared_test)]
-async fn logs_break_fires_while_logs_cannot_be_read(cx: &Test) -> Result<()> {
-    const ENDED: &str = "daemonset_job_log_followers_ended_total";
-    let mut recording = Recording::of("DaemonsetJobLogsBreak")?;
+async fn watch_broken_and_logs_break_fire_while_reading_is_forbidden(cx: &Test) -> Result<()> {
+    let mut recording = Recording::of(&["DaemonsetJobWatchBroken", "DaemonsetJobLogsBreak"])?;
     let account = Account::create(cx).await?;
-    let _operator = cx.operator().await?;
-    let terminator = started(cx, "terminator", &account.kubeconfig().await?).await?;
-    is_synced(&terminator, 1).await?;
-    let targets = &[("a", &terminator)];
+    let kubeconfig = account.kubeconfig().await?;
+    let operator = started(cx, "operator", &kubeconfig).await?;
+    let terminator = &started(cx, "terminator", &kubeconfig).await?;
+    is_synced(&operator, 1).await?;
+    is_synced(terminator, 1).await?;
     let (job, pods) = cx.running(&manifest("unread")).await?;
-    let open = [("state", "open")];
-    exactly(&terminator, LOGS, &open, 3.0).await?;
-    recording.quiet(targets).await?;
-    account.forbid("pods/log", &["get"]).await?;
+    let all_open =
+        async || until(terminator, "daemonset_job_logs", &[("state", "open")], 3.0).await;
+    all_open().await?;
+    recording.quiet(&[("a", &operator), ("a", terminator)]).await?;
+
+    // A watch that runs outlives the right to it, and so it is missed after the next start.
+    drop(operator);
+    account.forbid(&[("nodes", &["list", "watch"]), ("pods/log", &["get"])]).await?;
+    let operator = &started(cx, "operator", &kubeconfig).await?;
+    let targets = &[("b", operator), ("a", terminator)];
     pods.iter().for_each(|pod| pod.cut_log_streams());
-    let broken = at_least(&terminator, ENDED, &[("outcome", "broken")], 6.0);
+    let broken = async {
+        let ended = "daemonset_job_log_followers_ended_total";
+        until_at_least(terminator, ended, &[("outcome", "broken")], 6.0).await?;
+        let errors = "daemonset_job_watch_errors_total";
+        until_at_least(operator, errors, &[("resource", "nodes")], 5.0).await
+    };
     recording.during(targets, broken).await?;
     account.allow_all().await?;
-    exactly(&terminator, LOGS, &open, 3.0).await?;
+    is_synced(operator, 2).await?;
+    all_open().await?;
     recording.quiet(targets).await?;
     log_done(&pods)?;
     job.until_gone().await?;
     account.delete().await?;
-    recording.verify(&[json!({"namespace": "n"})]).await
+    let watch = json!({"namespace": "n", "process": "operator", "resource": "nodes"});
+    let logs = json!({"namespace": "n"});
+    recording.verify(&[("DaemonsetJobWatchBroken", watch), ("DaemonsetJobLogsBreak", logs)]).await
 }
 
 #[apply(shared_test)]
 async fn log_rotated_fires_when_a_log_is_first_read_late(cx: &Test) -> Result<()> {
-    let mut recording = Recording::of("DaemonsetJobLogRotated")?;
-    let [operator, terminator] = cx.programs(&[]).await?;
+    let mut recording = Recording::of(&["DaemonsetJobLogRotated"])?;
+    let [_operator, terminator] = cx.programs(&[]).await?;
     recording.quiet(&[("a", &terminator)]).await?;
     drop(terminator);
     let (job, pods) = cx.running(&manifest("rotated")).await?;
@@ -72,11 +64,11 @@ async fn log_rotated_fires_when_a_log_is_first_read_late(cx: &Test) -> Result<()
     pods[0].log("still here\n")?;
     let terminator = started(cx, "terminator", &cx.kubeconfig().await?).await?;
     let targets = &[("b", &terminator)];
-    let rotated = exactly(&terminator, "daemonset_job_logs_rotated_total", &[], 1.0);
+    let rotated = until(&terminator, "daemonset_job_logs_rotated_total", &[], 1.0);
     recording.during(targets, rotated).await?;
     recording.quiet(targets).await?;
     log_done(&pods)?;
     job.until_gone().await?;
-    drop(operator);
-    recording.verify(&[json!({"namespace": "n", "pod": "b", "process": "terminator"})]).await
+    let labels = json!({"namespace": "n", "pod": "b", "process": "terminator"});
+    recording.verify(&[("DaemonsetJobLogRotated", labels)]).await
 }

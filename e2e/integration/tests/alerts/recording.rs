@@ -2,7 +2,7 @@
 //!
 //! The processes are scraped each second before, during and after the cause. Rules look at minutes, so each of these
 //! times is then drawn out to minutes: gauges keep what they came to, and counters go on counting as fast as they did.
-//! promtool evaluates the shipped rule over that.
+//! promtool evaluates the shipped rules over that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -40,22 +40,25 @@ struct Part {
     repeats_all: bool,
 }
 
-/// What was scraped before, during and after the cause of an alert.
+/// What was scraped before, during and after the causes of alerts.
 pub(crate) struct Recording {
-    alert: &'static str,
-    /// The rule as shipped, but for its annotations.
-    rule: Value,
+    /// The rules as shipped, but for their annotations.
+    rules: Vec<Value>,
     parts: Vec<Part>,
     /// The series that count.
     counters: BTreeSet<String>,
 }
 
 impl Recording {
-    pub(crate) fn of(alert: &'static str) -> Result<Self> {
-        let mut rule = rule(alert)?;
-        // promtool compares texts, which are no part of what is shown here.
-        rule.as_object_mut().context("no rule")?.remove("annotations");
-        Ok(Self { alert, rule, parts: Vec::new(), counters: BTreeSet::new() })
+    pub(crate) fn of(alerts: &[&str]) -> Result<Self> {
+        let mut rules = shipped()?;
+        rules.retain(|rule| alerts.iter().any(|alert| rule["alert"] == *alert));
+        ensure!(rules.len() == alerts.len(), "not one rule for each of {alerts:?}");
+        for rule in &mut rules {
+            // promtool compares texts, which are no part of what is shown here.
+            rule.as_object_mut().context("no rule")?.remove("annotations");
+        }
+        Ok(Self { rules, parts: Vec::new(), counters: BTreeSet::new() })
     }
 
     /// Records for a while in which nothing happens.
@@ -103,10 +106,11 @@ impl Recording {
         done.context("it was not done")
     }
 
-    /// Scrapes what the rule asks for.
+    /// Scrapes what the rules ask for.
     async fn scrape(&mut self, targets: &Targets<'_>) -> Result<Scrape> {
-        let expression = self.rule["expr"].as_str().context("no expression")?.to_owned();
-        let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let expressions = self.rules.iter().filter_map(|rule| rule["expr"].as_str());
+        let words =
+            expressions.flat_map(|it| it.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
         let names: BTreeSet<_> = words.collect();
         let mut values = Scrape::new();
         for (pod, program) in targets {
@@ -129,28 +133,30 @@ impl Recording {
         Ok(values)
     }
 
-    /// Sees that the alert fires with these labels at the end of the cause, and neither before nor in the end.
-    pub(crate) async fn verify(&self, labels: &[Value]) -> Result<()> {
+    /// Sees that the alerts fire with these labels at the end of their causes, and neither before nor in the end.
+    pub(crate) async fn verify(&self, fire: &[(&str, Value)]) -> Result<()> {
         ensure!(self.parts.len() == LAPSES.len(), "{} parts were recorded", self.parts.len());
-        let folder = artifacts().join("alerts").join(self.alert);
-        let logs = LogDir::create(&folder)?;
-        let rules = json!({"groups": [{"name": "shipped", "rules": [self.rule]}]});
-        fs_err::write(folder.join("rules.yaml"), rules.to_string())?;
-        let severity = &self.rule["labels"]["severity"];
-        let fires: Vec<_> = labels
-            .iter()
-            .map(|labels| {
-                let mut labels = labels.clone();
-                labels["severity"] = severity.clone();
-                json!({"exp_labels": labels})
-            })
-            .collect();
+        let rules = json!({"groups": [{"name": "shipped", "rules": self.rules}]});
         let mut end = 0;
         let mut tests = Vec::new();
-        for (lapse, alerts) in LAPSES.into_iter().zip([&[][..], &fires, &[]]) {
+        for (lapse, is_caused) in LAPSES.into_iter().zip([false, true, false]) {
             end += lapse;
-            let time = format!("{}s", end - 1);
-            tests.push(json!({"eval_time": time, "alertname": self.alert, "exp_alerts": alerts}));
+            for rule in &self.rules {
+                let fires = fire.iter().filter(|(alert, _)| is_caused && rule["alert"] == *alert);
+                let alerts: Vec<_> = fires
+                    .map(|(_, labels)| {
+                        let mut labels = labels.clone();
+                        labels["severity"] = rule["labels"]["severity"].clone();
+                        json!({"exp_labels": labels})
+                    })
+                    .collect();
+                ensure!(is_caused != alerts.is_empty(), "{} is not to fire at all", rule["alert"]);
+                tests.push(json!({
+                    "eval_time": format!("{}s", end - 1),
+                    "alertname": rule["alert"],
+                    "exp_alerts": alerts,
+                }));
+            }
         }
         let series = self.lapse().into_iter();
         let series: Vec<_> =
@@ -161,6 +167,10 @@ impl Recording {
             "evaluation_interval": "15s",
             "tests": [{"interval": "1s", "input_series": series, "alert_rule_test": tests}],
         });
+        let name = self.rules.iter().find_map(|rule| rule["alert"].as_str()).context("no rule")?;
+        let folder = artifacts().join("alerts").join(name);
+        let logs = LogDir::create(&folder)?;
+        fs_err::write(folder.join("rules.yaml"), rules.to_string())?;
         let file = folder.join("test.yaml");
         fs_err::write(&file, test.to_string())?;
         promtool().args(["test", "rules"]).arg(file).run(&logs).await?;
@@ -215,24 +225,13 @@ impl Recording {
     }
 }
 
-/// The shipped rule of an alert.
-fn rule(alert: &str) -> Result<Value> {
-    let text = fs_err::read_to_string(paths::workspace().join(RULES))?;
-    let file: Value = serde_saphyr::from_str(&text)?;
-    let groups = file["groups"].as_array().context("no groups")?;
-    let mut rules = groups.iter().filter_map(|group| group["rules"].as_array()).flatten();
-    let rule = rules.find(|rule| rule["alert"] == alert);
-    rule.cloned().with_context(|| format!("no rule {alert}"))
-}
-
-/// The names of the shipped alerts.
-pub(crate) fn shipped() -> Result<BTreeSet<String>> {
+/// The shipped rules.
+pub(crate) fn shipped() -> Result<Vec<Value>> {
     let text = fs_err::read_to_string(paths::workspace().join(RULES))?;
     let file: Value = serde_saphyr::from_str(&text)?;
     let groups = file["groups"].as_array().context("no groups")?;
     let rules = groups.iter().filter_map(|group| group["rules"].as_array()).flatten();
-    let name = |rule: &Value| rule["alert"].as_str().map(str::to_owned);
-    rules.map(|rule| name(rule).context("a rule without a name")).collect()
+    Ok(rules.cloned().collect())
 }
 
 #[test]
@@ -244,8 +243,7 @@ fn time_lapse_repeats_samples_and_lets_counters_go_on() {
     };
     let gone = Part { scrapes: vec![Scrape::new()], repeats_all: false };
     let recording = Recording {
-        alert: "",
-        rule: Value::Null,
+        rules: Vec::new(),
         parts: vec![part(&[1.0, 1.0], false), part(&[2.0, 3.0], true), gone],
         counters: BTreeSet::from(["c{}".to_owned()]),
     };

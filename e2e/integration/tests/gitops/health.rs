@@ -91,7 +91,11 @@ async fn job_that_runs_or_waits_is_in_progress_for_every_tool(cx: &Test) -> Resu
 
     let one = |name| retained(name).set(|spec| spec.parallelism = Some(IntOrString::Int(1)));
     let waiting = cx.apply(&one("waiting")).await?;
-    let is_waiting = |job: &Job| condition(job, WAITING).is_some();
+    // The pods come one by one, and the first one starts when the second may not be there.
+    let is_waiting = |job: &Job| {
+        let says = condition(job, WAITING).is_some_and(|it| it.message.contains("1 of 1 places"));
+        says && status(job).desired == 3
+    };
     waiting.until("waiting", is_waiting).await?;
     check(cx, &waiting, UNFINISHED, "0 of 3 nodes done; 1 of 1 places in use").await?;
 

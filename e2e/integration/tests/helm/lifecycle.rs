@@ -17,7 +17,7 @@ use testbed::manifests;
 use super::{CHART, Helm, NAMESPACE, RELEASE};
 use crate::cluster::{RUNTIME, artifacts, control_plane_image};
 use crate::job::manifest;
-use crate::test::{TIMEOUT, test_by};
+use crate::test::TIMEOUT;
 
 /// A control plane without anything of ours, and helm as its administrator.
 struct Installation {
@@ -97,18 +97,18 @@ impl Installation {
     }
 }
 
-/// A test with a control plane of its own.
-macro_rules! installed_test {
-    ($($test:tt)*) => { test_by! { installed; $($test)* } };
+/// On one control plane, for it takes longer to start than these take.
+#[test]
+fn releases_come_change_and_go_as_helm_promises_and_jobs_stay() {
+    let work = async {
+        let it = &Installation::start().await?;
+        release_is_installed_upgraded_rolled_back_and_uninstalled_and_jobs_stay(it).await?;
+        release_takes_over_the_objects_of_kubectl_apply_and_jobs_stay(it).await?;
+        release_of_one_namespace_stands_beside_that_of_another(it).await
+    };
+    RUNTIME.block_on(work).unwrap_or_else(|error| panic!("{error:#}"));
 }
 
-fn installed(test: impl AsyncFnOnce(&Installation) -> Result<()>) {
-    RUNTIME
-        .block_on(async { test(&Installation::start().await?).await })
-        .unwrap_or_else(|error| panic!("{error:#}"));
-}
-
-#[apply(installed_test)]
 async fn release_is_installed_upgraded_rolled_back_and_uninstalled_and_jobs_stay(
     it: &Installation,
 ) -> Result<()> {
@@ -144,7 +144,6 @@ async fn release_is_installed_upgraded_rolled_back_and_uninstalled_and_jobs_stay
     Ok(())
 }
 
-#[apply(installed_test)]
 async fn release_takes_over_the_objects_of_kubectl_apply_and_jobs_stay(
     it: &Installation,
 ) -> Result<()> {
@@ -156,15 +155,11 @@ async fn release_takes_over_the_objects_of_kubectl_apply_and_jobs_stay(
     it.helm("install", &[CHART, "--take-ownership", "--force-conflicts"]).await?;
     ensure!(it.missing().await?.is_empty(), "missing: {:?}", it.missing().await?);
     it.jobs().get("stays").await.context("the Job is gone")?;
-    Ok(())
+    it.helm("uninstall", &[]).await
 }
 
-#[apply(installed_test)]
 async fn release_of_one_namespace_stands_beside_that_of_another(it: &Installation) -> Result<()> {
-    let deploy = harness::paths::workspace().join("deploy");
-    for file in ["10-crd.yaml", "35-users.yaml"] {
-        it.control_plane.apply(&deploy.join(file)).await?;
-    }
+    it.control_plane.apply(&harness::paths::workspace().join("deploy/35-users.yaml")).await?;
     for team in ["team-a", "team-b"] {
         let values = format!("{CHART}/examples/namespaced.yaml");
         let set = format!("watchNamespace={team}");

@@ -21,6 +21,8 @@ async fn suspended_job_stops_and_a_resumed_one_goes_on_where_it_is_not_done(
     ensure!(dsjob.ok("status pausable").await?.contains("Suspended"));
     ensure!(dsjob.ok("explain pausable").await?.contains("kubectl dsjob resume pausable"));
     ensure!(dsjob.ok("suspend pausable").await?.contains("suspended already"));
+    let said = dsjob.fails("wait pausable --timeout 1s", 2).await?;
+    ensure!(said.contains("Suspended: JobSuspended: "), "{said}");
     dsjob.ok("resume pausable").await?;
     let second = job.pod_other_than("worker-1", &pods).await?;
     let third = job.pod_other_than("worker-2", &pods).await?;

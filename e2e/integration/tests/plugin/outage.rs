@@ -1,17 +1,13 @@
 //! The connection to the API server is cut while a command watches.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use api::labels;
-use harness::process::LogDir;
+use anyhow::{Result, ensure};
+use harness::process::{Ended, LogDir};
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::DeleteParams;
-use serde_json::{Value, json};
-use testbed::simulation::SimPod;
 
-use super::{Ended, with_rules};
+use super::{Printed, viewer};
 use crate::cluster::{NODES, artifacts};
 use crate::job::{exit_code_manifest, exit_well};
 use crate::kubectl::Kubectl;
@@ -22,54 +18,12 @@ use crate::test::{Test, settle, shared_test};
 const OUTAGE: Duration = Duration::from_secs(3);
 
 /// The same user, whose way to the API server can be cut.
-async fn on_a_way(cx: &Test, user: &Kubectl) -> Result<(Way, Kubectl)> {
-    let mut config: Value = serde_json::from_str(&std::fs::read_to_string(&user.config)?)?;
-    let server = &mut config["clusters"][0]["cluster"]["server"];
-    let host = server.as_str().and_then(|url| url.strip_prefix("https://"));
-    let way = Way::to(host.context("a server")?.trim_end_matches('/').to_owned()).await?;
-    *server = json!(format!("https://{}", way.address));
+pub(super) async fn on_a_way(cx: &Test, user: &Kubectl) -> Result<(Way, Kubectl)> {
+    let (way, config) = Way::into(&std::fs::read_to_string(&user.config)?).await?;
     let folder = artifacts().join(&cx.namespace);
     let file = folder.join("way.kubeconfig");
-    std::fs::write(&file, config.to_string())?;
+    std::fs::write(&file, config)?;
     Ok((way, Kubectl::with_config(file, LogDir::create(&folder)?, &[])?))
-}
-
-/// The file of a command's output, and what is in it.
-struct Printed(PathBuf);
-
-impl Printed {
-    fn new(cx: &Test, name: &str) -> Self {
-        Self(artifacts().join(&cx.namespace).join(format!("{name}.txt")))
-    }
-
-    fn text(&self) -> String {
-        std::fs::read_to_string(&self.0).unwrap_or_default()
-    }
-
-    /// Waits until it has this.
-    async fn until(&self, cx: &Test, words: &str) -> Result<()> {
-        cx.until(words, async || Ok(self.text().contains(words))).await
-    }
-
-    /// How often it has a line.
-    fn count(&self, line: &str) -> usize {
-        self.text().lines().filter(|printed| *printed == line).count()
-    }
-}
-
-/// Waits until the pods of a Job run.
-async fn pods_of(cx: &Test, job: &str) -> Result<Vec<SimPod>> {
-    let prefix = format!("{}-", labels::daemon_set(job));
-    let mut pods = Vec::new();
-    for node in NODES {
-        let is_it = |pod: &SimPod| {
-            pod.is_running()
-                && pod.name().starts_with(&prefix)
-                && pod.node().as_deref() == Some(node)
-        };
-        pods.push(cx.sim().wait_for(&cx.namespace, "a running pod", is_it).await?);
-    }
-    Ok(pods)
 }
 
 /// Says that the watch was interrupted, once, and that nothing is missing.
@@ -94,7 +48,7 @@ async fn commands_that_watch_go_on_after_an_outage_and_lose_no_line(cx: &Test) -
         dsjob.print_to("run runs --image busybox --follow -- work", &run.0),
     );
     let work = async {
-        let runs = pods_of(cx, "runs").await?;
+        let runs = cx.job("runs").pods().await?;
         let say = |words: &str| {
             waited.iter().chain(&runs).try_for_each(|pod| pod.log(format!("{words}\n")))
         };
@@ -126,6 +80,7 @@ async fn commands_that_watch_go_on_after_an_outage_and_lose_no_line(cx: &Test) -
     work?;
     let of_status = of_status?;
     ensure!(of_status.code == 0 && status.text().contains("3/3"), "{of_status:?}");
+    ensure!(status.text().lines().last().is_some_and(|line| line.contains("Completed")));
     for ended in [of_wait?, of_logs?, of_run?] {
         verify_goes_on(&ended)?;
     }
@@ -136,6 +91,40 @@ async fn commands_that_watch_go_on_after_an_outage_and_lose_no_line(cx: &Test) -
                 let line = format!("[{node}] {words}");
                 ensure!(printed.count(&line) == 1, "{line}:\n{}", printed.text());
             }
+        }
+    }
+    Ok(())
+}
+
+#[apply(shared_test)]
+async fn connections_that_die_in_silence_are_given_up_and_no_line_is_lost(cx: &Test) -> Result<()> {
+    let _processes = cx.both().await?;
+    let (_, pods) = cx.running(&exit_code_manifest("silent")).await?;
+    let (way, dsjob) = on_a_way(cx, &Kubectl::admin(cx)?).await?;
+    let logs = Printed::new(cx, "logs");
+    let command = dsjob.print_to("logs silent --follow", &logs.0);
+    let work = async {
+        let say = |words: &str| pods.iter().try_for_each(|pod| pod.log(format!("{words}\n")));
+        say("before")?;
+        for node in NODES {
+            logs.until(cx, &format!("[{node}] before")).await?;
+        }
+        way.forget();
+        say("meanwhile")?;
+        for node in NODES {
+            logs.until(cx, &format!("[{node}] meanwhile")).await?;
+        }
+        exit_well(&pods)
+    };
+    let (ended, work) = futures::join!(command, work);
+    work?;
+    let ended = ended?;
+    ensure!(ended.code == 0, "{ended:?}");
+    ensure!(!ended.stderr.contains("output is missing"), "{ended:?}");
+    for node in NODES {
+        for words in ["before", "meanwhile"] {
+            let line = format!("[{node}] {words}");
+            ensure!(logs.count(&line) == 1, "{line}:\n{}", logs.text());
         }
     }
     Ok(())
@@ -211,11 +200,7 @@ async fn commands_without_an_api_server_end_with_an_error_and_make_nothing(
 async fn watch_that_may_not_go_on_ends_with_the_error(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     cx.running(&exit_code_manifest("secret")).await?;
-    let rules = json!([{
-        "apiGroups": ["daemonset.darkowlzz.space"], "resources": ["jobs"],
-        "verbs": ["get", "list", "watch"],
-    }]);
-    let (way, dsjob) = on_a_way(cx, &with_rules(cx, &rules).await?).await?;
+    let (way, dsjob) = on_a_way(cx, &viewer(cx).await?).await?;
     let work = async {
         way.until_taken().await?;
         way.open.send_replace(false);

@@ -6,23 +6,12 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use testbed::simulation::SimPod;
 
+use super::Printed;
+use super::outage::on_a_way;
 use crate::cluster::artifacts;
-use crate::job::{exit_code_manifest, exit_well, manifest};
+use crate::job::{exit_code_manifest, exit_well, log_done, manifest};
 use crate::kubectl::Kubectl;
 use crate::test::{Test, shared_test};
-
-/// A Job with one failed node, and the others done.
-async fn job_with_a_failed_node(cx: &Test, name: &str) -> Result<()> {
-    let (job, [first, failing, third]) =
-        cx.running(&exit_code_manifest(name).backoff_limit(0)).await?;
-    for pod in [&first, &failing, &third] {
-        pod.log(format!("hello from {}\n", pod.node().unwrap_or_default()))?;
-    }
-    failing.exit_with(3, "no space left on device\n")?;
-    exit_well([&first, &third])?;
-    job.until_finished().await?;
-    Ok(())
-}
 
 #[apply(shared_test)]
 async fn plugin_is_found_by_kubectl_and_knows_its_commands(cx: &Test) -> Result<()> {
@@ -39,16 +28,30 @@ async fn plugin_is_found_by_kubectl_and_knows_its_commands(cx: &Test) -> Result<
 }
 
 #[apply(shared_test)]
-async fn list_shows_the_jobs_of_a_namespace_in_every_format(cx: &Test) -> Result<()> {
+async fn failed_job_is_listed_shown_and_keeps_its_evidence(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    job_with_a_failed_node(cx, "bad").await?;
-    cx.apply(&manifest("good")).await?.pods().await?;
+    let (job, pods) = cx.running(&exit_code_manifest("mixed").backoff_limit(0)).await?;
+    for pod in &pods {
+        pod.log(format!("hello from {}\n", pod.node().unwrap_or_default()))?;
+    }
+    job.fail_on_worker_1(3, "no space left on device\n").await?;
     let dsjob = &Kubectl::admin(cx)?;
+    is_listed(cx, dsjob).await?;
+    is_shown(cx, dsjob).await?;
+    has_evidence(dsjob).await?;
+    let said = dsjob.fails("wait mixed", 1).await?;
+    ensure!(said.contains("NodesFailed"), "{said}");
+    Ok(())
+}
+
+/// `list` in every format, with another Job beside it.
+async fn is_listed(cx: &Test, dsjob: &Kubectl) -> Result<()> {
+    cx.apply(&manifest("well")).await?.pods().await?;
     let text = dsjob.ok("list").await?;
     let lines: Vec<_> = text.lines().collect();
     ensure!(lines.len() == 3 && lines[0].starts_with("NAME "), "{text}");
-    ensure!(lines[1].starts_with("bad ") && lines[1].contains("Failed"), "{text}");
-    ensure!(!dsjob.ok("list --failed").await?.contains("good"));
+    ensure!(lines[1].starts_with("mixed ") && lines[1].contains("Failed"), "{text}");
+    ensure!(!dsjob.ok("list --failed").await?.contains("well"));
     let everywhere = dsjob.ok("list -A").await?;
     ensure!(everywhere.starts_with("NAMESPACE ") && everywhere.contains(&cx.namespace));
     let json = dsjob.json("list -o json").await?;
@@ -57,18 +60,15 @@ async fn list_shows_the_jobs_of_a_namespace_in_every_format(cx: &Test) -> Result
     ensure!(items[0]["metadata"]["managedFields"].is_null(), "{json}");
     ensure!(dsjob.ok("list -o yaml").await?.contains("kind: List"));
     let names = dsjob.ok("list -o name").await?;
-    ensure!(names.lines().next() == Some("job.daemonset.darkowlzz.space/bad"), "{names}");
+    ensure!(names.lines().next() == Some("job.daemonset.darkowlzz.space/mixed"), "{names}");
     ensure!(dsjob.ok("list -o wide").await?.contains("NodesFailed"));
     let none = dsjob.run("list -l no=such").await?;
     ensure!(none.stdout.is_empty() && none.stderr.starts_with("No resources found"), "{none:?}");
     Ok(())
 }
 
-#[apply(shared_test)]
-async fn status_lists_failed_nodes_first_and_done_ones_too(cx: &Test) -> Result<()> {
-    let _processes = cx.both().await?;
-    job_with_a_failed_node(cx, "mixed").await?;
-    let dsjob = &Kubectl::admin(cx)?;
+/// `status` lists failed nodes first, and done ones too.
+async fn is_shown(cx: &Test, dsjob: &Kubectl) -> Result<()> {
     let text = dsjob.ok("status dsjob/mixed").await?;
     let first = text.lines().next().unwrap_or_default();
     ensure!(
@@ -81,63 +81,62 @@ async fn status_lists_failed_nodes_first_and_done_ones_too(cx: &Test) -> Result<
     ensure!(nodes[0].contains("Failed") && nodes[0].contains("no space left on device"), "{text}");
     ensure!(nodes[1..].iter().all(|line| line.contains("Done")), "{text}");
     let json = dsjob.json("status mixed -o json").await?;
-    ensure!(
-        json["counts"]
-            == json!({"desired": 3, "done": 2, "failed": 1, "active": 0, "waiting": 0, "missing": 0}),
-        "{json}"
-    );
+    let counts =
+        json!({"desired": 3, "done": 2, "failed": 1, "active": 0, "waiting": 0, "missing": 0});
+    ensure!(json["counts"] == counts, "{json}");
     ensure!(json["nodes"][0]["exitCode"] == 3, "{json}");
     let missing = dsjob.fails("status mixd", 1).await?;
     ensure!(missing.contains("did you mean mixed?"), "{missing}");
+    let missing = dsjob.fails("explain never-was", 1).await?;
+    ensure!(missing.contains("no Job \"never-was\""), "{missing}");
     let elsewhere = dsjob.fails("status mixed -n default", 1).await?;
     ensure!(elsewhere.contains(&cx.namespace), "{elsewhere}");
     Ok(())
 }
 
-#[apply(shared_test)]
-async fn watched_status_ends_with_the_job(cx: &Test) -> Result<()> {
-    let _processes = cx.both().await?;
-    let (_, pods) = cx.running(&exit_code_manifest("watched")).await?;
-    let dsjob = &Kubectl::admin(cx)?;
-    let file = artifacts().join(&cx.namespace).join("watched.txt");
-    let said = || std::fs::read_to_string(&file).unwrap_or_default();
-    let work = async {
-        cx.until("the first line", async || Ok(said().contains("0/3"))).await?;
-        exit_well(&pods)
-    };
-    let (ended, work) = futures::join!(dsjob.print_to("status watched -w", &file), work);
-    work?;
-    let (ended, text) = (ended?, said());
-    ensure!(ended.code == 0, "{ended:?}");
-    ensure!(text.contains("Running") && text.contains("0/3"), "{text}");
-    ensure!(text.lines().last().is_some_and(|line| line.contains("Completed")), "{text}");
+/// `results`, `logs --failed` and `report` have what the failed node said.
+async fn has_evidence(dsjob: &Kubectl) -> Result<()> {
+    let json = dsjob.json("results mixed -o json").await?;
+    let rows = json.as_array().context("rows")?;
+    ensure!(rows.len() == 3 && rows[0]["state"] == "Failed", "{json}");
+    ensure!(rows.iter().all(|row| row["uid"].is_string()), "{json}");
+    let csv = dsjob.ok("results mixed -o csv").await?;
+    ensure!(csv.starts_with("node,uid,state,") && csv.contains("no space left on device"), "{csv}");
+    let failed = dsjob.ok("results mixed --failed").await?;
+    ensure!(failed.lines().count() == 2 && failed.contains("worker-1"), "{failed}");
+    let output = dsjob.ok("logs mixed --failed").await?;
+    ensure!(output.contains("[worker-1] no space left on device"), "{output}");
+    let page = dsjob.ok("report mixed").await?;
+    ensure!(page.starts_with("<!doctype html>") && page.contains("no space left on device"));
+    let data = page.split_once("application/json\">").context("data")?.1;
+    let data: Value = serde_json::from_str(data.split_once("</script>").context("data")?.0)?;
+    ensure!(data["job"]["counts"]["failed"] == 1 && data["image"].is_string(), "{data}");
     Ok(())
 }
 
 #[apply(shared_test)]
 async fn wait_has_an_exit_code_for_each_end(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
-    job_with_a_failed_node(cx, "failed").await?;
     let (_, pods) = cx.running(&manifest("deletes-itself")).await?;
     let dsjob = &Kubectl::admin(cx)?;
-    let said = dsjob.fails("wait failed", 1).await?;
-    ensure!(said.contains("NodesFailed"), "{said}");
     let said = dsjob.fails("wait deletes-itself --timeout 1s", 2).await?;
     ensure!(said.contains("timed out"), "{said}");
+    let (way, waiting) = on_a_way(cx, dsjob).await?;
     let work = async {
-        crate::test::settle().await;
-        crate::job::log_done(&pods)
+        way.until_taken().await?;
+        log_done(&pods)
     };
-    let (text, work) = futures::join!(dsjob.ok("wait deletes-itself --timeout 1m"), work);
+    let (text, work) = futures::join!(waiting.ok("wait deletes-itself --timeout 1m"), work);
     work?;
     let text = text?;
     ensure!(text.contains("deletes-itself complete"), "{text}");
     cx.apply(&manifest("cancelled")).await?.pods().await?;
+    let (way, waiting) = on_a_way(cx, dsjob).await?;
     let cancel = async {
-        crate::test::settle().await;
+        way.until_taken().await?;
         dsjob.ok("cancel cancelled").await
     };
-    let (said, cancelled) = futures::join!(dsjob.fails("wait cancelled", 1), cancel);
+    let (said, cancelled) = futures::join!(waiting.fails("wait cancelled", 1), cancel);
     cancelled?;
     let said = said?;
     ensure!(said.contains("deleted before it was done"), "{said}");
@@ -168,29 +167,6 @@ async fn logs_are_prefixed_by_node_or_a_file_a_node(cx: &Test) -> Result<()> {
     ensure!(names == ["control-plane.log", "worker-1.log", "worker-2.log"], "{names:?}");
     let text = std::fs::read_to_string(folder.join("worker-1.log"))?;
     ensure!(text == "first of worker-1\nlast of worker-1\n", "{text}");
-    Ok(())
-}
-
-#[apply(shared_test)]
-async fn results_and_report_keep_the_evidence_of_a_failed_job(cx: &Test) -> Result<()> {
-    let _processes = cx.both().await?;
-    job_with_a_failed_node(cx, "evidence").await?;
-    let dsjob = &Kubectl::admin(cx)?;
-    let json = dsjob.json("results evidence -o json").await?;
-    let rows = json.as_array().context("rows")?;
-    ensure!(rows.len() == 3 && rows[0]["state"] == "Failed", "{json}");
-    ensure!(rows.iter().all(|row| row["uid"].is_string()), "{json}");
-    let csv = dsjob.ok("results evidence -o csv").await?;
-    ensure!(csv.starts_with("node,uid,state,") && csv.contains("no space left on device"), "{csv}");
-    let failed = dsjob.ok("results evidence --failed").await?;
-    ensure!(failed.lines().count() == 2 && failed.contains("worker-1"), "{failed}");
-    let output = dsjob.ok("logs evidence --failed").await?;
-    ensure!(output.contains("[worker-1] no space left on device"), "{output}");
-    let page = dsjob.ok("report evidence").await?;
-    ensure!(page.starts_with("<!doctype html>") && page.contains("no space left on device"));
-    let data = page.split_once("application/json\">").context("data")?.1;
-    let data: Value = serde_json::from_str(data.split_once("</script>").context("data")?.0)?;
-    ensure!(data["job"]["counts"]["failed"] == 1 && data["image"].is_string(), "{data}");
     Ok(())
 }
 
@@ -260,16 +236,16 @@ async fn earlier_runs_and_running_ones_have_their_logs(cx: &Test) -> Result<()> 
     cx.until("the log of the earlier run", earlier).await?;
     let current = dsjob.ok("logs twice --node worker-1").await?;
     ensure!(current == "[worker-1] second run\n", "{current}");
-    let file = artifacts().join(&cx.namespace).join("followed.txt");
-    let said = || std::fs::read_to_string(&file).unwrap_or_default();
+    let printed = Printed::new(cx, "followed");
     let work = async {
-        cx.until("the line of before", async || Ok(said().contains("second run"))).await?;
+        printed.until(cx, "second run").await?;
         failing.log("last words\n")?;
         exit_well([&first, &failing, &third])
     };
-    let (ended, work) = futures::join!(dsjob.print_to("logs twice -f", &file), work);
+    let (ended, work) = futures::join!(dsjob.print_to("logs twice -f", &printed.0), work);
     work?;
-    ensure!(ended?.code == 0 && said().contains("[worker-1] last words\n"), "{}", said());
+    let text = printed.text();
+    ensure!(ended?.code == 0 && text.contains("[worker-1] last words\n"), "{text}");
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use harness::process::LogDir;
 use serde_json::json;
 use testbed::control_plane::ControlPlane;
 
-use super::with_rules;
+use super::{viewer, with_rules};
 use crate::cluster::{artifacts, control_plane_image};
 use crate::job::exit_code_manifest;
 use crate::kubectl::Kubectl;
@@ -48,11 +48,7 @@ async fn viewer_of_jobs_sees_what_the_status_says_and_what_is_missing(cx: &Test)
     let _processes = cx.both().await?;
     let job = cx.apply(&exit_code_manifest("seen").backoff_limit(0)).await?;
     job.fail_on_worker_1(1, "broken\n").await?;
-    let rules = json!([{
-        "apiGroups": ["daemonset.darkowlzz.space"], "resources": ["jobs"],
-        "verbs": ["get", "list", "watch"],
-    }]);
-    let dsjob = with_rules(cx, &rules).await?;
+    let dsjob = viewer(cx).await?;
     let text = dsjob.ok("status seen").await?;
     ensure!(text.contains("worker-1") && text.contains("broken"), "{text}");
     ensure!(text.contains("you may not list nodes"), "{text}");

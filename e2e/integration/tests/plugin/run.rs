@@ -1,12 +1,13 @@
 //! `kubectl dsjob run`: a Job in one line, its output, its exit code.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use api::job::Job;
 use testbed::simulation::SimPod;
 
-use crate::cluster::{NODES, artifacts};
+use super::Printed;
+use crate::cluster::NODES;
 use crate::kubectl::Kubectl;
 use crate::test::{Test, shared_test};
 
@@ -66,32 +67,31 @@ async fn failed_node_makes_the_exit_code_1_and_is_named_with_its_last_words(
 async fn every_run_of_a_container_that_restarts_is_heard(cx: &Test) -> Result<()> {
     let _processes = cx.both().await?;
     let dsjob = &Kubectl::admin(cx)?;
+    let printed = Printed::new(cx, "again");
     let work = async {
-        let pod = cx.sim().wait_for(&cx.namespace, "pod on worker-1", |pod| {
-            pod.node().as_deref() == Some("worker-1") && pod.is_running()
-        });
-        let pod = pod.await?;
+        let job = cx.job("again");
+        let pod = job.pod("worker-1").await?;
         pod.log("first run\n")?;
+        printed.until(cx, "first run").await?;
         pod.exit_with(1, "")?;
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        job.until_node("worker-1", "has exited", |node| node.exit_code == Some(1)).await?;
         pod.restart()?;
         pod.log("second run\n")?;
+        printed.until(cx, "second run").await?;
         // The connection breaks in the middle of it.
-        tokio::time::sleep(Duration::from_millis(700)).await;
         pod.cut_log_streams();
         pod.log("after the cut\n")?;
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        printed.until(cx, "after the cut").await?;
         pod.exit(0)
     };
     let line = "run again --image busybox --on kubernetes.io/hostname=worker-1 --follow -- work";
-    let (ended, work) = futures::join!(dsjob.run(line), work);
+    let (ended, work) = futures::join!(dsjob.print_to(line, &printed.0), work);
     work?;
     let ended = ended?;
     ensure!(ended.code == 0, "{ended:?}");
-    let said: Vec<_> = ended.stdout.lines().collect();
-    let expected =
-        ["first run", "second run", "after the cut"].map(|it| format!("[worker-1] {it}"));
-    ensure!(said == expected, "{said:?}");
+    let lines = ["first run", "second run", "after the cut"];
+    let expected = lines.map(|line| format!("[worker-1] {line}\n")).concat();
+    ensure!(printed.text() == expected, "{}", printed.text());
     Ok(())
 }
 
@@ -129,44 +129,5 @@ async fn dry_runs_print_the_manifest_and_make_nothing(cx: &Test) -> Result<()> {
     dsjob.ok("run twice --image busybox -- true").await?;
     let refused = dsjob.fails("run twice --image busybox -- true", 1).await?;
     ensure!(refused.contains("already exists"), "{refused}");
-    Ok(())
-}
-
-/// The most time between a line of a pod and the same line on standard output, on a busy machine.
-///
-/// The scenario `plugin-runs-watches-and-collects` says how much it is.
-const PROMPT: Duration = Duration::from_secs(1);
-
-#[apply(shared_test)]
-async fn line_of_a_pod_is_printed_as_it_comes(cx: &Test) -> Result<()> {
-    let _processes = cx.both().await?;
-    let file = artifacts().join(&cx.namespace).join("prompt.txt");
-    let dsjob = &Kubectl::admin(cx)?;
-    let delays = async {
-        let mut delays = Vec::new();
-        for node in NODES {
-            let running = cx.sim().wait_for(&cx.namespace, "pod", |pod| {
-                pod.node().as_deref() == Some(node) && pod.is_running()
-            });
-            let pod = running.await?;
-            pod.until_log_requests(1).await?;
-            let spoken = Instant::now();
-            pod.log(format!("word of {node}\n"))?;
-            let word = format!("[{node}] word of {node}");
-            while !std::fs::read_to_string(&file).unwrap_or_default().contains(&word) {
-                ensure!(spoken.elapsed() < Duration::from_secs(60), "{word} is not printed");
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            delays.push(spoken.elapsed());
-            pod.exit(0)?;
-        }
-        Ok(delays)
-    };
-    let line = "run prompt --image busybox --follow -- work";
-    let (ended, delays) = futures::join!(dsjob.print_to(line, &file), delays);
-    let delays = delays?;
-    ensure!(ended?.code == 0);
-    // Other tests keep the machine busy.
-    ensure!(delays.iter().min().is_some_and(|delay| *delay < PROMPT), "{delays:?}");
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! The live views on a real terminal, which tmux holds and shows as text.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use anyhow::{Result, ensure};
-use api::job::Job;
+use api::job::{Job, Phase};
 use harness::process::{Cmd, LogDir};
 use testbed::simulation::SimPod;
 
 use crate::cluster::artifacts;
-use crate::job::{exit_code_manifest, exit_well};
+use crate::job::{exit_code_manifest, exit_well, phase};
 use crate::kubectl::Kubectl;
 use crate::test::{Test, shared_test};
 
@@ -20,7 +22,10 @@ impl Terminal {
     /// Starts a line of `kubectl dsjob` in a terminal; its exit code follows.
     async fn start(cx: &Test, dsjob: &Kubectl, env: &str, line: &str) -> Result<Self> {
         let logs = LogDir::create(artifacts().join(&cx.namespace))?;
-        let this = Self { socket: cx.namespace.clone(), logs };
+        // A server that is told to end still listens for a while, so that each has a socket of its own.
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let this = Self { socket: format!("{}-{number}", cx.namespace), logs };
         let (kubectl, config) = (dsjob.program.display(), dsjob.config.display());
         // The shell outlives Ctrl-C. tmux has a path of its own.
         let path = dsjob.path.to_string_lossy();
@@ -66,10 +71,12 @@ async fn watched_status_is_drawn_in_place_and_in_colour(cx: &Test) -> Result<()>
     let _processes = cx.both().await?;
     let job = cx.apply(&exit_code_manifest("drawn")).await?;
     let pods = job.pods().await?;
+    job.until("running", |job| phase(job) == Some(Phase::Running)).await?;
     let dsjob = &Kubectl::admin(cx)?;
     let terminal = Terminal::start(cx, dsjob, "", "status drawn --watch").await?;
-    let screen = terminal.until(cx, "0/3").await?;
-    ensure!(screen.contains("worker-1") && screen.contains("Running"), "{screen}");
+    // The last line that is drawn.
+    let screen = terminal.until(cx, "worker-2").await?;
+    ensure!(screen.contains("0/3") && screen.contains("Running"), "{screen}");
     let painted = terminal.tmux(&["capture-pane", "-p", "-e"]).await?;
     ensure!(painted.contains("\u{1b}["), "no colours: {painted}");
     exit_well(&pods)?;
@@ -97,7 +104,8 @@ async fn followed_run_has_its_progress_below_and_ends_with_ctrl_c(cx: &Test) -> 
     let line = "run live --image busybox --follow -- work";
     let terminal = Terminal::start(cx, dsjob, "", line).await?;
     terminal.until(cx, "[worker-2] line 2").await?;
-    let screen = terminal.until(cx, "0/3").await?;
+    terminal.until(cx, "0/3").await?;
+    let screen = terminal.until(cx, "Running").await?;
     let last = screen.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
     ensure!(last.starts_with("live (") && last.contains("Running"), "{screen}");
     let heads = screen.lines().filter(|line| line.starts_with("live (")).count();

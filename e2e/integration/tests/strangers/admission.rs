@@ -40,6 +40,15 @@ pub(crate) async fn mutate(cx: &Test, mutation: Value) -> Result<()> {
     .await
 }
 
+/// A mutation that adds a value to a pod template, beside the label that [`mutate`] waits for.
+pub(crate) fn added_to_template(added: (&str, &str)) -> Value {
+    let patches = [("metadata/labels/mutated", "yes"), added].map(|(path, value)| {
+        format!("JSONPatch{{op: \"add\", path: \"/spec/template/{path}\", value: \"{value}\"}}")
+    });
+    let patch = json!({"expression": format!("[{}]", patches.join(", "))});
+    json!({"patchType": "JSONPatch", "jsonPatch": patch})
+}
+
 /// Removes what [`mutate`] made.
 pub(crate) async fn forget_mutation(cx: &Test) -> Result<()> {
     for plural in ["mutatingadmissionpolicybindings", "mutatingadmissionpolicies"] {
@@ -66,10 +75,7 @@ async fn what_admission_adds_stays_and_makes_no_hot_loop(cx: &Test) -> Result<()
     set_image(&job, "kubectl-set", OTHER).await?;
     let back = until_ours(&job).await?;
     ensure!(template(&back)["spec"]["containers"].as_array().is_some_and(|all| all.len() == 2));
-    settle().await;
-    let before = daemon_set_writes(&operator);
-    settle().await;
-    ensure!(daemon_set_writes(&operator) == before, "it goes on writing");
+    operator.until_quiet().await?;
     ensure!(old.len() == 3);
     for node in crate::cluster::NODES {
         job.pod(node).await?.exit(0)?;
@@ -81,12 +87,7 @@ async fn what_admission_adds_stays_and_makes_no_hot_loop(cx: &Test) -> Result<()
 #[apply(shared_test)]
 async fn admission_that_decides_about_nodes_ends_no_job_and_is_reported(cx: &Test) -> Result<()> {
     let (operator, _terminator) = cx.both().await?;
-    let add = |path: &str, value: &str| {
-        format!("JSONPatch{{op: \"add\", path: \"/spec/template/{path}\", value: \"{value}\"}}")
-    };
-    let patches = [add("metadata/labels/mutated", "yes"), add("spec/nodeSelector/no", "node")];
-    let patch = json!({"expression": format!("[{}]", patches.join(", "))});
-    mutate(cx, json!({"patchType": "JSONPatch", "jsonPatch": patch})).await?;
+    mutate(cx, added_to_template(("spec/nodeSelector/no", "node"))).await?;
     let job = cx.apply(&exit_code_manifest("nowhere")).await?;
     let edited = job.until_condition(DAEMON_SET_EDITED).await?;
     ensure!(edited.message.contains("spec.template.spec.nodeSelector"), "{edited:?}");

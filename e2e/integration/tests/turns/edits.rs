@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use testbed::simulation::Hold;
 
 use super::places::Places;
-use super::{gated, in_turn, patch, the_one_at_work, until_at_work};
+use super::{gated, in_turn, patch, until_at_work};
 use crate::cluster::NODES;
 use crate::job::{TestJob, exit_code_manifest, exit_well};
 use crate::test::{Test, settle, shared_test};
@@ -86,7 +86,7 @@ async fn work_that_is_edited_waits_for_the_work_before_it(cx: &Test) -> Result<(
     let _processes = cx.both().await?;
     let places = Places::watch(cx).await?;
     let job = cx.apply(&in_turn("edited-work", 1)).await?;
-    let old = the_one_at_work(cx, &job, &[]).await?;
+    let old = job.another_pod(&[]).await?;
     let node = old.node().context("a node")?;
     cx.sim().hold(Hold::Stop, &cx.namespace, &node);
     cx.apply(&in_turn("edited-work", 1).command(["new"])).await?;
@@ -98,7 +98,7 @@ async fn work_that_is_edited_waits_for_the_work_before_it(cx: &Test) -> Result<(
     cx.sim().release(Hold::Stop, &cx.namespace, &node);
     let mut done = vec![old];
     for _ in NODES {
-        let next = the_one_at_work(cx, &job, &done).await?;
+        let next = job.another_pod(&done).await?;
         exit_well([&next])?;
         done.push(next);
     }
@@ -120,7 +120,7 @@ async fn fields_that_come_too_late_are_told_and_count_from_the_next_work(cx: &Te
     cx.apply(&in_turn("late", 1).command(["new"])).await?;
     let mut done = first.to_vec();
     for _ in NODES {
-        let next = the_one_at_work(cx, &job, &done).await?;
+        let next = job.another_pod(&done).await?;
         exit_well([&next])?;
         done.push(next);
     }

@@ -10,7 +10,7 @@ use testbed::simulated_work::{Distribution, End, Work};
 use testbed::simulation::NodeSpec;
 
 use super::places::Places;
-use super::{apply_in_order, gated, in_turn, patch, the_one_at_work, until_at_work};
+use super::{apply_in_order, gated, in_turn, patch, until_at_work};
 use crate::cluster::NODES;
 use crate::job::exit_code_manifest;
 use crate::test::{Test, alone_test, shared_test};
@@ -98,7 +98,7 @@ async fn limit_holds_over_a_suspension_that_is_taken_back_at_once(cx: &Test) -> 
     let _processes = cx.both().await?;
     let places = Places::watch(cx).await?;
     let job = cx.apply(&in_turn("hasty", 1)).await?;
-    the_one_at_work(cx, &job, &[]).await?;
+    job.another_pod(&[]).await?;
     for suspended in [true, false, true, false] {
         patch(&job, json!({"suspend": suspended})).await?;
         tokio::time::sleep(Duration::from_millis(100)).await;

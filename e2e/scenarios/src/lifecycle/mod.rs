@@ -1,5 +1,5 @@
 //! The life of a Job on real nodes, from its creation to its end.
 
 pub(crate) mod exit_code;
-pub(crate) mod explained;
+pub(crate) mod gallery;
 pub mod sample_job;

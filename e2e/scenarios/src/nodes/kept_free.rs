@@ -1,11 +1,9 @@
 //! Nodes that ordinary pods stay away from.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Context as _, Result, ensure};
-use harness::job_handle::{self, node_of};
-use k8s_openapi::api::core::v1::{Node as KubeNode, Pod};
-use kube::{Api, ResourceExt as _};
+use harness::job_handle;
+use k8s_openapi::api::core::v1::Node as KubeNode;
+use kube::Api;
 
 use crate::support::env::ScenarioEnv;
 
@@ -24,12 +22,14 @@ pub(crate) async fn run_a_job_too(env: &ScenarioEnv<'_>) -> Result<()> {
 
 async fn run(env: &ScenarioEnv<'_>) -> Result<()> {
     let (first, others) = env.special_node()?;
-    let emptied = node_without_ours(env).await?;
+    // One that our own pod can do without: the taint evicts it.
+    let emptied = env.nodes_without_ours().await?;
+    let emptied = emptied.last().context("our own pods are on every node")?.name();
     for node in &env.nodes {
         env.kubectl(&["cordon", node.name()], "").await?;
         taint(env, node.name(), "NoSchedule").await?;
     }
-    taint(env, &emptied, "NoExecute").await?;
+    taint(env, emptied, "NoExecute").await?;
     let script = r"
         trap 'exit 0' TERM
         until [ -e /basetarget/go ]; do sleep 0.2; done
@@ -40,14 +40,14 @@ async fn run(env: &ScenarioEnv<'_>) -> Result<()> {
     let job = env.job(JOB);
     env.until_running_everywhere().await?;
     env.none_is_done(&job.get().await?)?;
-    let before = pods(env).await?;
+    let before = env.pod_uids().await?;
     env.touch([first], "go").await?;
     job.until_completed(&env.of_all(1)).await?;
 
     open_all(env).await?;
     env.settle().await;
     env.kubectl(&["cordon", first.name()], "").await?;
-    taint(env, &emptied, "NoExecute").await?;
+    taint(env, emptied, "NoExecute").await?;
     env.settle().await;
     let running = job.get().await?;
     ensure!(
@@ -55,20 +55,11 @@ async fn run(env: &ScenarioEnv<'_>) -> Result<()> {
         "{}",
         job_handle::describe(&running)
     );
-    let after = pods(env).await?;
+    let after = env.pod_uids().await?;
     ensure!(after == before, "pods were replaced: {before:?} became {after:?}");
     let (life, ()) = job.until_deleted(env.touch(others, "go")).await?;
     ensure!(usize::try_from(life.status.desired)? == env.nodes.len(), "{:?}", life.status);
     Ok(())
-}
-
-/// A node that our own pod can do without: the taint evicts it.
-async fn node_without_ours(env: &ScenarioEnv<'_>) -> Result<String> {
-    let ours = env.cx.deployed.pods(env.cx.client).await?;
-    let is_ours = |name: &str| ours.iter().any(|pod| node_of(pod) == Some(name));
-    let mut names = env.nodes.iter().rev().map(|node| node.name());
-    let name = names.find(|name| !is_ours(name)).context("our own pods are on every node")?;
-    Ok(name.to_owned())
 }
 
 /// Lifts all that this scenario lays on nodes.
@@ -88,10 +79,4 @@ async fn open_all(env: &ScenarioEnv<'_>) -> Result<()> {
 async fn taint(env: &ScenarioEnv<'_>, node: &str, effect: &str) -> Result<()> {
     let taint = format!("{TAINT}=:{effect}");
     env.kubectl(&["taint", "node", node, "--overwrite", &taint], "").await
-}
-
-/// The UIDs of the pods.
-async fn pods(env: &ScenarioEnv<'_>) -> Result<BTreeSet<String>> {
-    let pods = env.api::<Pod>().list(&Default::default()).await?;
-    Ok(pods.items.iter().filter_map(|pod| pod.uid()).collect())
 }

@@ -1,9 +1,11 @@
-//! `explain` finds what only real kubelets, runtimes and schedulers say.
+//! Work that cannot begin: `explain` and the status quote real kubelets, runtimes and schedulers.
 
 use anyhow::{Context as _, Result, ensure};
+use api::job::{NodeState, NodeStatus};
 use api::labels::JOB_CONTAINER;
 use harness::images::BUSYBOX;
 use harness::job_builder::JobBuilder;
+use harness::job_handle::{describe, finished, status};
 use harness::wait::State;
 use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::api::{DeleteParams, PostParams};
@@ -44,7 +46,46 @@ async fn find(env: &ScenarioEnv<'_>) -> Result<()> {
         };
         env.wait.poll(&format!("{check} of {name}"), LOOK, is_said).await?;
     }
+    status_says(env).await?;
     env.cx.phase.outcome(format_args!("{} causes", causes.len()));
+    Ok(())
+}
+
+/// In the status, preparations that fail and rejections of pods are failed runs. What is missing is waited for.
+async fn status_says(env: &ScenarioEnv<'_>) -> Result<()> {
+    let all = env.nodes.len();
+    for (name, words) in [("prepare", "no disk here"), ("sysctl", "SysctlForbidden")] {
+        let limit = r#"{"spec": {"backoffLimitPerNode": 1}}"#;
+        env.kubectl(&["patch", "dsjob", name, "--type", "merge", "--patch", limit], "").await?;
+        let failed = env.job(name).until_finished().await?;
+        let is_told = |node: &NodeStatus| {
+            let told = [&node.reason, &node.message].into_iter().flatten();
+            node.state == NodeState::Failed && told.into_iter().any(|it| it.contains(words))
+        };
+        let nodes = status(&failed).nodes;
+        ensure!(nodes.len() == all && nodes.iter().all(is_told), "{}", describe(&failed));
+    }
+    for (name, words) in [
+        ("volume", &[r#"configmap "missing" not found"#][..]),
+        ("image", &["ErrImagePull", "ImagePullBackOff"]),
+    ] {
+        let is_told = |node: &NodeStatus| {
+            let message = node.message.as_deref().unwrap_or_default();
+            let waits = node.state == NodeState::Pending && node.restarts == 0;
+            waits && words.iter().any(|words| message.contains(words))
+        };
+        let job = env.job(name);
+        job.until("every node with the reason", |job| {
+            let nodes = status(job).nodes;
+            nodes.len() == all && nodes.iter().all(is_told)
+        })
+        .await?;
+        env.settle().await;
+        let now = job.get().await?;
+        let waits = finished(&now).is_none() && status(&now).failed == 0;
+        ensure!(waits, "what is missing is waited for: {}", describe(&now));
+    }
+    env.job("image").until_deleted(env.apply(&job("image"))).await?;
     Ok(())
 }
 

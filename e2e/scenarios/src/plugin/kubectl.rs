@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use harness::process::Cmd;
+use harness::process::{Cmd, Ended};
 use harness::wait::State;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::sync::mpsc;
 
 use crate::support::env::ScenarioEnv;
 
@@ -23,14 +22,6 @@ pub(super) const LOOK: Duration = Duration::from_millis(200);
 pub(super) struct Plugin<'s> {
     pub(super) env: &'s ScenarioEnv<'s>,
     folder: TempDir,
-}
-
-/// The end of a command.
-#[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) code: i32,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
 }
 
 impl<'s> Plugin<'s> {
@@ -76,20 +67,7 @@ impl<'s> Plugin<'s> {
 
     /// Runs a command, whatever comes of it.
     pub(super) async fn end(&self, command: Cmd) -> Result<Ended> {
-        let (sender, mut lines) = mpsc::unbounded_channel();
-        let (code, stdout) = match command.stderr_lines(sender).run(self.env.cx.logs).await {
-            Ok(output) => (0, output.stdout),
-            Err(error) => {
-                let Some(code) = error.code() else { return Err(error.into()) };
-                (code, error.stdout)
-            }
-        };
-        let mut stderr = String::new();
-        while let Ok(line) = lines.try_recv() {
-            stderr += &line;
-            stderr.push('\n');
-        }
-        Ok(Ended { code, stdout: String::from_utf8_lossy(&stdout).into_owned(), stderr })
+        Ok(command.end(self.env.cx.logs).await?)
     }
 
     /// The words of a line, which must end with this code.

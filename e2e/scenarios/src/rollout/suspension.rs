@@ -13,34 +13,13 @@ const JOB: &str = "on-hold";
 /// The label of the nodes of [`never_completes`].
 const LABEL: &str = "e2e.daemonset.darkowlzz.space/wanted";
 
-/// A Job that is suspended stops, and goes on where it was.
+/// A Job that is suspended stops, and goes on where it was; one that has failed is retried where it failed.
 pub(crate) async fn goes_on_where_it_was(env: &ScenarioEnv<'_>) -> Result<()> {
-    let (first, others) = env.special_node()?;
-    let script = r"
-        trap 'exit 143' TERM
-        until [ -e /basetarget/go ]; do sleep 0.2; done
-        echo ran >>/basetarget/runs
-    ";
-    env.apply(&env.shell(JOB, script).exit_code()).await?;
-    let job = env.job(JOB);
-    env.touch([first], "go").await?;
-    job.until_completed(&env.of_all(1)).await?;
-    suspend(env, true).await?;
-    let suspended = until_suspended(env).await?;
-    ensure!(status(&suspended).completed == Some(env.of_all(1)), "{}", describe(&suspended));
-    env.touch(others, "go").await?;
-    env.settle().await;
-    env.only_these_have("runs", [first]).await?;
-    suspend(env, false).await?;
-    job.until_gone().await?;
-    ran_once_on(env, &env.nodes).await
-}
-
-/// A Job that has failed is retried where it failed, and nowhere else.
-pub(crate) async fn retries_what_failed(env: &ScenarioEnv<'_>) -> Result<()> {
     let (failing, others) = env.special_node()?;
     let script = format!(
         r#"
+        trap 'exit 143' TERM
+        until [ -e /basetarget/go ]; do sleep 0.2; done
         if [ "$NODE" = {} ] && ! [ -e /basetarget/mended ]; then exit 3; fi
         echo ran >>/basetarget/runs
         "#,
@@ -48,14 +27,25 @@ pub(crate) async fn retries_what_failed(env: &ScenarioEnv<'_>) -> Result<()> {
     );
     env.apply(&env.shell(JOB, &script).exit_code().backoff_limit(0).with_node_name()).await?;
     let job = env.job(JOB);
+    let first = others.first().context("the cluster has one node")?;
+    env.touch([first], "go").await?;
+    job.until_completed(&env.of_all(1)).await?;
+    suspend(env, true).await?;
+    let suspended = until_suspended(env).await?;
+    ensure!(status(&suspended).completed == Some(env.of_all(1)), "{}", describe(&suspended));
+    env.touch(&env.nodes, "go").await?;
+    env.settle().await;
+    env.only_these_have("runs", [first]).await?;
+    suspend(env, false).await?;
+
     let failed = job.until_finished().await?;
     ensure!(phase(&failed) == Some(Phase::Failed), "{}", describe(&failed));
+    ran_once_on(env, others).await?;
     env.touch([failing], "mended").await?;
     suspend(env, true).await?;
     until_suspended(env).await?;
     suspend(env, false).await?;
     job.until_gone().await?;
-    ran_once_on(env, others).await?;
     ran_once_on(env, &env.nodes).await
 }
 

@@ -48,71 +48,64 @@ pub(crate) async fn never_two_at_work(env: &ScenarioEnv<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A canary that fails holds back all nodes that come after it, until its failure is tolerated.
+/// A canary that fails holds back all nodes that come after it, until its failure is tolerated. Then edits of the limit
+/// start more of them, none, and all.
 pub(crate) async fn failed_canary_holds_the_rest(env: &ScenarioEnv<'_>) -> Result<()> {
     let (canary, others) = env.special_node()?;
     let canary = canary.name();
     let script = format!(
         r#"
+        trap 'exit 143' TERM
         if [ "$NODE" = {canary} ]; then
             echo "not on this machine" >&2
             exit 3
         fi
+        until [ -e /basetarget/go ]; do sleep 0.2; done
         touch /basetarget/ran
         "#
     );
     let manifest = env.shell(JOB, &script).exit_code().backoff_limit(0).with_node_name();
     env.apply(&manifest.set(|spec| spec.order = vec![on(canary)])).await?;
     let job = env.job(JOB);
-    let held = |job: &Job| {
-        let status = status(job);
-        status.failed == 1 && usize::try_from(status.waiting) == Ok(others.len())
-    };
+    let rest = i32::try_from(others.len())?;
+    let held = |job: &Job| (status(job).failed, status(job).waiting) == (1, rest);
     job.until("the canary failed, the others waiting", held).await?;
     env.settle().await;
     let waiting = job.get().await?;
     ensure!(held(&waiting), "{}", describe(&waiting));
     let why = condition(&waiting, conditions::WAITING).context("it does not say why")?;
     ensure!(why.message.contains(canary), "{}", describe(&waiting));
-    env.only_these_have("ran", []).await?;
 
-    patch(env, r#"{"spec": {"maxFailedNodes": 1}}"#).await?;
+    let at_work = async |number: i32, waiting: i32| {
+        let expected = format!("{number} nodes at work, {waiting} waiting");
+        let is_so = |job: &Job| (status(job).active, status(job).waiting) == (number, waiting);
+        job.until(&expected, is_so).await
+    };
+    patch(env, r#"{"spec": {"maxFailedNodes": 1, "parallelism": 2}}"#).await?;
+    // The node that failed keeps its place.
+    at_work(1, rest - 1).await?;
+    patch(env, r#"{"spec": {"parallelism": 0}}"#).await?;
+    env.touch(&env.nodes, "go").await?;
+    let paused = at_work(0, rest - 1).await?;
+    let why = condition(&paused, conditions::WAITING).context("it does not say why")?;
+    ensure!(why.reason == "Paused", "{}", describe(&paused));
+    env.settle().await;
+    ensure!(env.nodes_with("ran").await?.len() == 1, "nodes were started by a Job with no place");
+
+    patch(env, r#"{"spec": {"parallelism": "100%"}}"#).await?;
     let message =
         format!("done on {} of {} nodes, failed on: {canary}", others.len(), env.nodes.len());
     job.until_ended("NodesFailed", &message).await?;
     env.only_these_have("ran", others).await
 }
 
-/// More and fewer nodes at work, and none, by edits of a Job that runs.
-pub(crate) async fn limit_is_edited(env: &ScenarioEnv<'_>) -> Result<()> {
-    let manifest = gated(env, JOB).set(|spec| spec.parallelism = Some(IntOrString::Int(1)));
-    env.apply(&manifest).await?;
-    let job = env.job(JOB);
-    let all = i32::try_from(env.nodes.len())?;
-    let at_work = async |number: i32, waiting: i32| {
-        let expected = format!("{number} nodes at work, {waiting} waiting");
-        let is_so = |job: &Job| (status(job).active, status(job).waiting) == (number, waiting);
-        let reached = job.until(&expected, is_so).await?;
-        anyhow::Ok(reached)
-    };
-    at_work(1, all - 1).await?;
-    patch(env, r#"{"spec": {"parallelism": 2}}"#).await?;
-    at_work(2, all - 2).await?;
-    patch(env, r#"{"spec": {"parallelism": 0}}"#).await?;
-    env.touch(&env.nodes, "go").await?;
-    let paused = at_work(0, all - 2).await?;
-    let why = condition(&paused, conditions::WAITING).context("it does not say why")?;
-    ensure!(why.reason == "Paused", "{}", describe(&paused));
-    env.settle().await;
-    ensure!(env.nodes_with("ran").await?.len() == 2, "nodes were started by a Job with no place");
-    patch(env, r#"{"spec": {"parallelism": "100%"}}"#).await?;
-    job.until_gone().await?;
-    env.only_these_have("ran", &env.nodes).await
-}
-
 /// A node that stops keeps its place while it is at work, and gets none while it waits.
 pub(crate) async fn stopped_node_keeps_its_place(env: &ScenarioEnv<'_>) -> Result<()> {
-    let stopped = worker_without_ours(env).await?;
+    let control_plane = env.cx.cluster.control_plane().await?;
+    let mut workers = env.nodes_without_ours().await?.into_iter();
+    let stopped = workers.find(|node| node.name() != control_plane.name());
+    let stopped =
+        stopped.context("our own pod is on every worker: give the cluster three nodes")?;
     let others: Vec<&Node> =
         env.nodes.iter().filter(|node| node.name() != stopped.name()).collect();
     let one = IntOrString::Int(1);
@@ -211,19 +204,6 @@ fn on(node: &str) -> LabelSelector {
 
 async fn patch(env: &ScenarioEnv<'_>, patch: &str) -> Result<()> {
     env.kubectl(&["patch", "dsjob", JOB, "--type", "merge", "--patch", patch], "").await
-}
-
-/// A worker on which our own pod does not run.
-async fn worker_without_ours<'a>(env: &'a ScenarioEnv<'_>) -> Result<&'a Node> {
-    let control_plane = env.cx.cluster.control_plane().await?;
-    let pods = env.cx.deployed.pods(env.cx.client).await?;
-    let ours: BTreeSet<_> =
-        pods.iter().filter_map(|pod| pod.spec.as_ref()?.node_name.as_deref()).collect();
-    let mut workers = env
-        .nodes
-        .iter()
-        .filter(|node| node.name() != control_plane.name() && !ours.contains(node.name()));
-    workers.next().context("our own pod is on every worker: give the cluster three nodes")
 }
 
 /// Kills the operator soon after each status that it writes, until `work` is over.

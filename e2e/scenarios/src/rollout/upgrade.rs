@@ -1,6 +1,6 @@
 //! An upgrade of the operator while Jobs run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use futures::future::try_join_all;
@@ -57,7 +57,7 @@ pub(crate) async fn run(env: &ScenarioEnv<'_>) -> Result<()> {
 /// Upgrades thrice; meanwhile the Jobs are done on one node, and at the end on the others.
 async fn upgrade(env: &ScenarioEnv<'_>) -> Result<()> {
     let (first, others) = env.special_node()?;
-    let before = pods(env).await?;
+    let before = env.pod_uids().await?;
     roll_out(env, &["rollout", "restart"], &[], async { env.touch([first], "go").await }).await?;
     let late = manifest(env, LATE);
     let variable = ["--containers=terminator", "TICKER_DURATION=11"];
@@ -70,7 +70,7 @@ async fn upgrade(env: &ScenarioEnv<'_>) -> Result<()> {
         let done = status(&job).completed;
         ensure!(done == Some(env.of_all(1)), "{name}: {}", describe(&job));
     }
-    let after = pods(env).await?;
+    let after = env.pod_uids().await?;
     ensure!(after.is_superset(&before), "pods were replaced: {before:?} became {after:?}");
     completes(env, LATE, env.touch(others, "go")).await
 }
@@ -132,12 +132,6 @@ async fn nothing_was_told_twice(env: &ScenarioEnv<'_>) -> Result<()> {
     });
     ensure!(counts == expected.collect(), "events by Job and reason: {counts:?}");
     Ok(())
-}
-
-/// The UIDs of the pods.
-async fn pods(env: &ScenarioEnv<'_>) -> Result<BTreeSet<String>> {
-    let pods = env.api::<Pod>().list(&Default::default()).await?;
-    Ok(pods.items.iter().filter_map(|pod| pod.uid()).collect())
 }
 
 fn manifest(env: &ScenarioEnv<'_>, name: &str) -> JobBuilder {

@@ -1,5 +1,6 @@
 //! The environment of a scenario: its namespace, and its folder on every node.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -7,7 +8,7 @@ use api::job::Job;
 use futures::future::try_join_all;
 use harness::deadline::Deadline;
 use harness::job_builder::JobBuilder;
-use harness::job_handle::{self, JobHandle};
+use harness::job_handle::{self, JobHandle, node_of};
 use harness::kubectl;
 use harness::process::Cmd;
 use harness::wait::{Namespaced, Objects, State, Waiter};
@@ -204,6 +205,19 @@ impl<'a> ScenarioEnv<'a> {
                 State::of(check(&pods), || pods.into_iter().map(describe).collect())
             })
             .await
+    }
+
+    /// The UIDs of the pods.
+    pub(crate) async fn pod_uids(&self) -> Result<BTreeSet<String>> {
+        let pods = self.api::<Pod>().list(&Default::default()).await?;
+        Ok(pods.items.iter().filter_map(|pod| pod.uid()).collect())
+    }
+
+    /// The nodes on which our own pods do not run.
+    pub(crate) async fn nodes_without_ours(&self) -> Result<Vec<&Node>> {
+        let pods = self.cx.deployed.pods(self.cx.client).await?;
+        let is_ours = |node: &&Node| pods.iter().any(|pod| node_of(pod) == Some(node.name()));
+        Ok(self.nodes.iter().filter(|node| !is_ours(node)).collect())
     }
 
     /// Waits until each node has one pod, with all of its containers running.

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -21,7 +21,6 @@ use tokio::net::TcpStream;
 
 use super::audit;
 use super::pki::{Identity, Pki};
-use super::settings::Settings;
 
 /// The name under which the container reaches this machine.
 pub(super) const HOST: &str = "host.docker.internal";
@@ -39,11 +38,30 @@ const AUDIT_LOG: &str = "/var/log/audit.jsonl";
 /// How long this machine may take to answer itself.
 const REACHED: Duration = Duration::from_secs(1);
 
+/// The settings of a control plane.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Requests that each controller may make a second, and twice as many in a burst.
+    pub controllers_qps: u32,
+    /// Users whose requests are written down, see [`super::ControlPlane::audit_log`].
+    pub audited_users: Vec<String>,
+}
+
+impl Default for Settings {
+    /// Fast enough for many small DaemonSets; nobody is audited.
+    fn default() -> Self {
+        Self { controllers_qps: 200, audited_users: Vec::new() }
+    }
+}
+
 pub(super) struct Container {
     container: ContainerAsync<GenericImage>,
-    url: String,
-    log: PathBuf,
-    audit: PathBuf,
+    /// Where the API server is reached from here.
+    pub(super) url: String,
+    /// The file that collects the log of all three processes.
+    pub(super) log: PathBuf,
+    /// The file that collects what is audited, a JSON object a line.
+    pub(super) audit: PathBuf,
     /// The container ends when this closes, and removes itself: values in statics are never dropped,
     /// and a killed process drops nothing at all.
     _lifeline: std::net::TcpStream,
@@ -106,21 +124,6 @@ impl Container {
             audit,
             _lifeline: lifeline,
         })
-    }
-
-    /// Where the API server is reached from here.
-    pub(super) fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// The file that collects the log of all three processes.
-    pub(super) fn log(&self) -> &Path {
-        &self.log
-    }
-
-    /// The file that collects what is audited, a JSON object a line.
-    pub(super) fn audit(&self) -> &Path {
-        &self.audit
     }
 
     pub(super) async fn is_running(&self) -> Result<bool> {

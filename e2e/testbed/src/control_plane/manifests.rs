@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use harness::paths;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::api::{DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::core::discovery::Scope;
 use kube::{Api, Client, ResourceExt as _, discovery};
 
@@ -76,23 +76,17 @@ async fn patch(client: &Client, object: &DynamicObject, params: &PatchParams) ->
     let (resource, capabilities) = discovery::pinned_kind(client, &gvk)
         .await
         .with_context(|| format!("the API server does not serve {}", types.kind))?;
-    let api = match capabilities.scope {
+    let api: Api<DynamicObject> = match capabilities.scope {
         Scope::Cluster => Api::all_with(client.clone(), &resource),
-        Scope::Namespaced => namespaced(client, object, &resource),
+        Scope::Namespaced => {
+            let namespace = object.namespace().unwrap_or_else(|| "default".to_owned());
+            Api::namespaced_with(client.clone(), &namespace, &resource)
+        }
     };
     api.patch(&name, params, &Patch::Apply(object))
         .await
         .with_context(|| format!("{} {name}", types.kind))?;
     Ok(())
-}
-
-fn namespaced(
-    client: &Client,
-    object: &DynamicObject,
-    resource: &ApiResource,
-) -> Api<DynamicObject> {
-    let namespace = object.namespace().unwrap_or_else(|| "default".to_owned());
-    Api::namespaced_with(client.clone(), &namespace, resource)
 }
 
 /// Waits until a custom resource can be listed.

@@ -8,7 +8,6 @@ mod container;
 mod manifests;
 mod pki;
 mod requests;
-mod settings;
 
 use std::time::Duration;
 
@@ -25,8 +24,8 @@ use serde_json::{Value, json};
 use tower::util::MapRequestLayer;
 
 pub use self::audit::{AuditLog, Audited};
+pub use self::container::Settings;
 pub use self::requests::{Request, Requests};
-pub use self::settings::Settings;
 
 use self::container::Container;
 use self::pki::Pki;
@@ -61,7 +60,7 @@ impl ControlPlane {
             Ok(result) => result?,
             Err(_) => anyhow::bail!(
                 "the API server is not ready after {START_TIMEOUT:?}; its log is {}",
-                this.container.log().display()
+                this.container.log.display()
             ),
         }
         Ok(this)
@@ -80,7 +79,7 @@ impl ControlPlane {
             ensure!(
                 self.container.is_running().await?,
                 "the control plane has ended; its log is {}",
-                self.container.log().display()
+                self.container.log.display()
             );
         }
     }
@@ -116,15 +115,14 @@ impl ControlPlane {
         name: &str,
         requests: &Requests,
     ) -> Result<Client> {
-        let token = self.service_account_token(namespace, name).await?;
-        let config = self.config(AuthInfo { token: Some(token.into()), ..AuthInfo::default() })?;
+        let config = self.config(self.service_account(namespace, name).await?)?;
         let requests = requests.clone();
         let record = MapRequestLayer::new(move |request| requests.record(request));
         let builder = ClientBuilder::try_from(config).context("cannot make a client")?;
         Ok(builder.with_layer(&record).build())
     }
 
-    async fn service_account_token(&self, namespace: &str, name: &str) -> Result<String> {
+    async fn service_account(&self, namespace: &str, name: &str) -> Result<AuthInfo> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client()?, namespace);
         let request = json!({
             "apiVersion": "authentication.k8s.io/v1",
@@ -137,33 +135,27 @@ impl ControlPlane {
             .with_context(|| format!("no token for service account {namespace}/{name}"))?;
         let token =
             answer["status"]["token"].as_str().context("a token request without a token")?;
-        Ok(token.to_owned())
+        Ok(AuthInfo { token: Some(token.to_owned().into()), ..AuthInfo::default() })
     }
 
     /// A kubeconfig for a day, with the rights of a service account.
     pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<String> {
-        let token = self.service_account_token(namespace, name).await?;
-        Ok(self.kubeconfig(&json!({"token": token})))
+        Ok(self.kubeconfig(&self.service_account(namespace, name).await?))
     }
 
     /// A kubeconfig for a process on this machine, with all rights.
     pub fn admin_kubeconfig(&self) -> String {
-        let base64 = base64::engine::general_purpose::STANDARD;
-        let admin = &self.pki.admin;
-        self.kubeconfig(&json!({
-            "client-certificate-data": base64.encode(&admin.certificate),
-            "client-key-data": base64.encode(&admin.key),
-        }))
+        self.kubeconfig(&self.pki.admin.auth_info())
     }
 
-    fn kubeconfig(&self, user: &Value) -> String {
+    fn kubeconfig(&self, user: &AuthInfo) -> String {
         let authority = base64::engine::general_purpose::STANDARD.encode(&self.pki.ca_pem);
         let kubeconfig = json!({
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "default",
             "clusters": [{"name": "default", "cluster": {
-                "server": self.container.url(),
+                "server": self.container.url,
                 "certificate-authority-data": authority,
                 "tls-server-name": "localhost",
             }}],
@@ -175,7 +167,7 @@ impl ControlPlane {
 
     /// What [`Settings::audited_users`] have asked so far, and will ask.
     pub fn audit_log(&self) -> AuditLog {
-        AuditLog::new(self.container.audit().to_owned())
+        AuditLog::new(self.container.audit.clone())
     }
 
     /// Changes the text of an object where it is stored, into one that no API would let anybody write.
@@ -199,7 +191,7 @@ impl ControlPlane {
     }
 
     fn config(&self, auth_info: AuthInfo) -> Result<Config> {
-        let mut config = Config::new(self.container.url().parse()?);
+        let mut config = Config::new(self.container.url.parse()?);
         config.root_cert = Some(vec![self.pki.ca_der.clone()]);
         config.tls_server_name = Some("localhost".to_owned());
         config.auth_info = auth_info;

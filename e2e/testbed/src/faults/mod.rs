@@ -15,7 +15,7 @@ use harness::process::LogDir;
 
 pub use self::fault::Fault;
 
-use self::record::Record;
+use self::record::{Content, Record};
 use crate::kind::{self, Cluster, Node, Provider};
 
 /// A fault that lasts until it is healed. One that is dropped instead stays on record.
@@ -62,9 +62,10 @@ pub async fn heal_recorded(folder: &Path, logs: &LogDir) -> Result<Vec<String>> 
 }
 
 async fn heal(record: &Record, provider: Provider, logs: &LogDir) -> Result<()> {
-    let node = Node::new(provider, record.node(), logs);
+    let Content { fault, node } = &record.content;
+    let node = Node::new(provider, node, logs);
     if node.exists().await? {
-        record.fault().heal(&node, logs).await.with_context(|| format!("cannot heal {record}"))?;
+        fault.heal(&node, logs).await.with_context(|| format!("cannot heal {record}"))?;
     }
     record.remove()
 }

@@ -17,14 +17,14 @@ const FOLDER: &str = "faults";
 #[derive(Debug)]
 pub(super) struct Record {
     path: PathBuf,
-    content: Content,
+    pub(super) content: Content,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
-struct Content {
+pub(super) struct Content {
     #[serde(rename = "kind")]
-    fault: Fault,
-    node: String,
+    pub(super) fault: Fault,
+    pub(super) node: String,
 }
 
 impl Record {
@@ -51,14 +51,6 @@ impl Record {
                 Ok(Self { path, content })
             })
             .collect()
-    }
-
-    pub(super) fn fault(&self) -> Fault {
-        self.content.fault
-    }
-
-    pub(super) fn node(&self) -> &str {
-        &self.content.node
     }
 
     /// Takes the fault off the record; another process may have done so before.
@@ -92,7 +84,7 @@ mod tests {
 
     fn recorded(cluster: &Path) -> Vec<(Fault, String)> {
         let all = Record::all(cluster).expect("read");
-        all.iter().map(|record| (record.fault(), record.node().to_owned())).collect()
+        all.iter().map(|record| (record.content.fault, record.content.node.clone())).collect()
     }
 
     #[test]

@@ -110,11 +110,7 @@ pub(super) async fn load_layout(
     let name = tagged.rsplit_once(':').map_or(&*tagged, |(name, _)| name);
     let pinned = format!("{name}@{digest}");
     try_join_all(nodes.iter().map(async |node| {
-        node.exec(["ctr", "--namespace=k8s.io", "images", "import", "-"])
-            .stdin_file(layout)
-            .timeout(IMPORT_TIMEOUT)
-            .run(logs)
-            .await?;
+        feed(node, layout, logs).await?;
         node.exec(["ctr", "--namespace=k8s.io", "images", "tag", "--force", &tagged, &pinned])
             .run(logs)
             .await?;
@@ -127,17 +123,12 @@ pub(super) async fn load_layout(
 /// The images that a node does not have.
 async fn lacking(node: &Node, images: &[LocalImage], logs: &LogDir) -> Result<Vec<LocalImage>> {
     let list = node.exec(["sh", "-c", LIST, "sh", NOTES]).run(logs).await?;
-    let missing = missing(images, &list.text());
-    Ok(missing.into_iter().cloned().collect())
+    Ok(missing(images, &list.text()))
 }
 
 /// Feeds the archive to the node's containerd, and takes a note of what it holds.
 async fn import(node: &Node, archive: &Path, images: &[&LocalImage], logs: &LogDir) -> Result<()> {
-    node.exec(["ctr", "--namespace=k8s.io", "images", "import", "-"])
-        .stdin_file(archive)
-        .timeout(IMPORT_TIMEOUT)
-        .run(logs)
-        .await?;
+    feed(node, archive, logs).await?;
     let mut script = format!("mkdir -p {NOTES} && cd {NOTES}");
     for image in images {
         let (note, file) = (image.note(), image.note_file());
@@ -152,9 +143,15 @@ async fn import(node: &Node, archive: &Path, images: &[&LocalImage], logs: &LogD
     Ok(())
 }
 
-fn missing<'a>(images: &'a [LocalImage], notes: &str) -> Vec<&'a LocalImage> {
+async fn feed(node: &Node, archive: &Path, logs: &LogDir) -> Result<()> {
+    let import = node.exec(["ctr", "--namespace=k8s.io", "images", "import", "-"]);
+    import.stdin_file(archive).timeout(IMPORT_TIMEOUT).run(logs).await?;
+    Ok(())
+}
+
+fn missing(images: &[LocalImage], notes: &str) -> Vec<LocalImage> {
     let absent = |image: &&LocalImage| !notes.lines().any(|line| line == image.note());
-    images.iter().filter(absent).collect()
+    images.iter().filter(absent).cloned().collect()
 }
 
 #[cfg(test)]
@@ -173,6 +170,6 @@ mod tests {
             image("darkowlzz/b:v1", "sha256:3"),
             image("darkowlzz/c:v1", "sha256:4"),
         ];
-        assert_eq!(missing(&images, notes), [&images[1], &images[2]]);
+        assert_eq!(missing(&images, notes), images[1..]);
     }
 }

@@ -136,14 +136,7 @@ impl Cluster {
 
     /// A client with the rights of the cluster's administrator.
     pub async fn client(&self) -> Result<Client> {
-        let path = self.kubeconfig();
-        let kubeconfig = Kubeconfig::read_from(&path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        let options = KubeConfigOptions::default();
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
-        // The API server listens on this machine, whatever proxy the environment names for the rest.
-        config.proxy_url = None;
-        Ok(Client::try_from(config)?)
+        client(&self.kubeconfig()).await
     }
 
     /// A kubectl command against this cluster.
@@ -246,6 +239,16 @@ impl Cluster {
             command
         }
     }
+}
+
+/// A client with the rights that a kubeconfig gives.
+pub async fn client(kubeconfig: &Path) -> Result<Client> {
+    let read = Kubeconfig::read_from(kubeconfig)
+        .with_context(|| format!("cannot read {}", kubeconfig.display()))?;
+    let mut config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?;
+    // The API server listens on this machine, whatever proxy the environment names for the rest.
+    config.proxy_url = None;
+    Ok(Client::try_from(config)?)
 }
 
 /// The kind configuration of a cluster with one control plane and `nodes - 1` workers.

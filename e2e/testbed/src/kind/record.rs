@@ -51,27 +51,3 @@ impl Record {
         Ok(fs_err::remove_file(folder.join(FILE))?)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn record_is_read_as_it_was_written_until_it_is_removed() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let record = Record {
-            name: "dsjob".to_owned(),
-            nodes: 3,
-            provider: Provider::Podman,
-            image: "kindest/node:v1.33.0".to_owned(),
-            kind: PathBuf::from("/usr/bin/kind"),
-            kubectl: PathBuf::from("/usr/bin/kubectl"),
-            kept: true,
-        };
-        assert_eq!(Record::load(folder.path()).expect("none"), None);
-        record.save(folder.path()).expect("saved");
-        assert_eq!(Record::load(folder.path()).expect("one"), Some(record));
-        Record::remove(folder.path()).expect("removed");
-        assert_eq!(Record::load(folder.path()).expect("none"), None);
-    }
-}

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod, PodStatus};
-use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::pod::SimPod;
-use super::pods::{Hold, Place, Pods};
+use super::pods::{Hold, Pods};
 use super::status;
 
 /// How many calls to the API server are under way at once, however many pods there are.
@@ -169,11 +169,8 @@ impl Agent {
         if !self.pods.has_node(node) {
             return Step::Wait;
         }
-        let held = |hold| {
-            let namespace = object.namespace().unwrap_or_default();
-            let node = node.to_owned();
-            self.pods.is_held(hold, Place { namespace, node })
-        };
+        let namespace = object.namespace().unwrap_or_default();
+        let held = |hold| self.pods.is_held(hold, &namespace, node);
         let run = pod.run();
         // A kubelet reports how containers have ended before it removes their pod.
         if let Some(status) = run.as_ref().and_then(|run| status::update(object, run, pod.ip())) {
@@ -203,14 +200,8 @@ impl Agent {
                 api.patch_status(&name, &params, &Patch::Strategic(patch)).await?;
             }
             Step::Remove => {
-                let params = DeleteParams {
-                    grace_period_seconds: Some(0),
-                    preconditions: Some(Preconditions {
-                        uid: object.uid(),
-                        resource_version: None,
-                    }),
-                    ..DeleteParams::default()
-                };
+                let its = Preconditions { uid: object.uid(), resource_version: None };
+                let params = DeleteParams::default().grace_period(0).preconditions(its);
                 api.delete(&name, &params).await?;
             }
         }
@@ -233,18 +224,12 @@ fn status_patch(object: &Pod, status: &PodStatus) -> kube::Result<serde_json::Va
 
 async fn bind(api: &Api<Pod>, object: &Pod, node: &str) -> kube::Result<()> {
     let name = object.name_any();
-    let binding = Binding {
-        metadata: ObjectMeta {
-            name: Some(name.clone()),
-            uid: object.uid(),
-            ..ObjectMeta::default()
-        },
-        target: ObjectReference {
-            kind: Some("Node".to_owned()),
-            name: Some(node.to_owned()),
-            ..ObjectReference::default()
-        },
-    };
+    let binding = json!({
+        "apiVersion": "v1",
+        "kind": "Binding",
+        "metadata": {"name": name, "uid": object.uid()},
+        "target": {"kind": "Node", "name": node},
+    });
     // Answers with a Status.
     let _: serde_json::Value =
         api.create_subresource("binding", &name, &PostParams::default(), &binding).await?;
@@ -279,20 +264,5 @@ mod tests {
         let fields = condition.as_object().expect("an object");
         assert!(fields.contains_key("reason"), "{condition}");
         assert!(fields.contains_key("message"), "{condition}");
-    }
-
-    #[test]
-    fn node_of_a_daemon_pod_is_read_from_its_affinity() {
-        let pod: Pod = serde_json::from_value(json!({"spec": {
-            "containers": [],
-            "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
-                "nodeSelectorTerms": [{"matchFields": [
-                    {"key": "metadata.name", "operator": "In", "values": ["worker-1"]},
-                ]}],
-            }}},
-        }}))
-        .expect("a pod");
-        assert_eq!(meant_for(&pod).as_deref(), Some("worker-1"));
-        assert_eq!(meant_for(&Pod::default()), None);
     }
 }

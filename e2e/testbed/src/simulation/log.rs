@@ -290,20 +290,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn follower_gets_what_comes_and_ends_with_the_log() {
-        let log = log(&["one\n"]);
-        let mut stream = Box::pin(log.read(&query(json!({"follow": true}))));
-        assert_eq!(stream.next().await.expect("a chunk").bytes, "one\n");
-        assert!(stream.next().now_or_never().is_none(), "nothing yet");
-        log.write("tw".into());
-        assert_eq!(stream.next().await.expect("a chunk").bytes, "tw");
-        log.write("o\n".into());
-        log.end();
-        assert_eq!(stream.next().await.expect("a chunk").bytes, "o\n");
-        assert!(stream.next().await.is_none(), "ended");
-    }
-
-    #[tokio::test]
     async fn cut_ends_followers_but_not_the_log() {
         let log = log(&["one\n"]);
         let follow = query(json!({"follow": true}));

@@ -36,7 +36,7 @@ pub use self::pod::SimPod;
 pub use self::pods::Hold;
 
 use self::agent::Agent;
-use self::pods::{Place, Pods};
+use self::pods::{Behaviour, Pods};
 use crate::control_plane::ControlPlane;
 
 /// How long [`Simulation::wait_for`] waits.
@@ -76,7 +76,7 @@ impl Simulation {
     /// Adds a node to the cluster.
     pub async fn add_node(&self, node: &NodeSpec) -> Result<()> {
         let object = node.object(ControlPlane::HOST, self.port)?;
-        self.pods.add_node(node.name());
+        self.pods.lock().nodes.insert(node.name().to_owned());
         Api::all(self.client.clone())
             .create(&PostParams::default(), &object)
             .await
@@ -110,12 +110,13 @@ impl Simulation {
         Work: Fn(SimPod) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.pods.behave(namespace, Arc::new(move |pod| Box::pin(work(pod))));
+        let behaviour: Behaviour = Arc::new(move |pod| Box::pin(work(pod)));
+        self.pods.lock().behaviours.insert(namespace.to_owned(), behaviour);
     }
 
     /// Lets pods of a namespace that start from now on run without a word again.
     pub fn forget_behaviour(&self, namespace: &str) {
-        self.pods.forget_behaviour(namespace);
+        self.pods.lock().behaviours.remove(namespace);
     }
 
     /// Bytes of logs that were handed to readers so far, whoever they are.
@@ -125,7 +126,7 @@ impl Simulation {
 
     /// How many times logs of the pods of a namespace have been asked for.
     pub fn log_requests(&self, namespace: &str) -> usize {
-        self.pods.log_requests(namespace)
+        self.pods.lock().log_requests.get(namespace).copied().unwrap_or_default()
     }
 
     /// Waits until the logs of a namespace have been asked for so many times, however long that takes.
@@ -157,15 +158,14 @@ impl Simulation {
             .delete(name, &DeleteParams::default())
             .await
             .with_context(|| format!("cannot delete node {name}"))?;
-        self.pods.remove_node(name);
+        self.pods.lock().nodes.remove(name);
         let pods: Api<Pod> = Api::all(self.client.clone());
         let on_node = ListParams::default().fields(&format!("spec.nodeName={name}"));
         for pod in pods.list(&on_node).await? {
             let pods: Api<Pod> =
                 Api::namespaced(self.client.clone(), &pod.namespace().unwrap_or_default());
-            let deleted =
-                pods.delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await;
-            match deleted {
+            let gone = DeleteParams::default().grace_period(0);
+            match pods.delete(&pod.name_any(), &gone).await {
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
                 result => drop(result?),
             }
@@ -175,12 +175,12 @@ impl Simulation {
 
     /// Makes a kubelet leave something undone for the pods of a namespace, until [`Self::release`].
     pub fn hold(&self, hold: Hold, namespace: &str, node: &str) {
-        self.pods.hold(hold, place(namespace, node));
+        self.pods.hold(hold, namespace, node, true);
     }
 
     /// Ends a hold.
     pub fn release(&self, hold: Hold, namespace: &str, node: &str) {
-        self.pods.release(hold, place(namespace, node));
+        self.pods.hold(hold, namespace, node, false);
     }
 
     /// All pods of a namespace.
@@ -224,8 +224,4 @@ impl Simulation {
             let _ = changes.changed().await;
         }
     }
-}
-
-fn place(namespace: &str, node: &str) -> Place {
-    Place { namespace: namespace.to_owned(), node: node.to_owned() }
 }

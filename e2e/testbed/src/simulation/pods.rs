@@ -29,22 +29,18 @@ pub(super) struct Pods {
 }
 
 #[derive(Default)]
-struct State {
-    behaviours: HashMap<String, Behaviour>,
-    nodes: BTreeSet<String>,
-    holds: HashSet<(Hold, Place)>,
+pub(super) struct State {
+    /// How the pods of a namespace behave that start from now on.
+    pub(super) behaviours: HashMap<String, Behaviour>,
+    pub(super) nodes: BTreeSet<String>,
+    /// On a node, for the pods of one namespace: tests that share nodes do not meet there.
+    holds: HashSet<(Hold, String, String)>,
     by_uid: HashMap<String, SimPod>,
     /// A name may be taken anew before the old pod is forgotten: the last one counts.
     by_name: HashMap<(String, String), String>,
     created: u32,
-    log_requests: HashMap<String, usize>,
-}
-
-/// A node, as far as one namespace's pods are concerned: tests that share nodes do not meet there.
-#[derive(Clone, Debug, Hash, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) namespace: String,
-    pub(super) node: String,
+    /// How many times logs of a namespace have been asked for.
+    pub(super) log_requests: HashMap<String, usize>,
 }
 
 /// What the kubelet of a node leaves undone for a while.
@@ -57,7 +53,7 @@ pub enum Hold {
 }
 
 impl Pods {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while it was held is a failed test's; the maps are whole between any two statements.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,28 +66,13 @@ impl Pods {
         self.holds_changed.subscribe()
     }
 
-    /// Lets the pods of a namespace that start from now on behave like this.
-    pub(super) fn behave(&self, namespace: &str, behaviour: Behaviour) {
-        self.lock().behaviours.insert(namespace.to_owned(), behaviour);
-    }
-
     pub(super) fn behaviour(&self, namespace: &str) -> Option<Behaviour> {
         self.lock().behaviours.get(namespace).cloned()
-    }
-
-    /// Forgets how the pods of a namespace behave.
-    pub(super) fn forget_behaviour(&self, namespace: &str) {
-        self.lock().behaviours.remove(namespace);
     }
 
     /// Counts a request for a log.
     pub(super) fn asked(&self, namespace: &str) {
         *self.lock().log_requests.entry(namespace.to_owned()).or_default() += 1;
-    }
-
-    /// How many times logs of a namespace have been asked for.
-    pub(super) fn log_requests(&self, namespace: &str) -> usize {
-        self.lock().log_requests.get(namespace).copied().unwrap_or_default()
     }
 
     /// Counts bytes of a log that a reader has got.
@@ -104,30 +85,24 @@ impl Pods {
         self.served.load(Ordering::Relaxed)
     }
 
-    pub(super) fn add_node(&self, name: &str) {
-        self.lock().nodes.insert(name.to_owned());
-    }
-
-    pub(super) fn remove_node(&self, name: &str) {
-        self.lock().nodes.remove(name);
-    }
-
     pub(super) fn has_node(&self, name: &str) -> bool {
         self.lock().nodes.contains(name)
     }
 
-    pub(super) fn hold(&self, hold: Hold, place: Place) {
-        self.lock().holds.insert((hold, place));
+    /// Begins or ends a hold.
+    pub(super) fn hold(&self, hold: Hold, namespace: &str, node: &str, begins: bool) {
+        let hold = (hold, namespace.to_owned(), node.to_owned());
+        let holds = &mut self.lock().holds;
+        if begins {
+            holds.insert(hold)
+        } else {
+            holds.remove(&hold)
+        };
         self.holds_changed.send_replace(());
     }
 
-    pub(super) fn release(&self, hold: Hold, place: Place) {
-        self.lock().holds.remove(&(hold, place));
-        self.holds_changed.send_replace(());
-    }
-
-    pub(super) fn is_held(&self, hold: Hold, place: Place) -> bool {
-        self.lock().holds.contains(&(hold, place))
+    pub(super) fn is_held(&self, hold: Hold, namespace: &str, node: &str) -> bool {
+        self.lock().holds.contains(&(hold, namespace.to_owned(), node.to_owned()))
     }
 
     /// Takes in a pod as the watch shows it. Returns it when it is new.

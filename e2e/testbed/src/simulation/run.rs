@@ -185,13 +185,6 @@ mod tests {
     }
 
     #[test]
-    fn containers_without_init_containers_start_at_once() {
-        let run = run(&[], &["a", "b"]);
-        assert!(run.main.iter().all(Container::is_running));
-        assert!(run.initialized());
-    }
-
-    #[test]
     fn init_containers_run_in_turn_and_before_the_rest() {
         let mut run = run(&["first", "second"], &["main"]);
         assert!(run.container("first").expect("first").is_running());

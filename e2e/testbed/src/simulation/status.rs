@@ -13,10 +13,9 @@ use super::run::{Container, Execution, Run, now};
 /// The result is meant for a strategic merge patch: conditions of others are not in it.
 pub(super) fn update(pod: &Pod, run: &Run, pod_ip: &str) -> Option<PodStatus> {
     let current = pod.status.clone().unwrap_or_default();
-    let conditions = conditions(pod, run);
     let desired = PodStatus {
         phase: Some(phase(run).to_owned()),
-        conditions: Some(keep_times(conditions, current.conditions.as_deref())),
+        conditions: Some(conditions(pod, run)),
         container_statuses: Some(
             run.main.iter().map(|main| container_status(main, main.is_running())).collect(),
         ),
@@ -46,11 +45,9 @@ fn conditions(pod: &Pod, run: &Run) -> Vec<PodCondition> {
         let message = "init containers have not completed".to_owned();
         ("ContainersNotInitialized", message)
     });
-    vec![
-        condition("Initialized", initialized),
-        condition("Ready", pod_ready),
-        condition("ContainersReady", containers),
-    ]
+    [("Initialized", initialized), ("Ready", pod_ready), ("ContainersReady", containers)]
+        .map(|(name, problem)| condition(pod, name, problem))
+        .into()
 }
 
 /// The first readiness gate that is not true, with the kubelet's words for it.
@@ -75,32 +72,21 @@ fn open_gate(pod: &Pod) -> Option<(&'static str, String)> {
     Some(("ReadinessGatesNotReady", gate))
 }
 
-/// A condition that is true unless there is a reason why not.
-fn condition(name: &str, problem: Option<(&str, String)>) -> PodCondition {
+/// A condition that is true unless there is a reason why not. One that has not changed keeps the time at which it
+/// last did.
+fn condition(pod: &Pod, name: &str, problem: Option<(&str, String)>) -> PodCondition {
+    let status = if problem.is_none() { "True" } else { "False" };
+    let old = pod.status.iter().flat_map(|status| &status.conditions).flatten();
+    let same = old.filter(|old| old.type_ == name && old.status == status);
+    let mut times = same.filter_map(|same| same.last_transition_time.clone());
     PodCondition {
         type_: name.to_owned(),
-        status: if problem.is_none() { "True" } else { "False" }.to_owned(),
+        status: status.to_owned(),
         reason: problem.as_ref().map(|(reason, _)| (*reason).to_owned()),
         message: problem.map(|(_, message)| message),
+        last_transition_time: times.next().or_else(|| Some(Time(now()))),
         ..PodCondition::default()
     }
-}
-
-/// A condition that has not changed keeps the time at which it last did.
-fn keep_times(
-    mut conditions: Vec<PodCondition>,
-    old: Option<&[PodCondition]>,
-) -> Vec<PodCondition> {
-    let now = Some(Time(now()));
-    for condition in &mut conditions {
-        let old = old
-            .unwrap_or_default()
-            .iter()
-            .find(|old| old.type_ == condition.type_ && old.status == condition.status);
-        condition.last_transition_time =
-            old.and_then(|old| old.last_transition_time.clone()).or_else(|| now.clone());
-    }
-    conditions
 }
 
 /// An init container is ready once it has succeeded, any other while it runs.
@@ -197,21 +183,14 @@ mod tests {
     }
 
     #[test]
-    fn running_pod_without_gates_is_ready() {
-        let pod = pod(&[], json!([]));
-        let status = update(&pod, &run(&pod), "10.0.0.1").expect("an update");
-        assert_eq!(status.phase.as_deref(), Some("Running"));
-        assert_eq!(status_of(&status, "Ready").status, "True");
-    }
-
-    #[test]
     fn pod_is_ready_only_when_its_gates_are_true() {
-        for (conditions, ready) in [
-            (json!([]), "False"),
-            (json!([{"type": "done", "status": "False"}]), "False"),
-            (json!([{"type": "done", "status": "True"}]), "True"),
+        for (gates, conditions, ready) in [
+            (&[][..], json!([]), "True"),
+            (&["done"], json!([]), "False"),
+            (&["done"], json!([{"type": "done", "status": "False"}]), "False"),
+            (&["done"], json!([{"type": "done", "status": "True"}]), "True"),
         ] {
-            let pod = pod(&["done"], conditions);
+            let pod = pod(gates, conditions);
             let status = update(&pod, &run(&pod), "10.0.0.1").expect("an update");
             assert_eq!(status_of(&status, "Ready").status, ready);
             assert_eq!(status_of(&status, "ContainersReady").status, "True");

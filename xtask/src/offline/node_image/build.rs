@@ -9,12 +9,9 @@ use harness::paths;
 use harness::progress::Phase;
 
 use super::debian;
-use super::docker::{self, Build};
-use super::found::{Found, Origin};
-use super::recipe::{
-    APISERVER, COMPONENTS, CONTROLLER_MANAGER, Component, Content, ETCD, Recipe, Source,
-};
+use super::recipe::{APISERVER, COMPONENTS, CONTROLLER_MANAGER, Component, ETCD, Recipe};
 use crate::offline::control_plane::Sources;
+use crate::offline::docker::{self, Build};
 use crate::offline::provision::{Provision, cache_dir};
 
 /// What a failed build means, and what to do.
@@ -29,7 +26,7 @@ const OF_CONTAINERD: [&str; 3] = ["containerd", "containerd-shim-runc-v2", "ctr"
 
 /// Builds images of one recipe.
 pub(super) struct Builder<'a> {
-    recipe: Recipe,
+    pub(super) recipe: Recipe,
     provision: &'a Provision,
     phase: &'a Phase,
 }
@@ -42,11 +39,11 @@ impl<'a> Builder<'a> {
 
     /// Whether the node image was built before.
     pub(super) async fn existing_node(&self) -> bool {
-        docker::has(&self.recipe.node, self.provision).await
+        docker::has(&self.recipe.node, self.provision.logs()).await
     }
 
     /// Builds the node image.
-    pub(super) async fn node(&self) -> Result<Found> {
+    pub(super) async fn node(&self) -> Result<()> {
         self.once(&self.recipe.node, async || {
             let (kubernetes, containerd, crictl) = self.programs().await?;
             self.components().await?;
@@ -60,14 +57,13 @@ impl<'a> Builder<'a> {
             link(&kubernetes, &["kubeadm"], &context.path().join("kubernetes"))?;
             let images = COMPONENTS.each_ref().map(|it| self.recipe.component(it));
             let archive = context.path().join("component-images.tar");
-            docker::save(&images, &archive, self.provision).await?;
+            docker::save(&images, &archive, self.provision.logs()).await?;
             self.node_build(context.path())
-                .run(Some(&self.recipe.node), self.provision)
+                .run(Some(&self.recipe.node), self.provision.logs())
                 .await
                 .context(IMAGE)
         })
-        .await?;
-        Ok(self.node_image())
+        .await
     }
 
     /// Builds the images of a control plane.
@@ -83,7 +79,7 @@ impl<'a> Builder<'a> {
             self.phase.detail("building busybox");
             Build::new(folder("busybox"), "Dockerfile")
                 .argument("DEBIAN", &self.recipe.debian)
-                .run(Some(&self.recipe.busybox), self.provision)
+                .run(Some(&self.recipe.busybox), self.provision.logs())
                 .await
                 .context(PACKAGES)
         })
@@ -101,7 +97,7 @@ impl<'a> Builder<'a> {
             link(&programs, &["kube-router"], context.path())?;
             Build::new(context.path(), "Dockerfile")
                 .argument("DEBIAN", debian)
-                .run(Some(kube_router_image), self.provision)
+                .run(Some(kube_router_image), self.provision.logs())
                 .await
                 .context(PACKAGES)
         })
@@ -117,15 +113,10 @@ impl<'a> Builder<'a> {
             let context = context()?;
             link(&programs, &["prometheus"], context.path())?;
             Build::new(context.path(), folder("prometheus").join("Dockerfile"))
-                .run(Some(prometheus_image), self.provision)
+                .run(Some(prometheus_image), self.provision.logs())
                 .await
         })
         .await
-    }
-
-    /// The image of Prometheus, whether it is built yet or not.
-    pub(super) fn prometheus_image(&self) -> &str {
-        &self.recipe.prometheus_image
     }
 
     /// The `kubectl` of the same build.
@@ -148,8 +139,11 @@ impl<'a> Builder<'a> {
         };
         let fetch = async {
             self.debian().await?;
-            self.target_build(&folder("node")).target("packages").run(None, self.provision).await?;
-            self.node_build(&folder("node")).target("system").run(None, self.provision).await
+            self.target_build(&folder("node"))
+                .target("packages")
+                .run(None, self.provision.logs())
+                .await?;
+            self.node_build(&folder("node")).target("system").run(None, self.provision.logs()).await
         };
         let fetch = async { fetch.await.context(PACKAGES) };
         tokio::try_join!(compile, fetch).map(|(programs, ())| programs)
@@ -170,26 +164,21 @@ impl<'a> Builder<'a> {
     async fn component(&self, component: &Component, reference: &str) -> Result<()> {
         // A context of its own with just what goes in: Docker's older builder takes a copy of all of it.
         let context = context()?;
-        let (source, program, name) = match component.content {
-            Content::Program(source, program) => (source, program, component.name),
-            Content::Target => (Source::Kubernetes, "kube-proxy", "kube-proxy"),
-        };
-        let programs = self.recipe.module(source).build(self.provision, Some(self.phase)).await?;
+        let programs =
+            self.recipe.module(component).build(self.provision, Some(self.phase)).await?;
+        let program = programs.join(component.program);
         self.phase.detail(format_args!("building the image of {}", component.name));
-        let build = match component.content {
-            Content::Program(..) => {
-                let whole = context.path().join("context");
-                link_as(&programs.join(program), &whole.join(name))?;
-                Build::new(whole, folder("node").join("program.Dockerfile"))
-            }
-            Content::Target => {
-                self.debian().await?;
-                link_as(&programs.join(program), &context.path().join(name))?;
-                copy_files(&folder("node"), context.path())?;
-                self.target_build(context.path()).target(component.name)
-            }
+        let build = if component.has_debian {
+            self.debian().await?;
+            link_as(&program, &context.path().join(component.program))?;
+            copy_files(&folder("node"), context.path())?;
+            self.target_build(context.path()).target(component.name)
+        } else {
+            let whole = context.path().join("context");
+            link_as(&program, &whole.join(component.name))?;
+            Build::new(whole, folder("node").join("program.Dockerfile"))
         };
-        build.run(Some(reference), self.provision).await
+        build.run(Some(reference), self.provision.logs()).await
     }
 
     async fn debian(&self) -> Result<()> {
@@ -201,11 +190,11 @@ impl<'a> Builder<'a> {
 
     /// Does the work unless Docker has the image, and never twice at the same time.
     async fn once(&self, reference: &str, work: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
-        if docker::has(reference, self.provision).await {
+        if docker::has(reference, self.provision.logs()).await {
             return Ok(());
         }
         let _lock = lock(reference).await?;
-        if docker::has(reference, self.provision).await {
+        if docker::has(reference, self.provision.logs()).await {
             return Ok(());
         }
         work().await
@@ -219,14 +208,6 @@ impl<'a> Builder<'a> {
     fn node_build(&self, context: &Path) -> Build {
         Build::new(context, folder("node").join("Dockerfile"))
             .argument("DEBIAN", &self.recipe.debian)
-    }
-
-    fn node_image(&self) -> Found {
-        Found {
-            reference: self.recipe.node.clone(),
-            kubernetes_version: self.recipe.kubernetes_version.clone(),
-            origin: Origin::Built,
-        }
     }
 
     /// The images of a control plane, whether they are built yet or not.
@@ -265,11 +246,8 @@ async fn lock(reference: &str) -> Result<FileLock> {
 
 /// Copies the files of a folder, without the folders in it.
 fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
-        }
+    for file in paths::entries(from)?.iter().filter(|entry| entry.is_file()) {
+        fs_err::copy(file, to.join(file.file_name().unwrap_or_default()))?;
     }
     Ok(())
 }

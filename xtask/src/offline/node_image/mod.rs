@@ -16,8 +16,6 @@
 
 mod build;
 mod debian;
-mod docker;
-mod found;
 mod official;
 mod recipe;
 
@@ -31,10 +29,10 @@ use harness::progress::{Phase, Progress};
 use harness::provide::NodeImage;
 
 use self::build::Builder;
-use self::found::{Found, Origin};
 use self::recipe::MINORS;
 use crate::context::Context;
 use crate::offline::control_plane::Sources;
+use crate::offline::docker;
 use crate::offline::provision::{self, Provision};
 
 /// The official image of Prometheus, of the version that is built here elsewhere.
@@ -42,6 +40,26 @@ const PROMETHEUS: &str = "quay.io/prometheus/prometheus:v3.16.0";
 
 /// The Kubernetes that is built by default, and runs the integration tests.
 const NEWEST: &str = MINORS[0];
+
+/// An image that kind can make nodes of; Docker has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Found {
+    /// Its name, as `kind create cluster --image` takes it.
+    reference: String,
+    /// The version of Kubernetes in it, for example `v1.34.0`.
+    kubernetes_version: String,
+    /// Where it came from.
+    origin: Origin,
+}
+
+/// Where an image came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// From a registry.
+    Pulled,
+    /// Built here.
+    Built,
+}
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
@@ -63,7 +81,7 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Verdict> {
         .phase("node image", async |phase| {
             provision::docker::ensure(&provision).await?;
             let image = if args.build {
-                Builder::new(kubernetes.unwrap_or(NEWEST), &provision, phase)?.node().await?
+                built(&Builder::new(kubernetes.unwrap_or(NEWEST), &provision, phase)?).await?
             } else {
                 let kind = provision::KIND.ensure(&provision).await?;
                 node_image(kubernetes, kind, &provision, phase).await?.0
@@ -104,12 +122,12 @@ async fn node_image(
 ) -> Result<(Found, PathBuf)> {
     let build = async || {
         let builder = Builder::new(kubernetes.unwrap_or(NEWEST), provision, phase)?;
-        let image = builder.node().await?;
+        let image = built(&builder).await?;
         anyhow::Ok((image, provision::KIND.build(provision).await?))
     };
     let mut kind = kind;
     let mut official = official::node_image(kubernetes, &kind, provision).await?;
-    if official.is_none() && provision::go::is_there(provision.logs()).await {
+    if official.is_none() && provision::go::check_toolchain(provision.logs()).await.is_ok() {
         kind = provision::KIND.build(provision).await?;
         official = official::node_image(kubernetes, &kind, provision).await?;
     }
@@ -118,8 +136,8 @@ async fn node_image(
             .await
             .context("kind has no official node image of this version for this host");
     };
-    if docker::has(official, provision).await {
-        return Ok((pulled(official, provision).await?, kind));
+    if docker::has(&official, provision.logs()).await {
+        return Ok((pulled(&official, provision).await?, kind));
     }
     // A version that cannot be built may still be pulled.
     if let Ok(builder) = Builder::new(kubernetes.unwrap_or(NEWEST), provision, phase)
@@ -127,15 +145,24 @@ async fn node_image(
     {
         return build().await;
     }
-    match docker::pull(official, provision, phase).await {
-        Ok(()) => Ok((pulled(official, provision).await?, kind)),
+    match docker::pull(&official, provision.logs(), phase).await {
+        Ok(()) => Ok((pulled(&official, provision).await?, kind)),
         Err(error) => {
-            report_unpullable(official, &error, provision);
+            report_unpullable(&official, &error, provision);
             build()
                 .await
-                .with_context(|| instead(official, &error, "give another with --node-image"))
+                .with_context(|| instead(&official, &error, "give another with --node-image"))
         }
     }
+}
+
+async fn built(builder: &Builder<'_>) -> Result<Found> {
+    builder.node().await?;
+    Ok(Found {
+        reference: builder.recipe.node.clone(),
+        kubernetes_version: builder.recipe.kubernetes_version.clone(),
+        origin: Origin::Built,
+    })
 }
 
 async fn pulled(reference: &str, provision: &Provision) -> Result<Found> {
@@ -178,13 +205,13 @@ async fn built_or_pulled(
 ) -> Result<Origin> {
     let mut is_built = true;
     for reference in built {
-        is_built &= docker::has(reference, provision).await;
+        is_built &= docker::has(reference, provision.logs()).await;
     }
     if is_built {
         return Ok(Origin::Built);
     }
     for reference in official {
-        if let Err(error) = docker::pull_if_absent(reference, provision, phase).await {
+        if let Err(error) = docker::pull_if_absent(reference, provision.logs(), phase).await {
             report_unpullable(reference, &error, provision);
             let context = || instead(reference, &error, "pull it by hand");
             build().await.with_context(context)?;
@@ -212,10 +239,11 @@ pub(crate) async fn kube_router(provision: &Provision, phase: &Phase) -> Result<
 /// Provides the image of Prometheus, pulled or built here.
 pub(crate) async fn prometheus(provision: &Provision, phase: &Phase) -> Result<String> {
     let builder = Builder::new(NEWEST, provision, phase)?;
-    let built = builder.prometheus_image();
+    let built = &builder.recipe.prometheus_image;
     let build = async || builder.prometheus().await;
-    let origin = built_or_pulled((&[built], &[PROMETHEUS]), build, provision, phase).await?;
-    Ok(if matches!(origin, Origin::Built) { built } else { PROMETHEUS }.to_owned())
+    let origin =
+        built_or_pulled((&[built.as_str()], &[PROMETHEUS]), build, provision, phase).await?;
+    Ok(if matches!(origin, Origin::Built) { built.clone() } else { PROMETHEUS.to_owned() })
 }
 
 /// Provides a `kubectl`: the one that was built here, which is current, or else this machine's.
@@ -230,7 +258,7 @@ fn report_unpullable(reference: &str, error: &CommandError, provision: &Provisio
     provision.say(format_args!(
         "{} cannot be pulled ({}): building it here instead",
         short(reference),
-        reason(error)
+        error.reason()
     ));
 }
 
@@ -239,16 +267,11 @@ fn instead(reference: &str, pull: &CommandError, cure: &str) -> String {
     format!(
         "{} cannot be pulled ({}), and building one here failed; get Docker to reach a registry, or {cure}",
         short(reference),
-        reason(pull)
+        pull.reason()
     )
 }
 
 /// A name without its digest, which tells people nothing.
 fn short(reference: &str) -> &str {
     reference.split('@').next().unwrap_or(reference)
-}
-
-fn reason(error: &CommandError) -> String {
-    let last = error.tail.last();
-    last.map_or_else(|| error.cause.to_string(), |line| line.trim().to_owned())
 }

@@ -27,47 +27,36 @@ const REPOSITORY: &str = harness::images::BUILT_HERE;
 const FOLDER: &str = "images";
 
 /// A program that runs as a container in the nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Component {
     /// The image's name in kubeadm's registry.
     pub(super) name: &'static str,
-    /// Where its content comes from.
-    pub(super) content: Content,
+    /// The program, by the name that `go build` gives it.
+    pub(super) program: &'static str,
+    /// Whether the image holds programs of Debian too: a target of `components.Dockerfile`.
+    pub(super) has_debian: bool,
 }
 
-/// What a component's image holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Content {
-    /// One static program of a Go module, by the name that `go build` gives it.
-    Program(Source, &'static str),
-    /// Programs of Debian, and one of Kubernetes: a target of `components.Dockerfile`.
-    Target,
-}
-
-/// A Go module that components come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    Kubernetes,
-    Etcd,
-}
-
-pub(super) const ETCD: Component =
-    Component { name: "etcd", content: Content::Program(Source::Etcd, "server") };
-pub(super) const APISERVER: Component = of_kubernetes("kube-apiserver");
-pub(super) const CONTROLLER_MANAGER: Component = of_kubernetes("kube-controller-manager");
+pub(super) const ETCD: Component = Component { program: "server", ..alone("etcd") };
+pub(super) const APISERVER: Component = alone("kube-apiserver");
+pub(super) const CONTROLLER_MANAGER: Component = alone("kube-controller-manager");
 
 /// All of them.
 pub(super) const COMPONENTS: [Component; 6] = [
-    Component { name: "pause", content: Content::Target },
-    Component { name: "kube-proxy", content: Content::Target },
+    with_debian("pause"),
+    with_debian("kube-proxy"),
     ETCD,
     APISERVER,
     CONTROLLER_MANAGER,
-    of_kubernetes("kube-scheduler"),
+    alone("kube-scheduler"),
 ];
 
-const fn of_kubernetes(name: &'static str) -> Component {
-    Component { name, content: Content::Program(Source::Kubernetes, name) }
+const fn alone(name: &'static str) -> Component {
+    Component { name, program: name, has_debian: false }
+}
+
+const fn with_debian(name: &'static str) -> Component {
+    Component { name, program: "kube-proxy", has_debian: true }
 }
 
 /// The Go modules of a node, and the names of the images.
@@ -172,11 +161,8 @@ impl Recipe {
     }
 
     /// The Go module of a component.
-    pub(super) fn module(&self, source: Source) -> &Module {
-        match source {
-            Source::Kubernetes => &self.kubernetes,
-            Source::Etcd => &self.etcd,
-        }
+    pub(super) fn module(&self, component: &Component) -> &Module {
+        if component.name == ETCD.name { &self.etcd } else { &self.kubernetes }
     }
 }
 
@@ -219,7 +205,6 @@ fn name(hash: &Hash, image: &str, version: &str) -> String {
 mod tests {
     use super::*;
     use harness::paths;
-    use std::collections::BTreeSet;
     use std::path::PathBuf;
 
     fn images() -> PathBuf {
@@ -230,24 +215,11 @@ mod tests {
         Recipe::read("1.37").expect("complete")
     }
 
-    /// The files of a folder and of those in it, by their paths there.
-    fn files(folder: &Path) -> BTreeSet<PathBuf> {
-        let mut found = BTreeSet::new();
-        for path in paths::entries(folder).expect("listed") {
-            if path.is_dir() {
-                found.extend(files(&path));
-            } else {
-                found.insert(path);
-            }
-        }
-        found
-    }
-
     /// A copy of the recipe with a line added to one file.
     fn changed(file: &str) -> Recipe {
         let copy = tempfile::tempdir().expect("a folder");
         for folder in ["node", "busybox", "kube-router", "prometheus"] {
-            for from in files(&images().join(folder)) {
+            for from in paths::files(images().join(folder)).expect("listed") {
                 let to = copy.path().join(from.strip_prefix(images()).expect("inside"));
                 fs::create_dir_all(to.parent().expect("a folder")).expect("made");
                 fs::copy(from, to).expect("copied");
@@ -279,7 +251,7 @@ mod tests {
     fn every_file_of_the_node_image_counts() {
         let before = recipe().node;
         let of_another = images().join("node/1.33");
-        for file in files(&images().join("node")) {
+        for file in paths::files(images().join("node")).expect("listed") {
             if !file.starts_with(&of_another) {
                 let name = file.strip_prefix(images()).expect("inside");
                 let after = changed(&name.to_string_lossy()).node;

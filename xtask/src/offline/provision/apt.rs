@@ -169,23 +169,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn archive_of_the_release_itself_is_picked() {
-        let targets = "bookworm-security main http://a/security/\n\
-                       nodistro main http://vendor/\n\
-                       bookworm contrib http://b/debian/\n\
-                       bookworm main http://c/debian/\n";
-        assert_eq!(main_archive(targets, "bookworm").as_deref(), Some("http://c/debian"));
-    }
-
-    #[test]
-    fn release_may_go_by_its_alias() {
-        let targets = "stable-updates main http://a/\nstable main http://b/\n";
-        assert_eq!(main_archive(targets, "bookworm").as_deref(), Some("http://b"));
-    }
-
-    #[test]
-    fn other_vendors_sources_are_no_archive() {
-        assert_eq!(main_archive("nodistro main http://vendor/\n", "bookworm"), None);
+    fn archive_of_the_release_itself_is_picked_which_may_go_by_its_alias() {
+        let many = "bookworm-security main http://a/security/\n\
+                    nodistro main http://vendor/\n\
+                    bookworm contrib http://b/debian/\n\
+                    bookworm main http://c/debian/\n";
+        for (targets, archive) in [
+            (many, Some("http://c/debian")),
+            ("stable-updates main http://a/\nstable main http://b/\n", Some("http://b")),
+            ("nodistro main http://vendor/\n", None),
+        ] {
+            assert_eq!(main_archive(targets, "bookworm").as_deref(), archive, "{targets}");
+        }
     }
 
     #[test]

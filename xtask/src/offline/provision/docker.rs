@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use harness::process::{Cmd, LogDir};
+use harness::process::{Cmd, CommandError, LogDir};
 
 use super::host::Host;
 use super::permission::Provision;
@@ -60,10 +60,8 @@ pub(crate) async fn server(logs: &LogDir) -> Result<String, Silence> {
         .timeout(ANSWER_TIMEOUT)
         .run(logs)
         .await;
-    version.map(|output| output.text()).map_err(|error| {
-        let said = error.tail.last().cloned();
-        Silence::new(said.unwrap_or_else(|| error.cause.to_string()), elsewhere())
-    })
+    let silence = |error: CommandError| Silence::new(error.reason(), elsewhere());
+    version.map(|output| output.text()).map_err(silence)
 }
 
 /// What the user has to do where starting a daemon is not for us; nothing where it is.
@@ -160,15 +158,13 @@ mod tests {
     const DOWN: &str = "Cannot connect to the Docker daemon. Is the docker daemon running?";
 
     #[test]
-    fn root_on_debian_gets_a_daemon() {
-        assert_eq!(cure(&host("debian", true), &silence(DOWN)), None);
-    }
-
-    #[test]
-    fn everybody_else_is_told_what_to_do() {
-        let told = |host| cure(&host, &silence(DOWN)).unwrap_or_default();
-        assert!(told(host("debian", false)).contains("sudo apt-get install docker.io"));
-        assert!(told(host("fedora", true)).contains("docs.docker.com"));
+    fn root_on_debian_gets_a_daemon_and_everybody_else_is_told_what_to_do() {
+        let told = |id, root| cure(&host(id, root), &silence(DOWN));
+        assert_eq!(told("debian", true), None);
+        assert!(
+            told("debian", false).is_some_and(|it| it.contains("sudo apt-get install docker.io"))
+        );
+        assert!(told("fedora", true).is_some_and(|it| it.contains("docs.docker.com")));
     }
 
     #[test]

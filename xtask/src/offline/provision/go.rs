@@ -202,20 +202,12 @@ pub(crate) async fn toolchain(logs: &LogDir) -> Option<String> {
     version.ok().map(|output| output.text())
 }
 
-/// Whether the Go on `PATH` builds the modules.
-pub(crate) async fn is_there(logs: &LogDir) -> bool {
-    toolchain(logs).await.is_some_and(|version| is_recent(&version))
-}
-
 /// Whether a version of Go builds the modules.
 pub(crate) fn is_recent(version: &str) -> bool {
-    minor(version).is_some_and(|minor| minor >= OLDEST)
-}
-
-/// The minor version in `go1.26.8`.
-fn minor(version: &str) -> Option<u32> {
-    let rest = version.strip_prefix("go1.")?;
-    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    // The minor version in `go1.26.8`.
+    let rest = version.strip_prefix("go1.").unwrap_or_default();
+    let minor = rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|it| it.parse().ok());
+    minor.is_some_and(|minor: u32| minor >= OLDEST)
 }
 
 #[cfg(test)]
@@ -240,19 +232,12 @@ mod tests {
     }
 
     #[test]
-    fn other_sources_make_another_build() -> Result<()> {
+    fn other_sources_or_stamps_make_another_build() -> Result<()> {
         let module = Module::read("hack/tools/gitops")?;
         let mut edited = module.clone();
         edited.sources.iter_mut().for_each(|source| source.push('\n'));
-        assert_ne!(module.hash(), edited.hash());
-        Ok(())
-    }
-
-    #[test]
-    fn stamp_makes_another_build() -> Result<()> {
-        let module = Module::read("hack/tools/kind")?;
         let stamped = module.clone().stamp("main.version", "v1");
-        assert_ne!(module.hash(), stamped.hash());
+        assert!(![edited.hash(), stamped.hash()].contains(&module.hash()));
         Ok(())
     }
 }

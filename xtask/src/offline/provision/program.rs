@@ -78,7 +78,9 @@ impl Program {
             return Ok(path);
         }
         match self.module {
-            Some(_) if go::is_there(provision.logs()).await => self.build(provision).await,
+            Some(_) if go::check_toolchain(provision.logs()).await.is_ok() => {
+                self.build(provision).await
+            }
             _ => self.fetch(provision).await,
         }
     }

@@ -4,10 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use harness::process::{Cmd, CommandError};
+use harness::process::{Cmd, CommandError, LogDir};
 use harness::progress::Phase;
-
-use crate::offline::provision::Provision;
 
 /// A node image has a gigabyte. Docker itself gives up a silent registry.
 const PULL_TIMEOUT: Duration = Duration::from_secs(15 * 60);
@@ -15,26 +13,33 @@ const PULL_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// What takes longest is fetching packages.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 
+/// What the daemon says of an image: `Id`, the hash of its content, or `Size`.
+pub(crate) async fn inspect(
+    reference: &str,
+    what: &str,
+    logs: &LogDir,
+) -> Result<String, CommandError> {
+    let format = format!("{{{{.{what}}}}}");
+    let inspect = Cmd::new("docker").args(["image", "inspect", "--format", &format, reference]);
+    Ok(inspect.run(logs).await?.text())
+}
+
 /// Whether the daemon has an image.
-pub(super) async fn has(reference: &str, provision: &Provision) -> bool {
-    Cmd::new("docker")
-        .args(["image", "inspect", "--format", "{{.Id}}", reference])
-        .run(provision.logs())
-        .await
-        .is_ok()
+pub(super) async fn has(reference: &str, logs: &LogDir) -> bool {
+    inspect(reference, "Id", logs).await.is_ok()
 }
 
 /// Pulls an image.
 pub(super) async fn pull(
     reference: &str,
-    provision: &Provision,
+    logs: &LogDir,
     phase: &Phase,
 ) -> Result<(), CommandError> {
     phase.detail(format_args!("docker pull {reference}"));
     Cmd::new("docker")
         .args(["pull", "--quiet", reference])
         .timeout(PULL_TIMEOUT)
-        .run(provision.logs())
+        .run(logs)
         .await
         .map(drop)
 }
@@ -42,17 +47,17 @@ pub(super) async fn pull(
 /// Pulls an image that the daemon does not have.
 pub(super) async fn pull_if_absent(
     reference: &str,
-    provision: &Provision,
+    logs: &LogDir,
     phase: &Phase,
 ) -> Result<(), CommandError> {
-    if has(reference, provision).await {
+    if has(reference, logs).await {
         return Ok(());
     }
-    pull(reference, provision, phase).await
+    pull(reference, logs, phase).await
 }
 
 /// A `docker build`.
-pub(super) struct Build {
+pub(crate) struct Build {
     context: PathBuf,
     dockerfile: PathBuf,
     target: Option<&'static str>,
@@ -61,7 +66,7 @@ pub(super) struct Build {
 
 impl Build {
     /// A build of the last stage of `dockerfile`: a path, or a name in `context`.
-    pub(super) fn new(context: impl Into<PathBuf>, dockerfile: impl AsRef<Path>) -> Self {
+    pub(crate) fn new(context: impl Into<PathBuf>, dockerfile: impl AsRef<Path>) -> Self {
         let context = context.into();
         let dockerfile = context.join(dockerfile);
         Self { context, dockerfile, target: None, arguments: Vec::new() }
@@ -74,13 +79,13 @@ impl Build {
     }
 
     /// Sets an `ARG`.
-    pub(super) fn argument(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn argument(mut self, name: &str, value: &str) -> Self {
         self.arguments.push(format!("{name}={value}"));
         self
     }
 
     /// Runs the build, and names the result; without a name it fills Docker's cache.
-    pub(super) async fn run(self, reference: Option<&str>, provision: &Provision) -> Result<()> {
+    pub(crate) async fn run(self, reference: Option<&str>, logs: &LogDir) -> Result<()> {
         let name =
             reference.or(self.target).unwrap_or("stage").rsplit('/').next().unwrap_or_default();
         let mut build = Cmd::new("docker")
@@ -103,22 +108,13 @@ impl Build {
         for proxy in ["http_proxy", "https_proxy", "no_proxy"] {
             build = build.args(["--build-arg", proxy]);
         }
-        build.arg(&self.context).run(provision.logs()).await?;
+        build.arg(&self.context).run(logs).await?;
         Ok(())
     }
 }
 
 /// Saves images into one archive.
-pub(super) async fn save(
-    references: &[String],
-    archive: &Path,
-    provision: &Provision,
-) -> Result<()> {
-    Cmd::new("docker")
-        .args(["save", "--output"])
-        .arg(archive)
-        .args(references)
-        .run(provision.logs())
-        .await?;
+pub(super) async fn save(references: &[String], archive: &Path, logs: &LogDir) -> Result<()> {
+    Cmd::new("docker").args(["save", "--output"]).arg(archive).args(references).run(logs).await?;
     Ok(())
 }

@@ -9,8 +9,8 @@ use testbed::manifests;
 
 use crate::test::{Test, create, merge, settle};
 
-/// The account, and the ClusterRole that has the rights.
-const NAME: &str = "restricted";
+/// The account. The ClusterRole with its rights has the name of the test's namespace.
+pub(crate) const NAME: &str = "restricted";
 
 /// An account in the namespace of a test.
 pub(crate) struct Account<'t> {
@@ -38,12 +38,14 @@ impl<'t> Account<'t> {
         control_plane.service_account_kubeconfig(&self.cx.namespace, NAME).await
     }
 
-    /// Takes these verbs away for a resource.
-    pub(crate) async fn forbid(&self, resource: &str, verbs: &[&str]) -> Result<()> {
+    /// Takes verbs away, each list for a resource.
+    pub(crate) async fn forbid(&self, forbidden: &[(&str, &[&str])]) -> Result<()> {
         let mut rules = self.rules.clone();
         for rule in &mut rules {
-            if rule.resources.iter().flatten().any(|it| it == resource) {
-                rule.verbs.retain(|verb| !verbs.contains(&verb.as_str()));
+            for (resource, verbs) in forbidden {
+                if rule.resources.iter().flatten().any(|it| it == resource) {
+                    rule.verbs.retain(|verb| !verbs.contains(&verb.as_str()));
+                }
             }
         }
         // A rule without a verb is invalid.
