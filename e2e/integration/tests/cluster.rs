@@ -1,4 +1,4 @@
-//! The control plane and the nodes that all tests share.
+//! The control planes and nodes of the tests.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -12,7 +12,7 @@ use kube::{Api, ResourceExt as _};
 use testbed::control_plane::ControlPlane;
 use testbed::simulation::{NodeSpec, Simulation};
 use tokio::runtime::Runtime;
-use tokio::sync::{OnceCell, RwLock};
+use tokio::sync::{Mutex, OnceCell};
 
 /// The Linux nodes: what a Job wants to run on. One is tainted as control planes are, one cordoned.
 pub(crate) const NODES: [&str; 3] = ["control-plane", "worker-1", "worker-2"];
@@ -36,12 +36,10 @@ pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     Runtime::new().expect("a runtime")
 });
 
-static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+/// Held by a test while [`Cluster::alone`] is its own.
+pub(crate) static ALONE: Mutex<()> = Mutex::const_new(());
 
-/// Held for writing by tests that change nodes or leave their namespaces.
-pub(crate) static ALONE: RwLock<()> = RwLock::const_new(());
-
-/// What the tests run against. It lives as long as the process, and its container no longer.
+/// What tests run against. It lives as long as the process, and its container no longer.
 pub(crate) struct Cluster {
     pub(crate) control_plane: ControlPlane,
     pub(crate) sim: Simulation,
@@ -56,9 +54,16 @@ pub(crate) struct ServiceAccount {
 }
 
 impl Cluster {
-    /// The cluster; the first caller starts it.
-    pub(crate) async fn get() -> Result<&'static Self> {
-        CLUSTER.get_or_try_init(Self::start).await
+    /// The cluster of tests that run side by side; the first caller starts it.
+    pub(crate) async fn shared() -> Result<&'static Self> {
+        static SHARED: OnceCell<Cluster> = OnceCell::const_new();
+        SHARED.get_or_try_init(Self::start).await
+    }
+
+    /// The cluster of tests that change nodes or leave their namespaces, one at a time.
+    pub(crate) async fn alone() -> Result<&'static Self> {
+        static ALONE: OnceCell<Cluster> = OnceCell::const_new();
+        ALONE.get_or_try_init(Self::start).await
     }
 
     async fn start() -> Result<Self> {

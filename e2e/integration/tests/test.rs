@@ -57,7 +57,7 @@ macro_rules! shared_test {
 }
 pub(crate) use shared_test;
 
-/// A test that runs while no other runs, and may add and remove nodes.
+/// A test that has a cluster for itself, and may add and remove nodes.
 macro_rules! alone_test {
     ($($test:tt)*) => { $crate::test::test_by! { $crate::test::alone; $($test)* } };
 }
@@ -65,18 +65,15 @@ pub(crate) use alone_test;
 
 /// Runs a test beside others.
 pub(crate) fn shared(test: impl AsyncFnOnce(&Test) -> Result<()>) {
-    RUNTIME.block_on(async {
-        let _together = ALONE.read().await;
-        run(test).await;
-    });
+    RUNTIME.block_on(async { run(Cluster::shared().await.expect("a cluster"), test).await });
 }
 
-/// Runs a test while no other runs.
+/// Runs a test that has a cluster for itself.
 pub(crate) fn alone(test: impl AsyncFnOnce(&Test) -> Result<()>) {
     RUNTIME.block_on(async {
-        let _alone = ALONE.write().await;
-        let result = AssertUnwindSafe(run(test)).catch_unwind().await;
-        let cluster = Cluster::get().await.expect("the cluster");
+        let _alone = ALONE.lock().await;
+        let cluster = Cluster::alone().await.expect("a cluster");
+        let result = AssertUnwindSafe(run(cluster, test)).catch_unwind().await;
         cluster.restore_nodes().await.expect("the nodes of before");
         if let Err(panic) = result {
             std::panic::resume_unwind(panic);
@@ -84,8 +81,8 @@ pub(crate) fn alone(test: impl AsyncFnOnce(&Test) -> Result<()>) {
     });
 }
 
-async fn run(test: impl AsyncFnOnce(&Test) -> Result<()>) {
-    let cx = Test::start().await.expect("a namespace to test in");
+async fn run(cluster: &'static Cluster, test: impl AsyncFnOnce(&Test) -> Result<()>) {
+    let cx = Test::start(cluster).await.expect("a namespace to test in");
     let result = AssertUnwindSafe(test(&cx)).catch_unwind().await;
     match result {
         Ok(Ok(())) => cx.clean_up().await.expect("what is left can be deleted"),
@@ -98,8 +95,7 @@ async fn run(test: impl AsyncFnOnce(&Test) -> Result<()>) {
 }
 
 impl Test {
-    async fn start() -> Result<Self> {
-        let cluster = Cluster::get().await?;
+    async fn start(cluster: &'static Cluster) -> Result<Self> {
         let client = cluster.control_plane.client()?;
         let this = Self { namespace: namespace_name(), client, cluster };
         this.create_namespace(&this.namespace).await?;

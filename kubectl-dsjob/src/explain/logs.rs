@@ -81,7 +81,7 @@ fn log_rotated(evidence: &Evidence) -> Option<Finding> {
          --selector {selector} --output wide; if the container only logged nothing at first, nothing is wrong",
         evidence.model.namespace
     );
-    let cause = "A log was opened late and does not reach back to the start of its container: a word that has rotated away is never found";
+    let cause = "A log was opened late and does not reach back to the start of its container, or to what was read of it: a word that has rotated away is never found";
     Some(Finding::warning(cause).nodes(nodes).cure(cure))
 }
 

@@ -13,6 +13,7 @@ const MAX_LINE: usize = 16 * 1024;
 pub(crate) struct Lines {
     open: Vec<u8>,
     after: Option<Timestamp>,
+    first: Option<Timestamp>,
     last: Option<Timestamp>,
     /// The open line goes on one that was too long, so it has no stamp.
     is_rest: bool,
@@ -55,6 +56,11 @@ impl Lines {
         lines
     }
 
+    /// Time of the first line that is not known from an earlier reading.
+    pub(crate) fn first(&self) -> Option<Timestamp> {
+        self.first
+    }
+
     /// Time of the last line.
     pub(crate) fn last(&self) -> Option<Timestamp> {
         self.last
@@ -65,6 +71,7 @@ impl Lines {
             if self.is_rest { (None, self.open.as_slice()) } else { split_stamp(&self.open) };
         let is_known = self.after.is_some() && time.is_some() && time <= self.after;
         if !is_known {
+            self.first = self.first.or(time);
             self.last = self.last.max(time);
             lines.extend_from_slice(text);
             lines.push(b'\n');

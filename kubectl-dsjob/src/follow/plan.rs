@@ -1,6 +1,6 @@
 //! Decides which logs to open: pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -27,6 +27,8 @@ pub(crate) enum Runs {
 
 /// How often a log is asked for in vain, when it is not followed.
 const MAX_FAILURES: usize = 5;
+/// Readings of a pod's logs that are known.
+const MAX_READINGS: usize = 16;
 
 /// Why a log is not read any more.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -69,6 +71,20 @@ struct Tail {
     read: Vec<Box<str>>,
     last: Option<Timestamp>,
     failures: usize,
+    /// The readings of logs of current runs: where each began, and the time of its first line.
+    ///
+    /// The kubelet serves the log of the run that is current by then, which may be a later one.
+    readings: VecDeque<(Option<Timestamp>, Timestamp)>,
+}
+
+impl Tail {
+    /// The place up to which a run was read that is over now: what was said later, the next one has said.
+    fn last_of(&self, over: Option<Timestamp>) -> Option<Timestamp> {
+        // The end is a whole second, within which the run may have spoken.
+        let is_later = |first: Timestamp| over.is_some_and(|it| first.as_second() > it.as_second());
+        let of_next = self.readings.iter().find(|(_, first)| is_later(*first));
+        of_next.map_or(self.last, |(since, _)| *since)
+    }
 }
 
 impl Plan {
@@ -93,9 +109,22 @@ impl Plan {
             node: pod.node.as_deref().unwrap_or(&pod.name).to_owned(),
             run: run.into(),
             is_previous,
-            since: tail.last,
+            since: match pod.container.last.as_ref().filter(|_| is_previous) {
+                Some(over) => tail.last_of(over.finished),
+                None => tail.last,
+            },
             has_ended: has_ended || self.wanted.is_once,
         })
+    }
+
+    /// Takes in the time of the first line of a reading.
+    pub(crate) fn has_read(&mut self, opening: &Opening, first: Option<Timestamp>) {
+        let Some(first) = first.filter(|_| !opening.is_previous) else { return };
+        let tail = self.tails.entry(opening.pod.clone()).or_default();
+        tail.readings.push_back((opening.since, first));
+        if tail.readings.len() > MAX_READINGS {
+            tail.readings.pop_front();
+        }
     }
 
     /// Takes in that a log is not read any more.
@@ -216,6 +245,22 @@ mod tests {
         plan.closed(&previous, at(1), Closing::Ended);
         let current = plan.next(&restarted).unwrap();
         assert_eq!((&*current.run, current.since), ("2", at(1)));
+    }
+
+    #[test]
+    fn a_run_is_read_though_the_log_of_the_next_one_came_for_it() {
+        for (first, since) in [(at(9), None), (at(7), at(9))] {
+            let mut plan = plan(9);
+            let opening = plan.next(&pod("a", RunState::Running(None), "1", None)).unwrap();
+            plan.has_read(&opening, first);
+            plan.closed(&opening, at(9), Closing::Ended);
+            let mut restarted = pod("a", RunState::Running(at(8)), "2", Some("1"));
+            restarted.container.last.as_mut().unwrap().finished = at(7);
+            let previous = plan.next(&restarted).unwrap();
+            assert_eq!((previous.is_previous, previous.since), (true, since));
+            plan.closed(&previous, at(6), Closing::Ended);
+            assert_eq!(plan.next(&restarted).unwrap().since, at(9), "no line comes twice");
+        }
     }
 
     #[test]

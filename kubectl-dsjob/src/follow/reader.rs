@@ -29,7 +29,15 @@ pub(crate) enum Told {
     /// Whole lines of a node, each with its line break.
     Lines { node: String, lines: Vec<u8> },
     /// The log has ended, or cannot be read.
-    Closed { opening: Opening, last: Option<Timestamp>, trouble: Option<kube::Error> },
+    Closed { opening: Opening, read: Span, trouble: Option<kube::Error> },
+}
+
+/// The times of the lines that were read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Span {
+    /// Time of the first one that is not known from an earlier reading.
+    pub(crate) first: Option<Timestamp>,
+    pub(crate) last: Option<Timestamp>,
 }
 
 /// What to read of a log.
@@ -45,8 +53,8 @@ pub(crate) struct Extent {
 
 /// Reads a log to its end, and tells of it.
 pub(crate) async fn read(api: Api<Pod>, opening: Opening, extent: Extent, told: Sender<Told>) {
-    let mut last = opening.since;
-    let result = stream(&api, &opening, &extent, &mut last, &told).await;
+    let mut read = Span { first: None, last: opening.since };
+    let result = stream(&api, &opening, &extent, &mut read, &told).await;
     let trouble = result.err();
     if trouble.is_some() {
         tokio::time::sleep(AFTER_TROUBLE).await;
@@ -55,14 +63,14 @@ pub(crate) async fn read(api: Api<Pod>, opening: Opening, extent: Extent, told: 
         tokio::time::sleep(AGAIN).await;
     }
     // Nobody listens any more when the command ends.
-    let _ = told.send(Told::Closed { opening, last, trouble }).await;
+    let _ = told.send(Told::Closed { opening, read, trouble }).await;
 }
 
 async fn stream(
     api: &Api<Pod>,
     opening: &Opening,
     extent: &Extent,
-    last: &mut Option<Timestamp>,
+    read: &mut Span,
     told: &Sender<Told>,
 ) -> kube::Result<()> {
     let params = params(opening, extent);
@@ -80,7 +88,7 @@ async fn stream(
         let chunk = chunk.map_err(kube::Error::ReadEvents)?;
         let length = chunk.len();
         let text = if length == 0 { lines.end() } else { lines.take_in(chunk) };
-        *last = (*last).max(lines.last());
+        *read = Span { first: lines.first(), last: read.last.max(lines.last()) };
         let has_listener = match text.is_empty() {
             true => true,
             false => {

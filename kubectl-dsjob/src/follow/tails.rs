@@ -28,6 +28,7 @@ const AFTER_WORD: Duration = Duration::from_secs(1);
 /// The logs of a Job.
 pub(crate) struct Tails {
     api: Api<Pod>,
+    namespace: String,
     mode: CompletionMode,
     extent: Extent,
     plan: Plan,
@@ -83,6 +84,7 @@ impl Tails {
         let (told, lines) = mpsc::channel(WAITING_BATCHES);
         Self {
             api: cluster.api(),
+            namespace: cluster.namespace.clone(),
             mode,
             extent,
             plan: Plan::new(wanted),
@@ -178,10 +180,11 @@ impl Tails {
                 self.troubles.remove(&node);
                 Heard::Lines { node, lines }
             }
-            Told::Closed { opening, last, trouble } => {
+            Told::Closed { opening, read, trouble } => {
                 self.readers.remove(&opening.pod);
                 let closing_ = closing(trouble.as_ref());
-                let is_final = self.plan.closed(&opening, last, closing_);
+                self.plan.has_read(&opening, read.first);
+                let is_final = self.plan.closed(&opening, read.last, closing_);
                 if closing_ == Closing::Ended {
                     self.troubles.remove(&opening.node);
                 }
@@ -189,7 +192,8 @@ impl Tails {
                     trouble.filter(|error| closing_ == Closing::Broken || is_refused(error));
                 let is_whole = trouble.is_none();
                 if let Some(error) = trouble {
-                    let error = Doing::new("get", "pods/log", None).failed(&error);
+                    let doing = Doing::new("get", "pods/log", Some(&self.namespace));
+                    let error = doing.failed(&error);
                     self.troubles.insert(opening.node.clone(), error.message().to_owned());
                 }
                 if let Some(pod) = self.pods.get(&opening.pod).cloned() {
