@@ -77,8 +77,7 @@ fn evidence(status: Value) -> Evidence {
     job.metadata.uid = Some("uid".into());
     job.metadata.namespace = Some("ns".into());
     job.metadata.generation = Some(1);
-    job.metadata.creation_timestamp =
-        Some(serde_json::from_value(json!("2026-01-02T03:08:00Z")).unwrap());
+    job.metadata.creation_timestamp = serde_json::from_value(json!("2026-01-02T03:08:00Z")).ok();
     job.status = Some(serde_json::from_value(status).unwrap());
     with_job(job)
 }
