@@ -204,9 +204,9 @@ async fn lists_of_a_status_from_before_they_had_keys_hold_nothing_back(cx: &Test
     let runs = |job: &Job| condition(job, FAILED).is_none() && phase(job) == Some(Phase::Running);
     repaired.until("failed no longer", runs).await?;
     // The end of the old work must not be that of the new: it would delete the Job.
+    again.until("no end of the old work", |job| finished(job).is_none()).await?;
     for pod in again.pods().await? {
-        let is_finished = finished(&again.get().await?).is_some();
-        ensure!(!is_finished, "the old condition has stayed");
+        ensure!(finished(&again.get().await?).is_none(), "the old condition is back");
         pod.exit(0)?;
     }
     again.until_gone().await
