@@ -42,6 +42,8 @@ async fn deletion_that_orphans_leaves_a_daemon_set_foreign_to_a_new_job(cx: &Tes
     let _processes = cx.both().await?;
     let (job, pods) = cx.running(&exit_code_manifest("orphaning")).await?;
     let uid = job.daemon_set().await?.uid();
+    // The garbage collector orphans what it knows of by then, and deletes the rest.
+    settle().await;
     job.api::<Job>().delete(&job.name, &DeleteParams::orphan()).await?;
     job.waiter().none_left::<Job>(&cx.namespace, "", |_| true).await?;
     settle().await;
